@@ -1,0 +1,83 @@
+# Two commands set everything up: `make demo` and `make test`. `make help` lists the rest.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# The steps follow one another, and SwiftPM uses every core by itself.
+.NOTPARALLEL:
+
+# Passed on to the program or to the tests: make demo ARGS="--rounds 5", make test ARGS="--filter Shamir"
+ARGS ?=
+# INSTALL=no says which system packages are missing instead of installing them.
+INSTALL ?= yes
+export INSTALL
+
+sources := Package.swift Sources Tests
+wire := Sources/FederationWire
+
+define help_text
+Bauta: federated learning with a secure sum and an egress record.
+
+  make demo     build, then train one model across five organisations on this machine
+  make test     build, check the sources and run all tests
+  make build    the optimised program: .build/release/bauta
+  make format   format the sources
+  make lint     check format and structure only (part of make test)
+  make proto    regenerate the messages in $(wire)/Generated from bauta.proto
+  make clean    remove the build folder
+
+Options: ARGS="…" goes to the demonstration or to swift test (make demo ARGS="--rounds 5");
+INSTALL=no lists missing system packages instead of installing them through apt.
+The first build fetches and compiles the dependencies: several minutes.
+endef
+export help_text
+
+define announce
+@[[ -e .build/$(1)/bauta ]] || echo "First $(1) build: fetches and compiles the dependencies; $(2) on two cores."
+endef
+
+.PHONY: help demo test build format lint proto clean machine
+
+help:
+	@printf '%s\n' "$$help_text"
+
+machine:
+	@.ci/check-machine
+
+demo: machine
+	$(call announce,debug,about five minutes)
+	@swift build --product bauta
+	@.build/debug/bauta demo $(ARGS)
+
+# One debug build serves both: after `make demo` only the tests are left to compile.
+test: machine lint
+	$(call announce,debug,about six minutes)
+	@swift build --build-tests
+	@.ci/check-binary .build/debug/bauta
+	@swift test --skip-build --disable-xctest $(ARGS)
+
+build: machine
+	$(call announce,release,about ten minutes)
+	@swift build --configuration release --product bauta
+	@echo "Built .build/release/bauta"
+
+format: machine
+	@swift format --in-place --parallel --recursive --configuration .swift-format $(wildcard $(sources))
+
+lint: machine
+	@swift format lint --strict --parallel --recursive --configuration .swift-format $(wildcard $(sources))
+	@.ci/check-sources
+	@.ci/check-checks
+
+# Only needed when bauta.proto changes; what it writes is committed.
+proto:
+	@.ci/check-machine --with-protoc
+	@swift build --product protoc-gen-swift
+	@mkdir -p $(wire)/Generated
+	@protoc --plugin=.build/debug/protoc-gen-swift --proto_path=$(wire) \
+	  --swift_opt=Visibility=Internal --swift_out=$(wire)/Generated $(wire)/bauta.proto
+	@echo "Wrote $(wire)/Generated/bauta.pb.swift"
+
+clean:
+	@rm -rf .build
