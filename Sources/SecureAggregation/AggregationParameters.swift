@@ -1,0 +1,119 @@
+public import Cryptography
+
+/// A run of counters with one declared bound.
+///
+/// A counter is an exact integer; the bound holds for one organisation's value: |value| ≤ `bound`, and
+/// 0 ≤ value where `isSigned` is false.
+public struct CounterGroup: Hashable, Sendable {
+  public var name: String
+  public var count: Int
+  public var bound: UInt64
+  public var isSigned: Bool
+
+  public init(name: String, count: Int, bound: UInt64, isSigned: Bool) {
+    self.name = name
+    self.count = count
+    self.bound = bound
+    self.isSigned = isSigned
+  }
+}
+
+/// How a scaled value becomes an integer.
+public enum Rounding: String, Hashable, Sendable, CaseIterable {
+  /// Up with the probability of the fraction: unbiased.
+  case stochastic
+  /// To the nearest integer, ties to even.
+  case nearest
+}
+
+/// What shapes a term of the sum, agreed on by both sides.
+///
+/// Implements the parameters of §Encoding of values and §Parameters of the protocol. Ranges are checked here;
+/// conditions that depend on the cohort are checked by ``AggregationContext``.
+public struct AggregationParameters: Hashable, Sendable {
+  /// The largest number of tensor coordinates: a gibibyte of words.
+  public static let maximumTensorCount = 1 << 28
+  /// The largest number of counters over all groups.
+  public static let maximumCounterCount = 1 << 24
+  public static let maximumCounterGroups = 4096
+
+  /// Number of tensor coordinates, in Z_{2^bits}.
+  public let tensorCount: Int
+  /// Width of a tensor coordinate on the wire, 8…32.
+  public let bits: Int
+  /// Tensor values are clipped to [−clip, clip]; 2⁻⁴⁰…2⁴⁰.
+  public let clip: Double
+  public let rounding: Rounding
+  public let counters: [CounterGroup]
+  /// Public cap of an organisation's weight (examples). Bound into the context; applied by the caller.
+  public let weightCap: UInt64
+  public let generator: MaskGenerator
+  /// Fewest organisations in U1, U2 and U3.
+  public let minimumCohort: Int
+  /// Fewest organisations of U3 that remain when all assumed corrupt ones are in it.
+  public let minimumHonest: Int
+  /// n_c: organisations assumed to collude with the server.
+  public let assumedCorrupt: Int
+
+  /// Counters over all groups.
+  public var counterCount: Int { counters.reduce(0) { $0 + $1.count } }
+
+  /// - Throws: ``AggregationError/parameters(_:)`` if a field is outside its range.
+  public init(
+    tensorCount: Int, bits: Int, clip: Double, rounding: Rounding, counters: [CounterGroup], weightCap: UInt64,
+    generator: MaskGenerator, minimumCohort: Int, minimumHonest: Int, assumedCorrupt: Int
+  ) throws(AggregationError) {
+    func require(_ condition: Bool, _ field: ParameterFault.Field) throws(AggregationError) {
+      guard condition else { throw .parameters(.outOfRange(field)) }
+    }
+    try require((0...Self.maximumTensorCount).contains(tensorCount), .tensorCount)
+    try require((8...32).contains(bits), .bits)
+    try require(clip.isFinite && clip >= 0x1p-40 && clip <= 0x1p40, .clip)
+    try require(counters.count <= Self.maximumCounterGroups, .counterCount)
+    var total = 0
+    var names = Set<String>()
+    for group in counters {
+      try require((1...Self.maximumCounterCount).contains(group.count), .counterCount)
+      total += group.count
+      try require(total <= Self.maximumCounterCount, .counterCount)
+      try require((1...128).contains(group.name.utf8.count), .counterName)
+      try require(group.name.utf8.allSatisfy { (0x21...0x7e).contains($0) }, .counterName)
+      try require(group.bound >= 1 && group.bound < 1 << 63, .counterBound)
+      guard names.insert(group.name).inserted else { throw .parameters(.duplicateCounter(group.name)) }
+    }
+    try require(tensorCount + total >= 1, .dimension)
+    try require(weightCap >= 1, .weightCap)
+    let members = 0...AggregationContext.cohortCounts.upperBound
+    try require(members.contains(minimumCohort) && minimumCohort >= 2, .minimumCohort)
+    try require(members.contains(minimumHonest) && minimumHonest >= 2, .minimumHonest)
+    try require(members.contains(assumedCorrupt), .assumedCorrupt)
+    self.tensorCount = tensorCount
+    self.bits = bits
+    self.clip = clip
+    self.rounding = rounding
+    self.counters = counters
+    self.weightCap = weightCap
+    self.generator = generator
+    self.minimumCohort = minimumCohort
+    self.minimumHonest = minimumHonest
+    self.assumedCorrupt = assumedCorrupt
+  }
+
+  func append(to encoder: inout CanonicalEncoder) {
+    encoder.append(UInt64(tensorCount))
+    encoder.append(UInt64(bits))
+    encoder.append(clip.bitPattern)
+    encoder.append(rounding.rawValue)
+    encoder.append(list: counters) { (encoder: inout CanonicalEncoder, group: CounterGroup) in
+      encoder.append(group.name)
+      encoder.append(UInt64(group.count))
+      encoder.append(group.bound)
+      encoder.append(group.isSigned)
+    }
+    encoder.append(weightCap)
+    encoder.append(generator.rawValue)
+    encoder.append(UInt64(minimumCohort))
+    encoder.append(UInt64(minimumHonest))
+    encoder.append(UInt64(assumedCorrupt))
+  }
+}
