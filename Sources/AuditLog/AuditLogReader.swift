@@ -1,0 +1,77 @@
+import Cryptography
+import TransparencyLog
+
+/// Which records an auditor wants to see; an absent criterion lets every record pass.
+public struct AuditFilter: Hashable, Sendable {
+  public var from: AuditTime?
+  /// Exclusive.
+  public var to: AuditTime?
+  public var run: String?
+  public var round: Int?
+  /// The kind of the message.
+  public var kind: String?
+  public var destination: OrganizationName?
+  public var source: OrganizationName?
+  public var events: Set<AuditRecord.Event>?
+
+  public init() {}
+
+  public func matches(_ record: AuditRecord) -> Bool {
+    if let from, record.time < from { return false }
+    if let to, record.time >= to { return false }
+    if let run, record.run != run { return false }
+    if let round, record.round != round { return false }
+    if let kind, record.message?.label.kind != kind { return false }
+    if let destination, record.destination?.name != destination { return false }
+    if let source, record.source?.name != source { return false }
+    if let events, !events.contains(record.event) { return false }
+    return true
+  }
+}
+
+/// Reads the records of a log one after the other, in flat memory, whatever its length.
+///
+/// It parses; it does not verify: signatures and chain are `AuditVerifier`'s. A torn last line is left out, as it is
+/// while another process appends.
+public struct AuditLogReader {
+  /// A record and its place.
+  public struct Entry: Sendable {
+    public let record: AuditRecord
+    /// The canonical JSON as it stands in the journal.
+    public let bytes: [UInt8]
+    public var leaf: LeafHash { MerkleHashing.leaf(bytes) }
+  }
+
+  private let scanner: JournalScanner
+  private let path: String
+  private let filter: AuditFilter
+  private var line: UInt64 = 0
+
+  /// - Parameter directory: of the log, or of the organisation that keeps it.
+  /// - Throws: `noJournal`, `storage`.
+  public init(directory: String, filter: AuditFilter = AuditFilter()) throws(AuditLogError) {
+    let directory = LogLayout.logDirectory(of: directory)
+    path = "\(directory)/\(LogLayout.journal)"
+    scanner = try JournalScanner(directory: directory)
+    self.filter = filter
+  }
+
+  /// The next record that the filter lets pass, or nil at the end.
+  ///
+  /// - Throws: `malformedEntry` for a line that is not a record; the following call goes on after it. `storage`.
+  public mutating func next() throws(AuditLogError) -> Entry? {
+    while let read = try scanner.next() {
+      let sequence = line
+      line += 1
+      do throws(EntryDefectError) {
+        guard let bytes = read.bytes else { throw EntryDefectError(.tooLong) }
+        let record = try AuditRecord(entry: bytes)
+        if filter.matches(record) { return Entry(record: record, bytes: bytes) }
+      } catch {
+        let byte = read.offset + UInt64(error.byte)
+        throw .malformedEntry(error.defect, path: path, sequence: sequence, byte: byte)
+      }
+    }
+    return nil
+  }
+}
