@@ -90,7 +90,7 @@ public struct Certificate: Sendable, Hashable {
     }
     let detail = OpenSSLSupport.takeErrorDetail()
     guard let handles, !handles.isEmpty else { throw .notACertificate(detail: detail) }
-    defer { handles.forEach { X509_free($0) } }
+    defer { for handle in handles { X509_free(handle) } }
     var certificates: [Certificate] = []
     for handle in handles { certificates.append(try Certificate(handle: handle)) }
     return certificates

@@ -108,7 +108,7 @@ private struct ClientConnector: Sendable {
   var config: HTTP2ClientTransport.WrappedChannel.Config {
     .defaults { config in
       config.http2.targetWindowSize = limits.windowByteCount
-      config.http2.maxFrameSize = limits.maximumFrameByteCount
+      config.http2.maxFrameSize = limits.frameByteCount
       config.http2.authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
       config.connection = limits.clientConnection
     }
@@ -145,7 +145,8 @@ private struct ClientConnector: Sendable {
             throw error
           }
           try channel.pipeline.syncOperations.addHandler(
-            HTTP2FrameRecutter(isServer: false, maximumPayloadByteCount: limits.maximumFrameByteCount))
+            HTTP2FrameRecutter(
+              cutter: HTTP2FrameCutter(role: .client, maximumPayloadByteCount: limits.frameByteCount)))
         }
         .flatMap { configure(channel) }
         .map { ($0, established.futureResult) }

@@ -47,7 +47,7 @@ public final class MutualTLSServerTransport: ListeningServerTransport {
     var config = HTTP2ServerTransport.Custom<MutualTLSListenerFactory>.Config.defaults
     config.connection = limits.serverConnection
     config.http2 = HTTP2ServerTransport.Config.HTTP2(
-      maxFrameSize: limits.maximumFrameByteCount, targetWindowSize: limits.windowByteCount,
+      maxFrameSize: limits.frameByteCount, targetWindowSize: limits.windowByteCount,
       maxConcurrentStreams: limits.maximumConcurrentCalls)
     config.rpc = HTTP2ServerTransport.Config.RPC(maxRequestPayloadSize: limits.maximumMessageByteCount)
     // The one public place where the channel of a stream can be reached before its first frame.
@@ -145,7 +145,7 @@ struct MutualTLSListenerFactory: HTTP2ServerTransport.ListenerFactory {
       context: context, serverName: nil, number: ConnectionNumber.next(), registry: registry, established: nil)
     try channel.pipeline.syncOperations.addHandler(handler)
     try channel.pipeline.syncOperations.addHandler(
-      HTTP2FrameRecutter(isServer: true, maximumPayloadByteCount: limits.maximumFrameByteCount))
+      HTTP2FrameRecutter(cutter: HTTP2FrameCutter(role: .server, maximumPayloadByteCount: limits.frameByteCount)))
   }
 
   private func refusedForLimit(_ channel: any Channel) -> HandshakeEvent {

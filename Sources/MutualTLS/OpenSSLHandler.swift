@@ -234,7 +234,7 @@ final class OpenSSLHandler: ChannelDuplexHandler {
     let promises = pendingPromises
     pendingPromises.removeAll(keepingCapacity: true)
     if let error {
-      promises.forEach { $0.fail(error) }
+      for promise in promises { promise.fail(error) }
       return fail(error, context)
     }
     sendOutput(context, promise: combine(promises, context))
@@ -254,7 +254,9 @@ final class OpenSSLHandler: ChannelDuplexHandler {
   ) -> EventLoopPromise<Void>? {
     guard promises.count > 1 else { return promises.first }
     let combined = context.eventLoop.makePromise(of: Void.self)
-    combined.futureResult.whenComplete { result in promises.forEach { $0.completeWith(result) } }
+    combined.futureResult.whenComplete { result in
+      for promise in promises { promise.completeWith(result) }
+    }
     return combined
   }
 
@@ -368,8 +370,8 @@ final class OpenSSLHandler: ChannelDuplexHandler {
     let closes = closePromises
     pendingPromises.removeAll()
     closePromises.removeAll()
-    writes.forEach { $0.fail(ChannelError.ioOnClosedChannel) }
-    closes.forEach { $0.succeed() }
+    for write in writes { write.fail(ChannelError.ioOnClosedChannel) }
+    for close in closes { close.succeed() }
     if let peer {
       self.peer = nil
       registry?.disconnected(peer)

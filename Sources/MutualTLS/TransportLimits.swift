@@ -24,6 +24,9 @@ public struct TransportLimits: Sendable, Hashable {
 }
 
 extension TransportLimits {
+  /// Within what HTTP/2 allows (RFC 9113, section 6.5.2).
+  var frameByteCount: Int { min(max(maximumFrameByteCount, 1 << 14), (1 << 24) - 1) }
+
   var serverConnection: HTTP2ServerTransport.Config.Connection {
     var connection = HTTP2ServerTransport.Config.Connection.defaults
     // Connections of organisations that wait for a round stay open for as long as they wait.
