@@ -1,0 +1,5 @@
+import Testing
+
+@testable import Cryptography
+
+@Suite struct HashingTests {}
