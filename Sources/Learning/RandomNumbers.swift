@@ -10,6 +10,10 @@ public struct Xoshiro256StarStar: RandomNumberGenerator, Sendable {
     state = (filler.next(), filler.next(), filler.next(), filler.next())
   }
 
+  init(state: (UInt64, UInt64, UInt64, UInt64)) {
+    self.state = state
+  }
+
   public mutating func next() -> UInt64 {
     let product = state.1 &* 5
     let result = ((product << 7) | (product >> 57)) &* 9

@@ -21,24 +21,24 @@ enum SchemeTable {
   static let schemes: [Scheme] = [
     // Equipment never delivered: many supplies a claim, from many suppliers.
     Scheme(
-      means: ["tot_suplrs": 1.6, "tot_suplr_srvcs": 1.4, "tot_suplr_clms": 1.1], lines: [.supplier: 0.9]),
+      means: ["tot_suplrs": 2.2, "tot_suplr_srvcs": 1.9, "tot_suplr_clms": 1.5], lines: [.supplier: 0.9]),
     // Upcoded equipment: dear items, few of them.
     Scheme(
-      means: ["avg_suplr_sbmtd_chrg": 1.9, "avg_suplr_mdcr_pymt_amt": 1.7, "tot_suplr_benes": -0.9],
+      means: ["avg_suplr_sbmtd_chrg": 2.6, "avg_suplr_mdcr_pymt_amt": 2.3, "tot_suplr_benes": -1.2],
       lines: [.physician: -0.5]),
     // Phantom services: many services a patient and day.
     Scheme(
-      means: ["line_svc_cnt": 2.0, "bene_day_srvc_cnt": 1.3, "bene_unique_cnt": -0.9], lines: [.physician: -0.6]),
+      means: ["line_svc_cnt": 2.7, "bene_day_srvc_cnt": 1.8, "bene_unique_cnt": -1.2], lines: [.physician: -0.6]),
     // Upcoding: charges far above what is paid.
     Scheme(
-      means: ["average_submitted_chrg_amt": 2.1, "average_medicare_payment_amt": -0.9, "bene_unique_cnt": -0.5],
+      means: ["average_submitted_chrg_amt": 2.8, "average_medicare_payment_amt": -1.2, "bene_unique_cnt": -0.7],
       lines: [.physician: -0.9]),
     // Pill mill: many fills and days for few patients.
     Scheme(
-      means: ["total_claim_count": 1.4, "total_day_supply": -1.3, "bene_count": -1.2], lines: [.prescriber: -0.8]),
+      means: ["total_claim_count": 1.9, "total_day_supply": -1.8, "bene_count": -1.6], lines: [.prescriber: -0.8]),
     // Kickbacks: the dearest drugs.
     Scheme(
-      means: ["total_drug_cost": 2.2, "total_30_day_fill_count": -1.1, "total_claim_count": -0.6],
+      means: ["total_drug_cost": 3.0, "total_30_day_fill_count": -1.5, "total_claim_count": -0.8],
       lines: [.prescriber: -0.8]),
   ]
 }

@@ -1,11 +1,11 @@
 /// Synthetic providers with the columns of ``ProviderSchema``: as skewed, as imbalanced, and as unlike from
 /// organisation to organisation as real ones, but nobody's data.
 ///
-/// A provider has a specialty (which moves whole groups of columns), a size, a price level and, if fraudulent (about
-/// 9 % overall, 5 to 13 % by organisation), one of six schemes, each inflating or deflating a few columns. An
-/// organisation sees mostly two specialties and two schemes, so that what one learns alone misses most schemes of the
-/// others, while a linear model of all data on signed log1p catches each. Sums are mean × lines, deviations are
-/// proportional to means and zero for providers with one line.
+/// A provider has a specialty (which moves whole groups of columns), a size, a price level and, if fraudulent (9 %
+/// overall, from 5 % in the first organisation to 13 % in the last), one of six schemes, each inflating or deflating a
+/// few columns. An organisation sees some specialties and schemes far more often than others, so that what one learns
+/// alone misses schemes the others know, while a linear model of all data on signed log1p catches each. Sums are mean ×
+/// lines, deviations are proportional to means and zero for providers with one line.
 ///
 /// A pure function of its arguments: only integer arithmetic and IEEE basic operations are used (its exponential is its
 /// own), so every machine makes the same bytes.
@@ -57,10 +57,9 @@ struct OrganizationProfile {
     }
     // Positions around a circle: neighbours are alike, opposite organisations are not.
     let position = Double(index) / Double(organizations)
-    let deviation = Double(index) / Double(organizations - 1) - 0.5
-    prevalence = 0.09 + 0.08 * (index % 2 == 0 ? deviation : -deviation)
-    specialties = Self.cumulative(Self.shares(around: position, floor: 0.06))
-    schemes = Self.cumulative(Self.shares(around: position, floor: 0.03))
+    prevalence = 0.05 + 0.08 * Double(index) / Double(organizations - 1)
+    specialties = Self.cumulative(Self.shares(around: position, floor: 0.2))
+    schemes = Self.cumulative(Self.shares(around: position, floor: 0.15))
   }
 
   private static func shares(around position: Double, floor: Double) -> [Double] {

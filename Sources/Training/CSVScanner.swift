@@ -42,9 +42,10 @@ struct CSVScanner {
 
   private let limits: CSVLimits
   private var state = State.fieldStart
+  /// Counts records: a quoted field may span lines, its record is one row.
   private var row = 1
   private var column = 0
-  /// Where the row of an open quote began: a quoted field may span lines, a record is one row.
+  /// The part of a field that came with earlier chunks, or in quotes.
   private var field: [UInt8] = []
 
   init(limits: CSVLimits) {
