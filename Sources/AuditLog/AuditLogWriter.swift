@@ -31,7 +31,7 @@ public final class AuditLogWriter: Sendable {
 
   private let logKey: LogSigningKey
   private let clock: @Sendable () -> Date
-  private let journal: JournalFile
+  let journal: JournalFile
   private let tiles: TileDirectory
   private let state: Mutex<State>
   /// How much of the journal is known to be on disk. Taken before `state`, never while holding it.

@@ -112,6 +112,7 @@ public struct TileReader: MerkleNodeSource, Sendable {
   }
 
   public func node(level: Int, index: UInt64) throws(TransparencyLogError) -> TreeHash {
+    guard level >= 0, index < size >> UInt64(level) else { throw .outOfRange(requested: index, size: size) }
     let tileLevel = level / 8
     let first = index << UInt64(level % 8)
     let count = 1 << (level % 8)
