@@ -2,8 +2,8 @@
 /// organisation to organisation as real ones, but nobody's data.
 ///
 /// A provider has a specialty (which moves whole groups of columns), a size, a price level and, if fraudulent (9 %
-/// overall, from 5 % in the first organisation to 13 % in the last), one of six schemes, each inflating or deflating a
-/// few columns. An organisation sees some specialties and schemes far more often than others, so that what one learns
+/// overall, from 6 % in the first organisation to 12 % in the last), one of six schemes, each inflating or deflating a
+/// few columns. An organisation sees some specialties and schemes several times as often as others, so that what one learns
 /// alone misses schemes the others know, while a linear model of all data on signed log1p catches each. Sums are mean ×
 /// lines, deviations are proportional to means and zero for providers with one line.
 ///
@@ -57,9 +57,9 @@ struct OrganizationProfile {
     }
     // Positions around a circle: neighbours are alike, opposite organisations are not.
     let position = Double(index) / Double(organizations)
-    prevalence = 0.05 + 0.08 * Double(index) / Double(organizations - 1)
-    specialties = Self.cumulative(Self.shares(around: position, floor: 0.2))
-    schemes = Self.cumulative(Self.shares(around: position, floor: 0.15))
+    prevalence = 0.06 + 0.06 * Double(index) / Double(organizations - 1)
+    specialties = Self.cumulative(Self.shares(around: position, floor: 0.3))
+    schemes = Self.cumulative(Self.shares(around: position, floor: 0.3))
   }
 
   private static func shares(around position: Double, floor: Double) -> [Double] {
