@@ -16,7 +16,7 @@ public enum Party: Hashable, Sendable, CustomStringConvertible {
 /// What goes wrong in a secure sum, ordered by who has to act.
 ///
 /// Payloads hold public data only: names, counts and stages, never a share, a key or a value of a term.
-public enum AggregationError: BlamedError, Equatable {
+public enum AggregationError: BlamedError, Hashable {
   /// The parameters or the cohort cannot give a private and exact sum. Blame: caller.
   case parameters(ParameterFault)
   /// The program above used a machine or a type wrongly. Blame: caller.
@@ -29,19 +29,6 @@ public enum AggregationError: BlamedError, Equatable {
   case unrecoverable(RecoveryFault)
   /// A primitive failed on this machine. Blame: local.
   case local(CryptographyError)
-
-  public static func == (left: AggregationError, right: AggregationError) -> Bool {
-    switch (left, right) {
-    case (.parameters(let a), .parameters(let b)): a == b
-    case (.misuse(let a), .misuse(let b)): a == b
-    case (.misbehaviour(let a, let p), .misbehaviour(let b, let q)): a == b && p == q
-    case (.tooFewParticipants(let a), .tooFewParticipants(let b)): a == b
-    case (.unrecoverable(let a), .unrecoverable(let b)): a == b
-    case (.local(let a), .local(let b)): a.code == b.code
-    case (.parameters, _), (.misuse, _), (.misbehaviour, _), (.tooFewParticipants, _), (.unrecoverable, _), (.local, _):
-      false
-    }
-  }
 
   public var code: String {
     switch self {

@@ -27,20 +27,10 @@ public enum ClientStage: String, Hashable, Sendable, CaseIterable {
 ///
 /// It does not know of other attempts or other rounds: see ``AttemptLedger`` and the rules about near sets.
 public struct ClientRound: ~Copyable, Sendable {
-  private enum State: ~Copyable {
-    case ready
-    case advertised(AdvertisedClient)
-    case shared(SharedClient)
-    case masked(MaskedClient)
-    case signed(SignedClient)
-    case released
-    case abandoned
-  }
-
   public let context: AggregationContext
   public let organization: OrganizationName
   private let position: Int
-  private var state: State = .ready
+  private var state: ClientState = .ready
 
   /// - Throws: ``Misuse/notInCohort(_:)``.
   public init(context: AggregationContext, organization: OrganizationName) throws(AggregationError) {
@@ -50,17 +40,7 @@ public struct ClientRound: ~Copyable, Sendable {
     self.position = position
   }
 
-  public var stage: ClientStage {
-    switch state {
-    case .ready: .ready
-    case .advertised: .awaitingRoster
-    case .shared: .awaitingShares
-    case .masked: .awaitingSurvivors
-    case .signed: .awaitingStatements
-    case .released: .released
-    case .abandoned: .abandoned
-    }
-  }
+  public var stage: ClientStage { state.stage }
 
   /// R0: draws the keys of this attempt.
   ///
@@ -68,8 +48,8 @@ public struct ClientRound: ~Copyable, Sendable {
   public mutating func advertise(
     signer: borrowing IdentitySigningKey
   ) throws(AggregationError) -> AdvertiseKeysMessage {
-    try require(signer)
     guard stage == .ready else { throw wrongStage }
+    try require(signer)
     do throws(CryptographyError) {
       let client = try AdvertisedClient(context: context, organization: organization, signer: signer)
       let message = client.message
@@ -86,25 +66,18 @@ public struct ClientRound: ~Copyable, Sendable {
   public mutating func receive(
     _ roster: AdvertisementRoster, signer: borrowing IdentitySigningKey
   ) throws(AggregationError) -> ShareKeysMessage {
+    guard stage == .awaitingRoster else { throw wrongStage }
     try require(signer)
-    let verified: VerifiedRoster
-    let message: ShareKeysMessage
-    let secrets: OwnSecrets
-    switch state {
-    case .advertised(let client):
-      verified = try client.verify(roster, context: context)
-      do throws(CryptographyError) {
-        message = try client.shareKeys(verified, context: context, signer: signer)
-        secrets = try OwnSecrets(of: client, position: position)
-      } catch {
-        throw .local(error)
-      }
-    case .ready, .shared, .masked, .signed, .released, .abandoned: throw wrongStage
+    guard let client = take().advertised() else { throw wrongStage }
+    let step: SharingStep
+    do throws(AggregationError) {
+      step = try client.share(roster, position: position, context: context, signer: signer)
+    } catch {
+      state = .advertised(client)
+      throw error
     }
-    switch consume state {
-    case .advertised(let client): state = .shared(client.shared(secrets, roster: verified))
-    case .ready, .shared, .masked, .signed, .released, .abandoned: state = .abandoned
-    }
+    let message = step.message
+    state = .shared(client.shared(step))
     return message
   }
 
@@ -115,36 +88,20 @@ public struct ClientRound: ~Copyable, Sendable {
   public mutating func receive(
     _ delivery: ShareDelivery, term: EncodedTerm, signer: borrowing IdentitySigningKey
   ) throws(AggregationError) -> MaskedInputMessage {
+    guard stage == .awaitingShares else { throw wrongStage }
     try require(signer)
-    let message: MaskedInputMessage
-    let verified: VerifiedDelivery
-    let opened: OpenedShares
-    switch state {
-    case .shared(let client):
-      try require(term)
-      verified = try client.verify(delivery, organization: organization, context: context)
-      do throws(CryptographyError) {
-        opened = try client.open(verified, organization: organization, context: context, signer: signer)
-        let input = try client.maskedInput(
-          term, members: verified.members, organization: organization, context: context)
-        let transcript = client.roster.transcript
-        let payload = MaskedInputMessage.payload(
-          transcript: transcript, organization: organization, shareSurvivors: verified.digest,
-          hash: Transcript.maskedInput(input))
-        message = MaskedInputMessage(
-          context: context.digest, transcript: transcript, organization: organization,
-          shareSurvivors: verified.digest, complaints: opened.complaints, signature: payload.signature(by: signer),
-          maskedInput: input)
-      } catch {
-        throw .local(error)
-      }
-    case .ready, .advertised, .masked, .signed, .released, .abandoned: throw wrongStage
+    try require(term)
+    guard let client = take().shared() else { throw wrongStage }
+    let step: MaskingStep
+    do throws(AggregationError) {
+      step = try client.mask(
+        delivery, term: term, organization: organization, context: context, signer: signer)
+    } catch {
+      state = .shared(client)
+      throw error
     }
-    switch consume state {
-    case .shared(let client):
-      state = .masked(client.masked(opened.vault, delivery: verified, hash: message.maskedInputHash))
-    case .ready, .advertised, .masked, .signed, .released, .abandoned: state = .abandoned
-    }
+    let message = step.message
+    state = .masked(client.masked(step))
     return message
   }
 
@@ -155,17 +112,17 @@ public struct ClientRound: ~Copyable, Sendable {
   public mutating func receive(
     _ announcement: SurvivorAnnouncement, signer: borrowing IdentitySigningKey
   ) throws(AggregationError) -> ConsistencyCheckMessage {
+    guard stage == .awaitingSurvivors else { throw wrongStage }
     try require(signer)
+    guard let client = take().masked() else { throw wrongStage }
     let verified: VerifiedSurvivors
-    switch state {
-    case .masked(let client):
+    do throws(AggregationError) {
       verified = try client.verify(announcement, organization: organization, context: context)
-    case .ready, .advertised, .shared, .signed, .released, .abandoned: throw wrongStage
+    } catch {
+      state = .masked(client)
+      throw error
     }
-    switch consume state {
-    case .masked(let client): state = .signed(client.signed(verified))
-    case .ready, .advertised, .shared, .signed, .released, .abandoned: state = .abandoned
-    }
+    state = .signed(client.signed(verified))
     return ConsistencyCheckMessage(
       context: context.digest, organization: organization, statement: verified.statement,
       signature: verified.statement.payload.signature(by: signer))
@@ -176,32 +133,32 @@ public struct ClientRound: ~Copyable, Sendable {
   /// awaitingStatements → released; every share is erased, the released ones included. The shell records the exact
   /// bytes in the ledger before it sends them and resends only those.
   public mutating func receive(_ statements: StatementSet) throws(AggregationError) -> UnmaskingMessage {
+    guard stage == .awaitingStatements, let client = take().signed() else { throw wrongStage }
     let proof: ThresholdProof
-    switch state {
-    case .signed(let client): proof = try client.verify(statements, context: context)
-    case .ready, .advertised, .shared, .masked, .released, .abandoned: throw wrongStage
+    do throws(AggregationError) {
+      proof = try client.verify(statements, context: context)
+    } catch {
+      state = .signed(client)
+      throw error
     }
-    let message: UnmaskingMessage
-    switch consume state {
-    case .signed(let client):
-      message = client.release(proof, organization: organization, context: context)
-      state = .released
-    case .ready, .advertised, .shared, .masked, .released, .abandoned:
-      state = .abandoned
-      throw .misuse(.wrongClientStage(.abandoned))
-    }
-    return message
+    state = .released
+    return client.release(proof, organization: organization, context: context)
   }
 
   /// Leaves the attempt and erases its keys and shares. A machine that has released stays released.
   public mutating func abandon() {
-    switch consume state {
-    case .released: state = .released
-    case .ready, .advertised, .shared, .masked, .signed, .abandoned: state = .abandoned
-    }
+    guard stage != .released else { return }
+    state = .abandoned
   }
 
   private var wrongStage: AggregationError { .misuse(.wrongClientStage(stage)) }
+
+  /// Moves the state out; what is left behind is terminal until a new state is set.
+  private mutating func take() -> ClientState {
+    var taken = ClientState.abandoned
+    swap(&taken, &state)
+    return taken
+  }
 
   private func require(_ signer: borrowing IdentitySigningKey) throws(AggregationError) {
     guard signer.verifyingKey == context.cohort[position].identity else { throw .misuse(.wrongSigner) }
@@ -213,5 +170,79 @@ public struct ClientRound: ~Copyable, Sendable {
       throw .misuse(.wrongTermShape(tensors: term.tensors.count, counters: term.counters.count))
     }
     guard term.isWithinBounds(context) else { throw .misuse(.storedTermIsCorrupt) }
+  }
+}
+
+/// The states of a client, each holding exactly the secrets that its next step needs.
+///
+/// The extractors end the value: a state that is not the one asked for is destroyed with its secrets, so the
+/// machine looks at ``stage`` first.
+enum ClientState: ~Copyable, Sendable {
+  case ready
+  case advertised(AdvertisedClient)
+  case shared(SharedClient)
+  case masked(MaskedClient)
+  case signed(SignedClient)
+  case released
+  case abandoned
+
+  var stage: ClientStage {
+    switch self {
+    case .ready: .ready
+    case .advertised: .awaitingRoster
+    case .shared: .awaitingShares
+    case .masked: .awaitingSurvivors
+    case .signed: .awaitingStatements
+    case .released: .released
+    case .abandoned: .abandoned
+    }
+  }
+
+  consuming func advertised() -> AdvertisedClient? {
+    switch consume self {
+    case .advertised(let client): return client
+    case .ready: return nil
+    case .shared: return nil
+    case .masked: return nil
+    case .signed: return nil
+    case .released: return nil
+    case .abandoned: return nil
+    }
+  }
+
+  consuming func shared() -> SharedClient? {
+    switch consume self {
+    case .shared(let client): return client
+    case .ready: return nil
+    case .advertised: return nil
+    case .masked: return nil
+    case .signed: return nil
+    case .released: return nil
+    case .abandoned: return nil
+    }
+  }
+
+  consuming func masked() -> MaskedClient? {
+    switch consume self {
+    case .masked(let client): return client
+    case .ready: return nil
+    case .advertised: return nil
+    case .shared: return nil
+    case .signed: return nil
+    case .released: return nil
+    case .abandoned: return nil
+    }
+  }
+
+  consuming func signed() -> SignedClient? {
+    switch consume self {
+    case .signed(let client): return client
+    case .ready: return nil
+    case .advertised: return nil
+    case .shared: return nil
+    case .masked: return nil
+    case .released: return nil
+    case .abandoned: return nil
+    }
   }
 }

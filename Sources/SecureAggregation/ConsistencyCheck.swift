@@ -16,7 +16,7 @@ public struct SurvivorAnnouncement: Hashable, Sendable, RoundMessage {
 
   public var context: ContextDigest
   public var transcript: TranscriptDigest
-  public var shareSurvivors: SurvivorsDigest
+  public var shareSurvivors: SurvivorsHash
   /// U3 in cohort order.
   public var entries: [Entry]
   /// By the server.
@@ -38,7 +38,7 @@ public struct SurvivorAnnouncement: Hashable, Sendable, RoundMessage {
   }
 
   static func payload(
-    transcript: TranscriptDigest, shareSurvivors: SurvivorsDigest, inputSurvivors: SurvivorsDigest
+    transcript: TranscriptDigest, shareSurvivors: SurvivorsHash, inputSurvivors: SurvivorsHash
   ) -> SignedPayload {
     SignedPayload("bauta/v1/survivors") { encoder in
       encoder.append(transcript)
@@ -67,9 +67,9 @@ extension SurvivorAnnouncement {
 public struct ConsistencyStatement: Hashable, Sendable {
   public var transcript: TranscriptDigest
   /// Digest of U2.
-  public var shareSurvivors: SurvivorsDigest
+  public var shareSurvivors: SurvivorsHash
   /// Digest of U3.
-  public var inputSurvivors: SurvivorsDigest
+  public var inputSurvivors: SurvivorsHash
   public var maskedInputRoot: MaskedInputRoot
 
   var payload: SignedPayload {
@@ -165,7 +165,7 @@ struct VerifiedSurvivors: Sendable {
 
   private static func check(
     _ entry: SurvivorAnnouncement.Entry, members: [OrganizationName], transcript: TranscriptDigest,
-    shareSurvivors: SurvivorsDigest, context: AggregationContext
+    shareSurvivors: SurvivorsHash, context: AggregationContext
   ) throws(AggregationError) {
     guard members.contains(entry.organization), let position = context.position(of: entry.organization) else {
       throw .misbehaviour(.notInEarlierSet(entry.organization, stage: .shareKeys), by: .server)

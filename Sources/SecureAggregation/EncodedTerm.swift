@@ -1,4 +1,4 @@
-public import Cryptography
+import Cryptography
 
 /// One organisation's term of the sum as integers: made once for an opening, masked in every attempt.
 ///
@@ -183,10 +183,8 @@ final class KeystreamRandomness: RandomNumberGenerator {
   }
 
   private func refill() {
-    do throws(CryptographyError) {
-      try block.withUnsafeMutableBytes { (buffer) throws(CryptographyError) in try stream.fill(buffer) }
-    } catch {
-      failure = error
+    block.withUnsafeMutableBytes { buffer in
+      do throws(CryptographyError) { try stream.fill(buffer) } catch { failure = error }
     }
     used = 0
   }

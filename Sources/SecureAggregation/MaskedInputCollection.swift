@@ -92,7 +92,7 @@ public struct MaskedInputMessage: Hashable, Sendable, RoundMessage {
   public var transcript: TranscriptDigest
   public var organization: OrganizationName
   /// Digest of U2 as the sender knows it.
-  public var shareSurvivors: SurvivorsDigest
+  public var shareSurvivors: SurvivorsHash
   public var complaints: [Complaint]
   /// Over T1, the sender, U2 and the hash of `maskedInput`.
   public var signature: Signature
@@ -118,7 +118,7 @@ public struct MaskedInputMessage: Hashable, Sendable, RoundMessage {
   }
 
   static func payload(
-    transcript: TranscriptDigest, organization: OrganizationName, shareSurvivors: SurvivorsDigest,
+    transcript: TranscriptDigest, organization: OrganizationName, shareSurvivors: SurvivorsHash,
     hash: MaskedInputHash
   ) -> SignedPayload {
     SignedPayload("bauta/v1/masked-input") { encoder in
@@ -153,7 +153,7 @@ struct VerifiedDelivery: Sendable {
   let entries: [ShareDelivery.Entry]
   /// U2 in cohort order, the checking client included.
   let members: [OrganizationName]
-  let digest: SurvivorsDigest
+  let digest: SurvivorsHash
 
   fileprivate init(
     _ delivery: ShareDelivery, roster: VerifiedRoster, organization: OrganizationName, context: AggregationContext
@@ -201,26 +201,50 @@ struct OpenedShares: ~Copyable {
   var complaints: [Complaint] = []
 }
 
+/// What R2 adds to a client, before anything is given up.
+struct MaskingStep: ~Copyable {
+  let delivery: VerifiedDelivery
+  let hash: MaskedInputHash
+  let opened: OpenedShares
+  let message: MaskedInputMessage
+}
+
 extension SharedClient {
   /// Up to this cohort size every received share is checked against its commitments (t multiplications each);
   /// above it the server checks when a reconstruction fails.
   static let verifyingCohortCount = 20
 
-  /// Checks what the server relayed. Changes nothing.
-  borrowing func verify(
-    _ delivery: ShareDelivery, organization: OrganizationName, context: AggregationContext
-  ) throws(AggregationError) -> VerifiedDelivery {
-    try VerifiedDelivery(delivery, roster: roster, organization: organization, context: context)
+  /// Checks the delivery and prepares everything of R2. Changes nothing.
+  borrowing func mask(
+    _ delivery: ShareDelivery, term: EncodedTerm, organization: OrganizationName, context: AggregationContext,
+    signer: borrowing IdentitySigningKey
+  ) throws(AggregationError) -> MaskingStep {
+    let verified = try VerifiedDelivery(delivery, roster: roster, organization: organization, context: context)
+    do throws(CryptographyError) {
+      let opened = try open(verified, organization: organization, context: context, signer: signer)
+      let input = try maskedInput(term, members: verified.members, organization: organization, context: context)
+      let hash = Transcript.maskedInput(input)
+      let payload = MaskedInputMessage.payload(
+        transcript: roster.transcript, organization: organization, shareSurvivors: verified.digest, hash: hash)
+      let message = MaskedInputMessage(
+        context: context.digest, transcript: roster.transcript, organization: organization,
+        shareSurvivors: verified.digest, complaints: opened.complaints, signature: payload.signature(by: signer),
+        maskedInput: input)
+      return MaskingStep(delivery: verified, hash: hash, opened: opened, message: message)
+    } catch {
+      throw .local(error)
+    }
   }
 
   /// Opens every ciphertext; a bad one becomes a complaint, and its sender stays in U2.
-  borrowing func open(
+  private borrowing func open(
     _ delivery: VerifiedDelivery, organization: OrganizationName, context: AggregationContext,
     signer: borrowing IdentitySigningKey
   ) throws(CryptographyError) -> OpenedShares {
     var opened = OpenedShares(vault: ShareVault(cohortCount: context.cohort.count))
     guard let own = context.position(of: organization) else { return opened }
-    opened.vault.store(maskShare: secrets.maskShare, selfMaskShare: secrets.selfMaskShare, for: own)
+    opened.vault.store(
+      maskShare: try secrets.maskShare(), selfMaskShare: try secrets.selfMaskShare(), for: own)
     for entry in delivery.entries {
       guard let position = context.position(of: entry.sender) else { continue }
       guard
@@ -270,19 +294,20 @@ extension SharedClient {
   }
 
   /// y = x + PRG(b) + Σ_{j>i} PRG(s_ij) − Σ_{j<i} PRG(s_ij) over U2, as bytes of the wire.
-  borrowing func maskedInput(
+  private borrowing func maskedInput(
     _ term: EncodedTerm, members: [OrganizationName], organization: OrganizationName, context: AggregationContext
   ) throws(CryptographyError) -> [UInt8] {
     let generator = context.parameters.generator
     var masks = [
       try Mask.own(
-        secret: secrets.selfMask, owner: organization, transcript: roster.transcript, generator: generator)
+        secret: try secrets.selfMask(), owner: organization, transcript: roster.transcript, generator: generator)
     ]
+    let secret = try secrets.mask()
     for peer in members where peer != organization {
       guard let advertisement = roster.advertisements[peer] else { continue }
       masks.append(
         try Mask.pairwise(
-          secret: secrets.mask, publicKey: advertisement.maskKey, addedBy: organization, with: peer,
+          secret: secret, publicKey: advertisement.maskKey, addedBy: organization, with: peer,
           transcript: roster.transcript, generator: generator))
     }
     var accumulator = Accumulator(term, bits: context.parameters.bits)
@@ -297,18 +322,16 @@ struct MaskedClient: ~Copyable {
   let vault: ShareVault
   /// U2 in cohort order.
   let members: [OrganizationName]
-  let shareSurvivors: SurvivorsDigest
+  let shareSurvivors: SurvivorsHash
   let maskedInputHash: MaskedInputHash
 }
 
 extension SharedClient {
   /// Ends the life of z, b and the channel key.
-  consuming func masked(
-    _ vault: consuming ShareVault, delivery: VerifiedDelivery, hash: MaskedInputHash
-  ) -> MaskedClient {
+  consuming func masked(_ step: consuming MaskingStep) -> MaskedClient {
     MaskedClient(
-      roster: roster, vault: vault, members: delivery.members, shareSurvivors: delivery.digest,
-      maskedInputHash: hash)
+      roster: roster, vault: step.opened.vault, members: step.delivery.members,
+      shareSurvivors: step.delivery.digest, maskedInputHash: step.hash)
   }
 }
 
@@ -324,7 +347,7 @@ struct MaskedInputStage: Sendable {
   let roster: VerifiedRoster
   /// U2 in cohort order.
   let members: [OrganizationName]
-  let shareSurvivors: SurvivorsDigest
+  let shareSurvivors: SurvivorsHash
   /// What the members of U2 sent in R1: complaints are checked against it.
   private let shares: [OrganizationName: ShareKeysMessage]
   private(set) var received: [OrganizationName: Receipt] = [:]

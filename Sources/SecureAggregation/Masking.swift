@@ -51,7 +51,7 @@ final class Mask {
   static func own(
     secret: borrowing Scalar, owner: OrganizationName, transcript: TranscriptDigest, generator: MaskGenerator
   ) throws(CryptographyError) -> Mask {
-    let bytes = secret.withUnsafeBytes { SecretBytes.copying($0) }
+    let bytes: SecretBytes = secret.withUnsafeBytes { buffer in SecretBytes.copying(buffer) }
     return try Mask(secret: bytes, sign: .plus, generator: generator) { section in
       var encoder = CanonicalEncoder("bauta/v1/mask/self/\(section)")
       encoder.append(transcript)

@@ -14,7 +14,7 @@ struct MerkleTree {
     while let nodes = levels.last, nodes.count > 1 {
       levels.append(
         stride(from: 0, to: nodes.count, by: 2).map { index in
-          index + 1 < nodes.count ? Self.node(nodes[index], nodes[index + 1]) : nodes[index]
+          index + 1 < nodes.count ? MerkleHashing.node(nodes[index], nodes[index + 1]) : nodes[index]
         })
     }
     self.levels = levels
@@ -42,18 +42,11 @@ struct MerkleTree {
     while width > 1 {
       if position ^ 1 < width {
         guard let sibling = rest.popFirst() else { return nil }
-        value = position.isMultiple(of: 2) ? node(value, sibling) : node(sibling, value)
+        value = position.isMultiple(of: 2) ? MerkleHashing.node(value, sibling) : MerkleHashing.node(sibling, value)
       }
       position /= 2
       width = (width + 1) / 2
     }
     return rest.isEmpty ? value : nil
-  }
-
-  private static func node(_ left: SHA256Digest, _ right: SHA256Digest) -> SHA256Digest {
-    guard let digest = try? SHA256Digest(bytes: MerkleHashing.node(left.bytes, right.bytes)) else {
-      preconditionFailure("SHA-256 gives 32 bytes")
-    }
-    return digest
   }
 }

@@ -100,7 +100,7 @@ enum SecretSharing {
 
   /// The scalar encoded in released bytes.
   static func scalar(_ bytes: [UInt8]) throws(CryptographyError) -> Scalar {
-    try bytes.withUnsafeBytes { (buffer) throws(CryptographyError) in try Scalar(canonicalBytes: buffer) }
+    try Scalar(canonicalBytes: bytes)
   }
 
   static func basePointMultiple(of bytes: [UInt8]) -> GroupElement? {
@@ -112,7 +112,7 @@ extension SecretBytes {
   /// The scalar in the 32-byte slot `slot`.
   borrowing func scalar(at slot: Int) throws(CryptographyError) -> Scalar {
     let start = slot * SecretSharing.scalarByteCount
-    return try withUnsafeBytes { (buffer) throws(CryptographyError) in
+    return try withUnsafeBytes { (buffer) throws(CryptographyError) -> Scalar in
       try Scalar(
         canonicalBytes: UnsafeRawBufferPointer(rebasing: buffer[start..<(start + SecretSharing.scalarByteCount)]))
     }

@@ -170,15 +170,8 @@ enum CohortOrder {
 }
 
 extension AdvertisedClient {
-  /// Checks what the server relayed. Changes nothing.
-  borrowing func verify(
-    _ roster: AdvertisementRoster, context: AggregationContext
-  ) throws(AggregationError) -> VerifiedRoster {
-    try VerifiedRoster(roster, context: context, own: message)
-  }
-
   /// Seals both shares for every other member of U1 and signs the root.
-  borrowing func shareKeys(
+  private borrowing func shareKeys(
     _ roster: VerifiedRoster, context: AggregationContext, signer: borrowing IdentitySigningKey
   ) throws(CryptographyError) -> ShareKeysMessage {
     let own = message.organization
@@ -193,7 +186,7 @@ extension AdvertisedClient {
       let keys = try channel.sessionKeys(with: peer.channelKey, asLowerIndex: own < recipient)
       let data = ShareKeysMessage.associatedData(transcript: roster.transcript, sender: own, recipient: recipient)
       entries.append(
-        ShareKeysMessage.Entry(recipient: recipient, ciphertext: try keys.seal(plaintext, associatedData: data)))
+        ShareKeysMessage.Entry(recipient: recipient, ciphertext: keys.seal(plaintext, associatedData: data)))
     }
     let leaves = entries.map { Transcript.shareLeaf(recipient: $0.recipient, ciphertext: $0.ciphertext) }
     let payload = ShareKeysMessage.payload(
@@ -206,17 +199,30 @@ extension AdvertisedClient {
 
 /// The secrets of the attempt, with the own shares of them: the polynomials are not kept beyond R1.
 struct OwnSecrets: ~Copyable {
-  let mask: Scalar
-  let selfMask: Scalar
-  let maskShare: Scalar
-  let selfMaskShare: Scalar
+  private let slab: SecretBytes
 
   init(of client: borrowing AdvertisedClient, position: Int) throws(CryptographyError) {
-    mask = try client.mask.constant()
-    selfMask = try client.selfMask.constant()
-    maskShare = try client.mask.share(at: position + 1)
-    selfMaskShare = try client.selfMask.share(at: position + 1)
+    var slab = SecretBytes(count: 4 * SecretSharing.scalarByteCount)
+    slab.copyScalar(try client.mask.constant(), to: 0)
+    slab.copyScalar(try client.selfMask.constant(), to: 1)
+    slab.copyScalar(try client.mask.share(at: position + 1), to: 2)
+    slab.copyScalar(try client.selfMask.share(at: position + 1), to: 3)
+    self.slab = slab
   }
+
+  /// z
+  borrowing func mask() throws(CryptographyError) -> Scalar { try slab.scalar(at: 0) }
+  /// b
+  borrowing func selfMask() throws(CryptographyError) -> Scalar { try slab.scalar(at: 1) }
+  borrowing func maskShare() throws(CryptographyError) -> Scalar { try slab.scalar(at: 2) }
+  borrowing func selfMaskShare() throws(CryptographyError) -> Scalar { try slab.scalar(at: 3) }
+}
+
+/// What R1 adds to a client, before anything is given up.
+struct SharingStep: ~Copyable {
+  let roster: VerifiedRoster
+  let secrets: OwnSecrets
+  let message: ShareKeysMessage
 }
 
 /// Client after R1: still holds z and b.
@@ -227,8 +233,22 @@ struct SharedClient: ~Copyable {
 }
 
 extension AdvertisedClient {
-  consuming func shared(_ secrets: consuming OwnSecrets, roster: VerifiedRoster) -> SharedClient {
-    SharedClient(channel: channel, secrets: secrets, roster: roster)
+  /// Checks the roster and prepares everything of R1. Changes nothing.
+  borrowing func share(
+    _ roster: AdvertisementRoster, position: Int, context: AggregationContext, signer: borrowing IdentitySigningKey
+  ) throws(AggregationError) -> SharingStep {
+    let verified = try VerifiedRoster(roster, context: context, own: message)
+    do throws(CryptographyError) {
+      let message = try shareKeys(verified, context: context, signer: signer)
+      return SharingStep(
+        roster: verified, secrets: try OwnSecrets(of: self, position: position), message: message)
+    } catch {
+      throw .local(error)
+    }
+  }
+
+  consuming func shared(_ step: consuming SharingStep) -> SharedClient {
+    SharedClient(channel: channel, secrets: step.secrets, roster: step.roster)
   }
 }
 

@@ -8,8 +8,6 @@ public enum ShareRootRole: DigestRole {}
 public typealias MaskedInputRoot = Digest<MaskedInputRootRole>
 /// Digest of the statement signed in ConsistencyCheck.
 public typealias StatementDigest = Digest<StatementRole>
-/// Digest of a set of organisations (U2, U3).
-public typealias SurvivorsDigest = Digest<SurvivorsRole>
 /// Root over the ciphertexts that one organisation sends in ShareKeys.
 public typealias ShareRoot = Digest<ShareRootRole>
 
@@ -47,7 +45,7 @@ enum Transcript {
   }
 
   /// Digest of a set of organisations given in cohort order.
-  static func survivors(_ names: [OrganizationName]) -> SurvivorsDigest {
+  static func survivors(_ names: [OrganizationName]) -> SurvivorsHash {
     let leaves = names.map { name in
       var encoder = CanonicalEncoder("bauta/v1/survivor")
       encoder.append(name.value)
@@ -56,7 +54,7 @@ enum Transcript {
     var encoder = CanonicalEncoder("bauta/v1/survivor-set")
     encoder.append(UInt64(leaves.count))
     encoder.append(MerkleHashing.root(of: leaves))
-    return SurvivorsDigest(hashing: encoder.finish())
+    return SurvivorsHash(hashing: encoder.finish())
   }
 
   /// Hash of the bytes of a masked input, equal to that of canonical(label, bytes) without copying them.
@@ -66,7 +64,7 @@ enum Transcript {
     var hasher = SHA256Hasher()
     hasher.update(encoder.finish())
     bytes.withUnsafeBytes { hasher.update($0) }
-    return digest(of: hasher.finish())
+    return hasher.finish(as: MaskedInputRole.self)
   }
 
   /// Root over (organisation, hash of its masked input) of U3 in cohort order.
@@ -91,11 +89,5 @@ enum Transcript {
     var encoder = CanonicalEncoder("bauta/v1/advertisement")
     message.append(to: &encoder)
     return encoder.finish()
-  }
-
-  private static func digest<Role>(of bytes: [UInt8]) -> Digest<Role> {
-    // A SHA-256 output always has the length of a digest.
-    guard let digest = try? Digest<Role>(bytes: bytes) else { preconditionFailure("SHA-256 gives 32 bytes") }
-    return digest
   }
 }
