@@ -159,7 +159,8 @@ public enum Misuse: Hashable, Sendable {
 
   var message: String {
     switch self {
-    case .wrongClientStage(let stage): "The client machine is in the stage \(stage.rawValue) and does not take this input."
+    case .wrongClientStage(let stage):
+      "The client machine is in the stage \(stage.rawValue) and does not take this input."
     case .wrongServerStage(let stage): "The server machine is in the stage \(stage.rawValue) and cannot advance."
     case .notInCohort(let name): "\(name) is not in the cohort."
     case .wrongSigner: "The signing key is not the pinned identity of this participant."

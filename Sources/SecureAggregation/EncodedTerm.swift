@@ -3,7 +3,7 @@ import Cryptography
 /// One organisation's term of the sum as integers: made once for an opening, masked in every attempt.
 ///
 /// Implements §Encoding of values. This is plaintext: it never leaves the organisation and is stored sealed.
-public struct EncodedTerm: Equatable, Sendable {
+public struct EncodedTerm: Equatable, Sendable, CustomStringConvertible, CustomReflectable {
   /// Coordinates in Z_{2^bits}: two's complement in the low `bits` bits, upper bits zero.
   public let tensors: [UInt32]
   /// Counters in Z_{2^64}: two's complement.
@@ -108,6 +108,10 @@ public struct EncodedTerm: Equatable, Sendable {
     else { return false }
     return (try? Self.encode(counters.map { Int64(bitPattern: $0) }, groups: parameters.counters)) != nil
   }
+
+  /// The shape only: a term is never printed.
+  public var description: String { "EncodedTerm(\(tensors.count) coordinates, \(counters.count) counters)" }
+  public var customMirror: Mirror { Mirror(self, children: [:]) }
 
   static func wordMask(bits: Int) -> UInt32 { UInt32.max >> UInt32(32 - bits) }
 

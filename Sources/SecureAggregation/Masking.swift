@@ -117,6 +117,12 @@ struct Accumulator: Sendable {
     }
   }
 
+  /// Gives the memory back; the sum is gone.
+  mutating func empty() {
+    tensors = []
+    counters = []
+  }
+
   /// The bytes of a masked input: coordinates packed to `bits`, then the counters.
   func packed() -> [UInt8] { BitPacking.pack(tensors, bits: bits) + WordCoding.bytes(counters) }
 

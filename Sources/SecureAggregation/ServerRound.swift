@@ -80,9 +80,13 @@ public struct ServerRound: Sendable {
   /// Whether everybody who may answer has.
   public var isComplete: Bool { !participants.isEmpty && awaiting.isEmpty }
 
-  /// Whether enough have answered for `advance` not to fail for lack of participants.
+  /// Whether enough have answered for `advance` not to fail for lack of participants or of shares.
   public var canAdvance: Bool {
-    !participants.isEmpty && answered.count >= context.requiredParticipants(in: stage)
+    guard !participants.isEmpty, answered.count >= context.requiredParticipants(in: stage) else { return false }
+    return switch state {
+    case .unmasking(let stage): stage.isRecoverable(context: context)
+    case .advertiseKeys, .shareKeys, .maskedInputCollection, .consistencyCheck, .completed, .failed: true
+    }
   }
 
   /// Takes a message from an authenticated organisation.
@@ -140,9 +144,12 @@ public struct ServerRound: Sendable {
     do throws(AggregationError) {
       try CohortOrder.require(
         participants.filter { answered.contains($0) }, of: participants, stage: stage, context: context)
-      return try close(signer: signer)
+      let messages = try close(signer: signer)
+      if stage == .completed { accumulator.empty() }
+      return messages
     } catch {
       state = .failed
+      accumulator.empty()
       throw error
     }
   }

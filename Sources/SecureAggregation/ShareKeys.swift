@@ -98,7 +98,7 @@ extension ShareKeysMessage {
 }
 
 /// U1 with T1. Made only by checking: whoever holds one has verified every advertisement in it.
-struct VerifiedRoster: Hashable, Sendable {
+struct VerifiedRoster: Sendable {
   let transcript: TranscriptDigest
   /// In cohort order.
   let members: [OrganizationName]

@@ -188,6 +188,15 @@ struct UnmaskingStage: Sendable {
     received[sender] = message
   }
 
+  /// Whether every member's secret has t shares by now; one about whom others complained needs more replies.
+  func isRecoverable(context: AggregationContext) -> Bool {
+    var shares: [OrganizationName: Int] = [:]
+    for message in received.values {
+      for entry in message.entries { shares[entry.owner, default: 0] += 1 }
+    }
+    return members.allSatisfy { shares[$0, default: 0] >= context.threshold }
+  }
+
   /// Recovers every secret and takes the masks off.
   ///
   /// - Returns: Senders of wrong shares found on the way (only above the cohort size up to which shares are checked
