@@ -63,6 +63,7 @@ extension AuditRecord.Draft {
     fields.put("context", context)
     fields.put("transcript", transcript)
     try fields.put("message") { (group) throws(AuditLogError) in try message?.write(to: &group) }
+    try fields.put("messageID", messageID?.value)
     try fields.put("maskedInput") { (group) throws(AuditLogError) in try maskedInput?.write(to: &group) }
     fields.put("model", model)
     fields.put("program", program)
@@ -112,6 +113,7 @@ extension AuditRecord.Draft {
     context = try fields.digest("context")
     transcript = try fields.digest("transcript")
     message = try fields.group("message") { (group) throws(EntryDefectError) in try AuditRecord.Message(&group) }
+    messageID = try fields.parsed("messageID") { MessageIdentifier($0) }
     maskedInput = try fields.group("maskedInput") { (group) throws(EntryDefectError) in
       try AuditRecord.MaskedInput(&group)
     }

@@ -67,6 +67,8 @@ public struct AuditRecord: Hashable, Sendable {
     public var context: ContextDigest?
     public var transcript: TranscriptDigest?
     public var message: Message?
+    /// The message that a `delivery` is about, when its bytes are not at hand.
+    public var messageID: MessageIdentifier?
     public var maskedInput: MaskedInput?
     public var model: ModelHash?
     public var program: ProgramHash?

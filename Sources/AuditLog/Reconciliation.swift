@@ -175,7 +175,7 @@ private struct EgressSummary {
           sent.append(MessageRecord(sequence: record.sequence, run: record.run, message: message))
         }
       case .delivery where !isElsewhere:
-        if let id = record.message?.id {
+        if let id = record.message?.id ?? record.messageID {
           deliveries[id] = (record.sequence, record.outcome ?? .unknown)
         }
         if let receipt = record.receipt { receipts.append((record.sequence, receipt)) }

@@ -56,7 +56,7 @@ private final class LoggedFederation {
   ) throws {
     var draft = try draft(event, run: run)
     if let delivery {
-      draft.message = AuditRecord.Message(label: try Fixed.label(delivery.0), payload: [1, 2, 3])
+      draft.messageID = try Fixed.label(delivery.0).id
       draft.outcome = delivery.1
     }
     draft.receipt = receipt
