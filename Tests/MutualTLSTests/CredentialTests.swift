@@ -1,0 +1,319 @@
+import Cryptography
+import Foundation
+import Testing
+
+@testable import MutualTLS
+
+@Suite struct PrivateKeyTests {
+  @Test func aKeyIsWrittenForItsOwnerOnlyAndReadBack() throws {
+    let federation = try TestFederation()
+    let path = federation.path("tls.key")
+    let key = try PrivateKey.generate(creatingFile: path)
+    let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+    #expect(mode == 0o600)
+    #expect(try PrivateKey(loading: .file(path)).publicKeyHash == key.publicKeyHash)
+    #expect(try PrivateKey(loading: PrivateKeySource("file:\(path)")).publicKeyHash == key.publicKeyHash)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: federation.directory.path) == ["tls.key"])
+  }
+
+  @Test func aKeyIsNeverOverwritten() throws {
+    let federation = try TestFederation()
+    let path = federation.path("tls.key")
+    let key = try PrivateKey.generate(creatingFile: path)
+    #expect(throws: CredentialError.keyFileExists(path: path)) { try PrivateKey.generate(creatingFile: path) }
+    #expect(try PrivateKey(loading: .file(path)).publicKeyHash == key.publicKeyHash)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: federation.directory.path) == ["tls.key"])
+  }
+
+  @Test(arguments: [0o644, 0o640, 0o604, 0o660, 0o610])
+  func aKeyThatOthersMayTouchIsRefused(_ mode: Int) throws {
+    let federation = try TestFederation()
+    let path = federation.path("tls.key")
+    _ = try PrivateKey.generate(creatingFile: path)
+    try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
+    let error = CredentialError.keyExposed(path: path, mode: UInt16(mode))
+    #expect(throws: error) { try PrivateKey(loading: .file(path)) }
+    #expect(throws: error) { try PrivateKey(loading: PrivateKeySource("file:\(path)")) }
+    #expect(error.message.contains("mode 0\(String(mode, radix: 8))") && error.remedy.contains("chmod 600"))
+    try FileManager.default.setAttributes([.posixPermissions: 0o400], ofItemAtPath: path)
+    _ = try PrivateKey(loading: .file(path))
+  }
+
+  @Test func whatIsNoKeyIsRefused() throws {
+    let federation = try TestFederation()
+    let missing = federation.path("missing.key")
+    #expect(throws: CredentialError.self) { try PrivateKey(loading: .file(missing)) }
+    #expect(throws: CredentialError.self) { try PrivateKey(loading: .file(federation.directory.path)) }
+    #expect(throws: CredentialError.self) { try PrivateKey(loading: .store("no-such-scheme:object")) }
+    for text in ["", "nonsense", federation.authority.certificate.pem] {
+      let path = try federation.write(text, to: "not-a.key")
+      try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+      let error = #expect(throws: CredentialError.self) { try PrivateKey(loading: .file(path)) }
+      #expect(error?.code == "private-key-not-found")
+    }
+    let large = try federation.write(String(repeating: "x", count: 70_000), to: "large.key")
+    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: large)
+    #expect(throws: CredentialError.fileTooLarge(path: large, maximum: 65_536)) {
+      try PrivateKey(loading: .file(large))
+    }
+  }
+
+  @Test(.enabled(if: OpenSSLCommand.isPresent))
+  func aKeyWithAPassphraseIsRefusedWithoutAsking() async throws {
+    let federation = try TestFederation()
+    let plain = federation.path("plain.key")
+    let locked = federation.path("locked.key")
+    _ = try PrivateKey.generate(creatingFile: plain)
+    let made = try await OpenSSLCommand.run(
+      ["pkcs8", "-topk8", "-in", plain, "-out", locked, "-v2", "aes-256-cbc", "-passout", "pass:test"])
+    #expect(made.status == 0, "\(made.text)")
+    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: locked)
+    #expect(throws: CredentialError.keyEncrypted(source: locked)) { try PrivateKey(loading: .file(locked)) }
+  }
+
+  @Test func sourcesAreToldApart() {
+    #expect(PrivateKeySource("/etc/bauta/tls.key") == .file("/etc/bauta/tls.key"))
+    #expect(PrivateKeySource("tls.key") == .file("tls.key"))
+    #expect(PrivateKeySource("file:///etc/tls.key") == .file("/etc/tls.key"))
+    #expect(PrivateKeySource("pkcs11:object=tls?pin-value=1234") == .store("pkcs11:object=tls?pin-value=1234"))
+    #expect("\(PrivateKeySource("pkcs11:object=tls?pin-value=1234"))" == "pkcs11:object=tls")
+  }
+}
+
+@Suite struct CertificateTests {
+  @Test func issuedCertificatesSayWhatWasAskedFor() throws {
+    let federation = try TestFederation(name: "Northern hospitals")
+    let authority = federation.authority.certificate
+    #expect(
+      authority.isAuthority && authority.subject == "CN=Northern hospitals" && authority.issuer == authority.subject)
+
+    let server = try federation.identity(
+      "server.example", profile: .server(hostNames: ["fl.example"], addresses: ["192.0.2.7", "2001:db8::7"])
+    ).chain[0]
+    #expect(server.names == ["server.example", "fl.example"])
+    #expect(server.addresses == ["192.0.2.7", "2001:db8::7"])
+    #expect(!server.isAuthority && server.issuer == authority.subject && server.subject == "CN=server.example")
+
+    let before = Date()
+    let identity = try federation.identity("alpha.example")
+    let certificate = identity.chain[0]
+    #expect(certificate.names == ["alpha.example"] && certificate.addresses.isEmpty)
+    #expect(try certificate.publicKeyHash == identity.privateKey.publicKeyHash)
+    #expect(certificate.notBefore < before && certificate.notBefore > before - 3600)
+    #expect(abs(certificate.notAfter.timeIntervalSince(before) - 7 * 86_400) < 60)
+    #expect(certificate.serial.count >= 31 && certificate.serial != server.serial)
+    #expect(try Certificate(pem: certificate.pem) == certificate)
+    #expect(try Certificate(der: certificate.der) == certificate)
+  }
+
+  @Test func aNameTooLongForACommonNameLivesInTheAlternativeName() throws {
+    let federation = try TestFederation()
+    let name = [String](repeating: "organisation", count: 8).joined(separator: ".")
+    let certificate = try federation.identity(name).chain[0]
+    #expect(certificate.names == [name] && certificate.subject.isEmpty)
+  }
+
+  @Test func aRequestForAnotherNameIsNotServed() throws {
+    let federation = try TestFederation()
+    let request = try CertificateRequest.create(
+      name: OrganizationName("mallory.example"), key: PrivateKey.generate())
+    #expect(throws: CredentialError.nameMismatch(expected: "alpha.example", found: ["mallory.example"])) {
+      try federation.authority.issue(
+        request, name: OrganizationName("alpha.example"), profile: .organization,
+        validity: CertificateValidity.days(1))
+    }
+  }
+
+  @Test func aRequestMustBeSignedByItsOwnKey() throws {
+    let request = try CertificateRequest.create(name: OrganizationName("alpha.example"), key: PrivateKey.generate())
+    #expect(try CertificateRequest(pem: request.pem) == request)
+    var lines = request.pem.split(separator: "\n").map(String.init)
+    var der = try #require(Data(base64Encoded: lines[1..<(lines.count - 1)].joined()))
+    // The last byte belongs to the signature's second integer.
+    der[der.count - 1] ^= 1
+    lines = [lines[0], der.base64EncodedString(), lines[lines.count - 1]]
+    #expect(throws: CredentialError.requestSignatureInvalid) {
+      try CertificateRequest(pem: lines.joined(separator: "\n") + "\n")
+    }
+  }
+
+  @Test func authoritiesKeepTheirBounds() throws {
+    let federation = try TestFederation()
+    let leaf = try federation.identity("alpha.example")
+    #expect(throws: CredentialError.notAnAuthority(subject: "CN=alpha.example")) {
+      try CertificateAuthority(certificate: leaf.chain[0], key: leaf.privateKey)
+    }
+    #expect(throws: CredentialError.keyDoesNotMatchCertificate) {
+      try CertificateAuthority(certificate: federation.authority.certificate, key: leaf.privateKey)
+    }
+    #expect(throws: CredentialError.keyDoesNotMatchCertificate) {
+      try TLSIdentity(chain: leaf.chain, privateKey: PrivateKey.generate())
+    }
+    let outlives = #expect(throws: CredentialError.self) {
+      try federation.identity("alpha.example", validity: CertificateValidity.days(31))
+    }
+    #expect(outlives?.code == "certificate-validity-invalid")
+    #expect(throws: CredentialError.self) { try CertificateValidity.days(0) }
+    #expect(throws: CredentialError.self) { try CertificateValidity(notBefore: Date(), notAfter: Date() - 1) }
+    #expect(throws: CredentialError.notAnAuthority(subject: "CN=alpha.example")) {
+      try TLSContext(role: .client, identity: leaf, authorities: leaf.chain, verifier: PinTable([:]))
+    }
+  }
+
+  @Test(arguments: ["127.0.0.1,DNS:evil.example", "999.1.1.1", "example.com", ""])
+  func addressesAreParsed(_ text: String) throws {
+    let federation = try TestFederation()
+    #expect(throws: CredentialError.invalidAddress(text)) {
+      try federation.identity("server.example", profile: .server(addresses: [text]))
+    }
+  }
+
+  @Test func hostNamesAreParsed() throws {
+    let federation = try TestFederation()
+    #expect(throws: CredentialError.self) {
+      try federation.identity("server.example", profile: .server(hostNames: ["a.example,IP:127.0.0.1"]))
+    }
+  }
+
+  @Test func malformedInputIsRefused() throws {
+    let federation = try TestFederation()
+    let certificate = federation.authority.certificate
+    for pem in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+      #expect(throws: CredentialError.self) { try Certificate(pem: pem) }
+      #expect(throws: CredentialError.self) { try CertificateRequest(pem: pem) }
+    }
+    #expect(throws: CredentialError.self) { try Certificate(der: certificate.der + [0]) }
+    #expect(throws: CredentialError.self) { try Certificate(der: certificate.der.dropLast()) }
+    #expect(throws: CredentialError.self) { try CertificateRequest(pem: certificate.pem) }
+    let large = String(repeating: " ", count: Certificate.maximumByteCount + 1)
+    #expect(throws: CredentialError.inputTooLarge(what: "certificate", maximum: Certificate.maximumByteCount)) {
+      try Certificate(pem: large)
+    }
+    #expect(throws: CredentialError.self) {
+      try CertificateRequest(pem: String(repeating: " ", count: CertificateRequest.maximumByteCount + 1))
+    }
+  }
+
+  /// Every byte of a request and a certificate flipped in turn: an error or another value, never a crash.
+  @Test func alteredEncodingsNeverPassForTheOriginal() throws {
+    let federation = try TestFederation()
+    let der = try federation.identity("alpha.example").chain[0].der
+    for index in der.indices {
+      var altered = der
+      altered[index] ^= 0x55
+      if let parsed = try? Certificate(der: altered) { #expect(parsed.der != der) }
+    }
+  }
+}
+
+/// The same files, seen by the `openssl` command.
+@Suite(.enabled(if: OpenSSLCommand.isPresent))
+struct CommandAgreementTests {
+  @Test func theCommandAcceptsWhatIsIssued() async throws {
+    let federation = try TestFederation()
+    let authority = try federation.write(federation.authority.certificate.pem, to: "ca.crt")
+    let cases: [(CertificateProfile, String)] = [
+      (.organization, "sslclient"), (.server(addresses: ["127.0.0.1"]), "sslserver"),
+    ]
+    for (profile, purpose) in cases {
+      let certificate = try federation.identity("alpha.example", profile: profile).chain[0]
+      let path = try federation.write(certificate.pem, to: "\(purpose).crt")
+      let good = try await OpenSSLCommand.run(
+        [
+          "verify", "-x509_strict", "-CAfile", authority, "-purpose", purpose, "-verify_hostname", "alpha.example",
+          path,
+        ])
+      #expect(good.status == 0, "\(good.text)")
+      let wrongPurpose = purpose == "sslclient" ? "sslserver" : "sslclient"
+      let wrong = try await OpenSSLCommand.run(["verify", "-CAfile", authority, "-purpose", wrongPurpose, path])
+      #expect(wrong.status != 0)
+    }
+  }
+
+  @Test func theCommandSeesTheSameFingerprint() async throws {
+    let federation = try TestFederation()
+    let identity = try federation.identity("alpha.example")
+    let files = try federation.files(of: identity, named: "alpha")
+    let publicKey = federation.path("public.der")
+    #expect(
+      try await OpenSSLCommand.run(["pkey", "-in", files.key, "-pubout", "-outform", "DER", "-out", publicKey]).status
+        == 0)
+    let digest = try await OpenSSLCommand.run(["dgst", "-sha256", "-r", publicKey])
+    #expect(digest.text.hasPrefix(identity.fingerprint.hexadecimal))
+    let serial = try await OpenSSLCommand.run(["x509", "-noout", "-serial", "-in", files.certificate])
+    #expect(serial.text.lowercased().contains(identity.chain[0].serial))
+  }
+
+  @Test func theCommandAcceptsTheRequest() async throws {
+    let federation = try TestFederation()
+    let request = try CertificateRequest.create(name: OrganizationName("alpha.example"), key: PrivateKey.generate())
+    let path = try federation.write(request.pem, to: "alpha.csr")
+    let output = try await OpenSSLCommand.run(["req", "-in", path, "-noout", "-verify", "-text"])
+    #expect(output.status == 0 && output.text.contains("DNS:alpha.example"), "\(output.text)")
+  }
+}
+
+/// The configuration in `certs/`, for those who bring their own authority.
+@Suite(.enabled(if: OpenSSLCommand.isPresent), .timeLimit(.minutes(1)))
+struct OwnAuthorityTests {
+  private static let configuration = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("certs/openssl.cnf").path
+
+  private static func openssl(_ arguments: [String], in federation: TestFederation, name: String) async throws {
+    let output = try await OpenSSLCommand.run(
+      arguments, environment: ["NAME": name, "ADDRESSES": "IP:127.0.0.1", "FEDERATION": "Own authority"])
+    guard output.status == 0 else { throw OpenSSLCommand.CommandFailed(text: output.text) }
+  }
+
+  private static func leaf(_ name: String, profile: String, in federation: TestFederation) async throws -> TLSIdentity {
+    let base = federation.path(name)
+    try await openssl(
+      [
+        "req", "-new", "-config", configuration, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc",
+        "-keyout", "\(base).key", "-out", "\(base).csr",
+      ], in: federation, name: name)
+    #expect(try CertificateRequest(pem: String(contentsOfFile: "\(base).csr", encoding: .utf8)).name.value == name)
+    try await openssl(
+      [
+        "x509", "-req", "-in", "\(base).csr", "-CA", federation.path("ca.crt"), "-CAkey", federation.path("ca.key"),
+        "-days", "30", "-sha256", "-extfile", configuration, "-extensions", profile, "-out", "\(base).crt",
+      ], in: federation, name: name)
+    return try TLSIdentity(certificateFile: "\(base).crt", privateKey: .file("\(base).key"))
+  }
+
+  @Test func certificatesMadeWithTheConfigurationWork() async throws {
+    let federation = try TestFederation()
+    try await OwnAuthorityTests.openssl(
+      [
+        "req", "-x509", "-config", OwnAuthorityTests.configuration, "-section", "authority", "-newkey", "ec",
+        "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "365", "-sha256",
+        "-keyout", federation.path("ca.key"), "-out", federation.path("ca.crt"),
+      ], in: federation, name: "unused.example")
+    let authority = try Certificate(contentsOfFile: federation.path("ca.crt"))
+    #expect(authority.isAuthority)
+    let server = try await OwnAuthorityTests.leaf("server.example", profile: "server", in: federation)
+    let alpha = try await OwnAuthorityTests.leaf("alpha.example", profile: "organization", in: federation)
+    #expect(server.chain[0].addresses == ["127.0.0.1"])
+
+    let transport = try MutualTLSServerTransport.make(
+      host: "127.0.0.1", port: 0,
+      context: TLSContext(
+        role: .server, identity: server, authorities: [authority], verifier: pins((alpha, "alpha.example"))))
+    try await withGRPCServerAndClient(transport, as: alpha, server: server, authority: authority)
+  }
+
+  private func withGRPCServerAndClient(
+    _ transport: MutualTLSServerTransport, as alpha: TLSIdentity, server: TLSIdentity, authority: Certificate
+  ) async throws {
+    try await withEchoServer(transport) {
+      let client = try await MutualTLSClientTransport.connect(
+        host: "127.0.0.1", port: transport.port,
+        context: TLSContext(
+          role: .client, identity: alpha, authorities: [authority], verifier: pins((server, "server.example"))))
+      #expect(client.peer.name.value == "server.example")
+      client.closeNow()
+      await client.waitForClose()
+    }
+  }
+}
