@@ -39,7 +39,7 @@ final class Member {
 }
 
 func organization(_ index: Int) throws -> OrganizationName {
-  try OrganizationName("org-\(String(index + 100).dropFirst()).example")
+  try OrganizationName("org-\(String(index + 1000).dropFirst()).example")
 }
 
 func binding(_ text: String) -> BindingDigest { BindingDigest(hashing: Array(text.utf8)) }
