@@ -1,0 +1,166 @@
+public import Cryptography
+public import Learning
+public import SecureAggregation
+
+/// What a run is to do: a `plan.yaml` that has been read and found consistent.
+///
+/// The text is what both sides agree on: the server distributes it as it is, every client parses the same bytes, and
+/// ``hash`` is taken over them. Whether an organisation takes part is its ``Policy``'s decision, not the plan's.
+public struct RunPlan: Sendable, Equatable {
+  public static let schema = "bauta/plan/1"
+  public static let maximumFeatures = 4096
+  public static let maximumFeatureNameBytes = 256
+  /// Rows of an organisation, so that no sum of counters can exceed 63 bits.
+  public static let weightCaps = 1...CounterLayout.maximumWeightCap
+  public static let roundCounts = 1...1000
+
+  public let name: String
+  public let task: Task
+  public let data: DataSettings
+  public let model: ModelSettings
+  public let trainer: TrainerSettings
+  public let strategy: StrategyChoice
+  /// Rounds of fitting, 1…1000.
+  public let rounds: Int
+  public let secureSum: SecureSumSettings
+  public let evaluation: EvaluationSettings
+  public let deadlines: Deadlines
+  public let privacy: PrivacyModel
+
+  /// The plan as distributed.
+  public let text: String
+  /// SHA-256 of the UTF-8 bytes of ``text``.
+  public let hash: PlanHash
+
+  public enum Kind: String, Sendable, CaseIterable { case train, statistics, evaluate }
+
+  public enum FeatureSelection: Sendable, Equatable {
+    /// Every column of the data but the label.
+    case all
+    case named([String])
+  }
+
+  public struct Task: Sendable, Equatable {
+    public let kind: Kind
+    /// The label's column.
+    public let label: String
+    /// The label's value that counts as 1; every other counts as 0.
+    public let positive: String
+    public let features: FeatureSelection
+  }
+
+  public struct DataSettings: Sendable, Equatable {
+    /// Names the data at every organisation; openings are counted a data set.
+    public let set: String
+    /// Part of the rows that is held out, in (0, 1).
+    public let testFraction: Double
+    public let splitSeed: UInt64
+    public let preprocessing: Preprocessing
+  }
+
+  public enum ModelKind: String, Sendable, CaseIterable { case logisticRegression }
+  public enum ClassWeighting: String, Sendable, CaseIterable { case balanced, uniform }
+
+  public struct ModelSettings: Sendable, Equatable {
+    public let kind: ModelKind
+    /// Strength of the L2 penalty, at least 0.
+    public let l2: Double
+    public let classWeights: ClassWeighting
+  }
+
+  public enum TrainerProgram: String, Sendable, CaseIterable { case builtin }
+  public enum Optimizer: String, Sendable, CaseIterable { case lbfgs, sgd }
+
+  public struct TrainerSettings: Sendable, Equatable {
+    public let program: TrainerProgram
+    public let optimizer: Optimizer
+    /// Optimizer steps a round, 1…10,000.
+    public let steps: Int
+  }
+
+  public enum StrategyName: String, Sendable, CaseIterable {
+    case fedAvg = "FedAvg"
+    case fedAvgM = "FedAvgM"
+    case fedProx = "FedProx"
+    case fedAdagrad = "FedAdagrad"
+    case fedAdam = "FedAdam"
+    case fedYogi = "FedYogi"
+    case qFedAvg = "q-FedAvg"
+    case scaffold = "SCAFFOLD"
+    case fedNova = "FedNova"
+    case dpFedAvg = "DP-FedAvg"
+  }
+
+  public struct StrategyChoice: Sendable, Equatable {
+    public let name: StrategyName
+    /// Fraction of the available organisations that fit, in (0, 1].
+    public let fractionFit: Double
+    public let minimumFitClients: Int
+    public let minimumEvaluateClients: Int
+    public let minimumAvailableClients: Int
+  }
+
+  public enum Graph: String, Sendable, CaseIterable { case complete, kRegular }
+
+  public struct SecureSumSettings: Sendable, Equatable {
+    /// Width of a tensor coordinate, 8…32.
+    public let bits: Int
+    /// Parameters are clipped to [−clip, clip].
+    public let clip: Double
+    public let rounding: Rounding
+    /// Most training rows an organisation may bring.
+    public let weightCap: Int
+    public let generator: MaskGenerator
+    public let graph: Graph
+  }
+
+  public struct EvaluationSettings: Sendable, Equatable {
+    /// Score bins, 2…65536.
+    public let histogramBins: Int
+    /// A file of the server's own with held-out rows, or none.
+    public let serverData: String?
+  }
+
+  public struct Deadlines: Sendable, Equatable {
+    /// From the announcement of the run to an organisation's answer.
+    public let accept: Duration
+    /// From the announcement of a task to the organisation's first message of the secure sum.
+    public let fit: Duration
+    /// From each message of the secure sum to the next.
+    public let step: Duration
+    /// How long a lost connection may take to come back before its organisation counts as gone.
+    public let reconnect: Duration
+  }
+
+  public enum PrivacyModel: String, Sendable, CaseIterable { case none }
+
+  /// Counts and sums that leave as terms of secure sums under this plan.
+  public var requiredStatistics: [StatisticKind] {
+    switch task.kind {
+    case .statistics: [.count, .sum, .sumOfSquares]
+    case .train, .evaluate: [.count, .sum, .sumOfSquares, .histogram]
+    }
+  }
+
+  /// Trainer identity and configuration: all of the plan that decides what a trainer computes from data and model.
+  public var programHash: ProgramHash {
+    var encoder = CanonicalEncoder("bauta/v1/program")
+    encoder.append(trainer.program.rawValue)
+    encoder.append(trainer.optimizer.rawValue)
+    encoder.append(UInt64(trainer.steps))
+    encoder.append(model.kind.rawValue)
+    encoder.append(model.l2.bitPattern)
+    encoder.append(model.classWeights.rawValue)
+    encoder.append(list: data.preprocessing.names) { (encoder: inout CanonicalEncoder, name: String) in
+      encoder.append(name)
+    }
+    encoder.append(data.testFraction.bitPattern)
+    encoder.append(data.splitSeed)
+    return ProgramHash(hashing: encoder.finish())
+  }
+}
+
+/// A statistic that can leave an organisation as a term of a secure sum.
+public enum StatisticKind: String, Sendable, CaseIterable, Hashable {
+  case count, sum, sumOfSquares, histogram
+}

@@ -1,0 +1,114 @@
+import Foundation
+
+/// What can be wrong with a file or a directory of an organisation or the server.
+public enum FileFault: Hashable, Sendable {
+  public enum Operation: String, Sendable {
+    case open, inspect, read, write, synchronize, rename, createDirectory, remove, list
+  }
+
+  public enum KeyDefect: Hashable, Sendable {
+    /// Not `bauta/key/1 ROLE NAME SEED`.
+    case shape
+    case role(expected: String)
+    case name(expected: String)
+    case seed
+    /// The verifier key beside it is another key's.
+    case verifierMismatch
+  }
+
+  case missing(path: String)
+  case exists(path: String)
+  case notRegular(path: String)
+  case notDirectory(path: String)
+  case tooLarge(path: String, limit: Int)
+  case notUTF8(path: String)
+  /// Others than the owner can read or change it.
+  case exposed(path: String, mode: UInt16)
+  case key(path: String, KeyDefect)
+  /// A file that belongs to another organisation.
+  case foreign(path: String, expected: String)
+  /// A run's report that is none.
+  case malformedReport(path: String)
+  case operation(Operation, path: String, code: Int32)
+
+  var code: String {
+    switch self {
+    case .missing: "file-missing"
+    case .exists: "file-exists"
+    case .notRegular: "file-not-regular"
+    case .notDirectory: "file-not-directory"
+    case .tooLarge: "file-too-large"
+    case .notUTF8: "file-not-utf8"
+    case .exposed: "file-readable-by-others"
+    case .key: "key-file-malformed"
+    case .foreign: "file-of-another-organisation"
+    case .malformedReport: "report-malformed"
+    case .operation: "file-operation"
+    }
+  }
+
+  var message: String {
+    switch self {
+    case .missing(let path): "\(path) is missing"
+    case .exists(let path): "\(path) exists already"
+    case .notRegular(let path): "\(path) is not a regular file"
+    case .notDirectory(let path): "\(path) is not a directory"
+    case .tooLarge(let path, let limit): "\(path) is longer than \(limit) bytes"
+    case .notUTF8(let path): "\(path) is not UTF-8 text"
+    case .exposed(let path, let mode):
+      "\(path) can be read or changed by others (mode \(FileFault.octal(mode)))"
+    case .key(let path, let defect): "\(path) is not a key file: \(defect.message)"
+    case .foreign(let path, let expected): "\(path) does not belong to \(expected)"
+    case .malformedReport(let path): "\(path) is not a run's report"
+    case .operation(let operation, let path, let code):
+      "cannot \(operation.phrase) \(path): \(String(cString: strerror(code)))"
+    }
+  }
+
+  var remedy: String {
+    switch self {
+    case .missing: "Check the directory; if the file is lost, restore it from a copy."
+    case .exists: "Choose another directory, or remove this one if it is no longer needed."
+    case .notRegular, .notDirectory: "Remove what is in its place."
+    case .tooLarge, .notUTF8, .malformedReport: "Check that this is the right file."
+    case .exposed(let path, _): "Run: chmod 600 \(path) (700 for a directory)"
+    case .key(_, .role), .key(_, .name), .key(_, .verifierMismatch), .foreign:
+      "Put back the file that belongs here; keys of different roles or owners are never interchangeable."
+    case .key: "Restore the key file from a copy; a key that is lost needs a new version of the manifest."
+    case .operation: "Check the path, its permissions and the free space."
+    }
+  }
+
+  private static func octal(_ mode: UInt16) -> String {
+    let digits = String(mode, radix: 8)
+    return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+  }
+}
+
+extension FileFault.KeyDefect {
+  var message: String {
+    switch self {
+    case .shape: "it is not one line 'bauta/key/1 ROLE NAME SEED'"
+    case .role(let expected): "it is not a key of the role '\(expected)'"
+    case .name(let expected): "it is not a key of '\(expected)'"
+    case .seed: "its seed is not 32 bytes in base64"
+    case .verifierMismatch: "the .vkey file beside it belongs to another key"
+    }
+  }
+}
+
+extension FileFault.Operation {
+  var phrase: String {
+    switch self {
+    case .open: "open"
+    case .inspect: "inspect"
+    case .read: "read"
+    case .write: "write"
+    case .synchronize: "bring to disk"
+    case .rename: "rename to"
+    case .createDirectory: "create the directory"
+    case .remove: "remove"
+    case .list: "list"
+    }
+  }
+}

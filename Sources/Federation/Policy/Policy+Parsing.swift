@@ -1,0 +1,139 @@
+import Cryptography
+
+extension Policy {
+  /// Reads a policy's text.
+  ///
+  /// - Throws: ``FederationError/document(_:_:)`` with file, line and column of the first fault.
+  public init(parsing text: String, file: String = "policy.yaml") throws(FederationError) {
+    let source = YAMLSource(file: file)
+    let keys = ["schema", "allow", "cohort", "bounds", "privacy", "hours", "audit"]
+    let top = try YAMLMapping(try source.root(of: Array(text.utf8)), source: source, keys: keys)
+    try top.requireSchema(Self.schema)
+    allow = try Allowed(top.mapping("allow", keys: ["programs", "models", "statistics"], isRequired: true))
+    cohort = try CohortRules(
+      top.mapping("cohort", keys: ["minimum", "minimumHonest", "nearOpenings", "minimumRows"]))
+    bounds = try Bounds(top.mapping("bounds", keys: ["dimension", "bits", "clip", "rounds"]))
+    privacy = try PrivacyUnit(top.mapping("privacy", keys: ["unit", "epsilon", "delta"], isRequired: true))
+    hours = try AllowedHours(top)
+    let audit = try top.mapping("audit", keys: ["keepSecretsFor"])
+    keepSecretsFor = try audit.optional(
+      "keepSecretsFor", .duration("a duration such as 0d or 30d") { _ in true }, default: .zero)
+    guard keepSecretsFor == .zero else {
+      throw audit.fault(
+        "keepSecretsFor",
+        .notAvailable(
+          path: "audit.keepSecretsFor", found: DurationText.format(keepSecretsFor), available: "0d"))
+    }
+    self.text = text
+    hash = SHA256Digest(hashing: Array(text.utf8))
+  }
+
+  /// Reads a policy's file.
+  ///
+  /// - Throws: ``FederationError/file(_:)``, ``FederationError/document(_:_:)``.
+  public init(contentsOf path: String) throws(FederationError) {
+    let text = try FileAccess.text(of: path, maximum: YAMLSource.maximumBytes)
+    try self.init(parsing: text, file: path)
+  }
+
+  /// The policy of a new organisation, with every key and its meaning.
+  public static let template = """
+    # What this organisation allows. Nothing that a server sends overrides it; every refusal is logged.
+    schema: \(schema)
+
+    allow:
+      programs: [builtin]         # trainers that may see the data
+      models: [logisticRegression]
+      statistics: [count, sum, sumOfSquares, histogram]
+
+    cohort:
+      minimum: 3                  # fewest organisations in a sum
+      minimumHonest: 2            # fewest of them left without those assumed corrupt
+      nearOpenings: {count: 8, days: 30}
+      minimumRows: 10             # a column with fewer non-zero rows here contributes nothing
+
+    bounds:
+      dimension: 1000000          # most parameters of a model
+      bits: [16, 32]              # narrowest and widest coordinate
+      clip: 16
+      rounds: 100
+
+    privacy: {unit: none, epsilon: null, delta: null}
+
+    hours: any                    # when a run may begin, or a list: [mon-fri 08:00-18:00]
+
+    audit: {keepSecretsFor: 0d}
+
+    """
+}
+
+extension Policy.Allowed {
+  fileprivate init(_ group: YAMLMapping) throws(FederationError) {
+    programs = try group.list("programs", of: .word, maximum: 64)
+    models = try group.list("models", of: .word, maximum: 64)
+    statistics = try group.list("statistics", of: .word, maximum: 64)
+  }
+}
+
+extension Policy.CohortRules {
+  fileprivate init(_ group: YAMLMapping) throws(FederationError) {
+    // Below three organisations a sum tells each of two the other's term.
+    minimum = try group.optional("minimum", .integer(3...10_000), default: 3)
+    minimumHonest = try group.optional("minimumHonest", .integer(2...10_000), default: 2)
+    let near = try group.mapping("nearOpenings", keys: ["count", "days"])
+    nearOpenings = Policy.NearOpenings(
+      count: try near.optional("count", .integer(0...10_000), default: 8),
+      days: try near.optional("days", .integer(1...3_650), default: 30))
+    minimumRows = try group.optional("minimumRows", .integer(1...1_000_000), default: 10)
+  }
+}
+
+extension Policy.Bounds {
+  fileprivate init(_ group: YAMLMapping) throws(FederationError) {
+    dimension = try group.optional("dimension", .integer(1...(1 << 28)), default: 1_000_000)
+    let range = try group.list("bits", of: .integer(8...32), maximum: 2, default: [16, 32])
+    guard let narrowest = range.first, let widest = range.last, narrowest <= widest else {
+      throw group.fault(
+        "bits", .inconsistent(path: "bounds.bits", problem: "write [narrowest, widest], as in [16, 32]"))
+    }
+    bits = narrowest...widest
+    clip = try group.optional("clip", .number("a number above 0") { $0 > 0 }, default: 16)
+    rounds = try group.optional("rounds", .integer(RunPlan.roundCounts), default: 100)
+  }
+}
+
+extension Policy.PrivacyUnit {
+  fileprivate init(_ group: YAMLMapping) throws(FederationError) {
+    self = try group.required("unit", Self.unitField)
+    for key in ["epsilon", "delta"] {
+      guard let node = group.node(key), !node.isNull else { continue }
+      throw group.fault(
+        key, .notAvailable(path: group.path(key), found: node.found, available: "null"))
+    }
+  }
+
+  private static var unitField: YAMLField<Policy.PrivacyUnit> {
+    YAMLField(expected: "none (differential privacy is not available in this version)") { text, _ in
+      Policy.PrivacyUnit(rawValue: text)
+    }
+  }
+}
+
+extension AllowedHours {
+  fileprivate init(_ top: YAMLMapping) throws(FederationError) {
+    guard let node = top.node("hours"), case .sequence = node.content else {
+      let any = YAMLField<Bool>(expected: "'any' or a list such as [mon-fri 08:00-18:00]") { text, _ in
+        text == "any" ? true : nil
+      }
+      _ = try top.optional("hours", any, default: true)
+      self = .any
+      return
+    }
+    let window = YAMLField<Window>(expected: "hours such as mon-fri 08:00-18:00") { text, _ in try? Window(text) }
+    let windows = try top.list("hours", of: window, maximum: 64)
+    guard !windows.isEmpty else {
+      throw top.fault("hours", .inconsistent(path: "hours", problem: "the list is empty, so no run could ever begin"))
+    }
+    self = .windows(windows)
+  }
+}
