@@ -1,5 +1,0 @@
-import Testing
-
-@testable import Cryptography
-
-@Suite struct HashingTests {}
