@@ -40,8 +40,14 @@ enum OpenSSLCommand {
     let output = Pipe()
     process.standardOutput = output
     process.standardError = FileHandle.nullDevice
+    // It ends with its input.
+    let input = Pipe()
+    process.standardInput = input
     try process.run()
-    defer { process.terminate() }
+    defer {
+      process.terminate()
+      withExtendedLifetime(input) {}
+    }
     let handle = output.fileHandleForReading
     try await body(try await offPool { try port(announcedBy: handle) })
   }
