@@ -64,7 +64,7 @@ let package = Package(
       ], swiftSettings: strict),
     .target(
       name: "FederationWire",
-      dependencies: ["Cryptography", "Federation", "SecureAggregation", "AuditLog", protobuf],
+      dependencies: ["Cryptography", "Federation", "SecureAggregation", "AuditLog", "MutualTLS", protobuf],
       exclude: ["bauta.proto"], swiftSettings: strict),
     .target(
       name: "Storage", dependencies: [.product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),

@@ -1,0 +1,83 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import Learning
+import MutualTLS
+import SecureAggregation
+
+/// Why a client stops. Nothing leaves after one of these.
+public enum ClientError: BlamedError {
+  case log(AuditLogError)
+  case wire(WireError)
+  case transport(TransportError)
+  case federation(FederationError)
+  case aggregation(AggregationError)
+  case progression(ProgressionError)
+  case data(DataError)
+  case storage(StorageFailure)
+  /// An RPC failed in a way that trying again cannot mend.
+  case call(String)
+  /// The server refused what this client sent.
+  case refused(FederationWire.Refusal)
+  /// The server sent something that does not fit where the run stands.
+  case unexpected(String)
+  case cancelled
+  case noData(path: String)
+
+  private var underlying: (any BlamedError)? {
+    switch self {
+    case .log(let error): error
+    case .wire(let error): error
+    case .transport(let error): error
+    case .federation(let error): error
+    case .aggregation(let error): error
+    case .progression(let error): error
+    case .data(let error): error
+    case .storage(let error): error
+    case .call, .refused, .unexpected, .cancelled, .noData: nil
+    }
+  }
+
+  public var code: String {
+    if let underlying { return underlying.code }
+    return switch self {
+    case .call: "call-failed"
+    case .refused(let refusal): refusal.code
+    case .unexpected: "server-out-of-order"
+    case .noData: "no-data"
+    default: "cancelled"
+    }
+  }
+
+  public var blame: Blame {
+    if let underlying { return underlying.blame }
+    return switch self {
+    case .call, .unexpected: .peer
+    case .refused, .noData: .caller
+    default: .local
+    }
+  }
+
+  public var message: String {
+    if let underlying { return underlying.message }
+    return switch self {
+    case .call(let reason): reason
+    case .refused(let refusal): "the server refused: \(refusal.message)"
+    case .unexpected(let what): "the server sent \(what), which does not fit where the run stands"
+    case .noData(let path): "cannot read the data file \(path)"
+    default: "the client was told to stop"
+    }
+  }
+
+  public var remedy: String {
+    if let underlying { return underlying.remedy }
+    return switch self {
+    case .call: "ask the operator whether the server is well, then start the client again"
+    case .refused(let refusal): refusal.remedy
+    case .unexpected: "nothing more leaves this organisation; keep the log and ask the operator"
+    case .noData: "give the organisation's CSV file with --data FILE; 'bauta data check FILE' reads it without sending"
+    default: "start it again when you are ready"
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import Foundation
+import Learning
+import SecureAggregation
+
+/// Accepting a run, and its end.
+extension ClientSession {
+  /// Judges an announced run by manifest, policy and data; answers with an acceptance or one of four words.
+  func accept(
+    _ announcement: RunAnnouncement
+  ) throws(ClientError) -> Answer {
+    abandonRound()
+    run = nil
+    let plan: RunPlan
+    do throws(FederationError) {
+      try checkManifest(announcement.manifest)
+      plan = try RunPlan(parsing: announcement.plan, file: "the announced plan")
+    } catch {
+      return try refuse(announcement, plan: nil, .protocol, reasons: [error.message], rule: error.code)
+    }
+    progress(.announced(run: announcement.run, plan: plan.name))
+    let data: LocalData
+    do throws(ClientError) {
+      data = try LocalData(path: parts.dataPath, plan: plan)
+    } catch {
+      return try refuse(
+        announcement, plan: plan, .unavailable, reasons: [error.message, error.remedy], rule: error.code)
+    }
+    let accepted: AcceptedPlan
+    do throws(PolicyRefusal) {
+      accepted = try parts.policy.decide(
+        plan: plan, manifest: parts.manifest, featureCount: data.features.count, at: Date())
+    } catch {
+      return try refuse(
+        announcement, plan: plan, .policy, reasons: error.violations.map(\.description),
+        rule: error.violations.map(\.rule).joined(separator: " "))
+    }
+    let runner = TaskRunner(data: data, plan: plan, minimumRows: parts.policy.cohort.minimumRows)
+    let agreement = RunAgreement(manifest: parts.manifest, plan: plan, run: announcement.run)
+    run = ActiveRun(
+      agreement: agreement, accepted: accepted, runner: runner,
+      progression: RunProgression(plan: plan, run: announcement.run, features: data.features))
+    let rules = accepted.checks.map(\.rule).joined(separator: " ")
+    try record(.policyDecision) { $0.policy = .init(.allowed, rule: rules) }
+    progress(
+      .accepted(
+        run: announcement.run, rows: data.train.rowCount + data.test.rowCount, columns: data.features.count))
+    let signature = AcceptanceSigning.sign(
+      run: announcement.run, plan: plan.hash, features: data.features, signer: identity)
+    return (.acceptance(plan: plan.hash, features: data.features, signature: signature), nil)
+  }
+
+  /// The server must show the very manifest that this organisation has approved, with everybody's approval.
+  private func checkManifest(_ note: String) throws(FederationError) {
+    let shown = try SignedManifest(parsing: note, file: "the announced manifest")
+    guard shown.hash == parts.manifest.hash else {
+      throw .manifest(.wrongPrevious(expected: parts.manifest.hash, found: shown.hash))
+    }
+    try shown.requireApprovedByAll()
+  }
+
+  /// Says no on the wire in one word; the reasons stay here.
+  private func refuse(
+    _ announcement: RunAnnouncement, plan: RunPlan?, _ reason: RefusalClass, reasons: [String], rule: String
+  ) throws(ClientError) -> Answer {
+    progress(.refused(run: announcement.run, reasons: reasons))
+    let digest = plan.map { SHA256Digest($0.hash) } ?? SHA256Digest(hashing: announcement.plan.utf8)
+    try record(.policyDecision) {
+      $0.run = announcement.run.text
+      $0.policy = .init(.refused, rule: rule)
+    }
+    let signature = RefusalSigning.sign(run: announcement.run, digest: digest, reason: reason, signer: identity)
+    return (.refusal(digest: digest, reason: reason, signature: signature), nil)
+  }
+
+  /// Stores the model and closes the run.
+  func conclude(_ end: RunEnd) throws(ClientError) -> ClientOutcome {
+    abandonRound()
+    var path: String?
+    if !end.model.isEmpty, let active = run, active.agreement.run == end.run {
+      let isOurs = active.follows && active.progression.artifact != nil
+      guard !isOurs || end.model == active.progression.model else {
+        throw .unexpected("a final model that does not follow from the published sums")
+      }
+      var checked = active.progression
+      do throws(ProgressionError) { try checked.adopt(model: end.model) } catch { throw .progression(error) }
+      path = try ModelFiles(directory: parts.runsDirectory).save(end.model, run: end.run)
+    }
+    try record(.runEnded) {
+      $0.run = end.run.text
+      $0.outcome = end.state == .completed ? .succeeded : .failed
+      $0.model = path == nil ? nil : ModelHash(hashing: end.model)
+    }
+    do throws(AuditLogError) { try parts.log.publish() } catch { throw .log(error) }
+    progress(.ended(run: end.run, state: end.state.rawValue, reason: end.reason, model: path))
+    run = nil
+    return ClientOutcome(run: end.run, state: end.state, reason: end.reason, modelPath: path)
+  }
+}

@@ -1,0 +1,176 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import Learning
+import SecureAggregation
+
+/// How a run went for this organisation.
+public struct ClientOutcome: Sendable, Equatable {
+  public let run: RunIdentifier
+  public let state: RunEnd.State
+  public let reason: String
+  /// Where the model was stored; `nil` where the run made none.
+  public let modelPath: String?
+}
+
+/// One organisation's side of runs: answers the server's instructions, one at a time, by its own policy.
+///
+/// Whatever the server sends is an input to a check. What fails one is refused and recorded, and nothing more leaves.
+actor ClientSession {
+  struct Parts: Sendable {
+    let name: OrganizationName
+    let manifest: SignedManifest
+    let policy: Policy
+    let dataPath: String
+    let log: AuditLogWriter
+    let store: ClientStore
+    let gate: EgressGate
+    let runsDirectory: String
+    /// Ends the process in the middle of a run, to rehearse a dropout.
+    let fault: Fault?
+  }
+
+  let parts: Parts
+  let identity: IdentitySigningKey
+  let progress: @Sendable (ClientEvent) -> Void
+  var run: ActiveRun?
+  var round: ActiveRound?
+
+  /// A run this organisation has accepted.
+  struct ActiveRun {
+    let agreement: RunAgreement
+    let accepted: AcceptedPlan
+    let runner: TaskRunner
+    var progression: RunProgression
+    /// Whether every model so far was recomputed here from the published sums.
+    var follows = true
+    var cohort: [OrganizationName] = []
+  }
+
+  /// The attempt in which this organisation is.
+  struct ActiveRound: ~Copyable {
+    let opening: OpeningIdentifier
+    let context: AggregationContext
+    var machine: ClientRound
+    var ledger: AttemptLedger
+    let term: EncodedTerm
+  }
+
+  init(
+    parts: Parts, identity: consuming IdentitySigningKey, progress: @escaping @Sendable (ClientEvent) -> Void
+  ) {
+    self.parts = parts
+    self.identity = identity
+    self.progress = progress
+  }
+
+  /// Takes part until a run has ended for this organisation.
+  ///
+  /// - Throws: ``ClientError``; nothing leaves after it.
+  func takePart() async throws(ClientError) -> ClientOutcome {
+    var instruction = try await greet()
+    while true {
+      let answer: Answer
+      switch instruction.body {
+      case .wait: answer = (.poll, nil)
+      case .announcement(let announcement): answer = try accept(announcement)
+      case .task(let task): answer = try begin(task)
+      case .round(let payload): answer = try proceed(payload)
+      case .result(let result): answer = try finish(result)
+      case .end(let end):
+        let outcome = try conclude(end)
+        _ = try await send(.ready, answering: instruction.instruction)
+        await parts.gate.close()
+        return outcome
+      case .refused(let refusal):
+        guard refusal.code == FederationWire.Refusal.helloRequiredCode else { throw .refused(refusal) }
+        abandonRound()
+        run = nil
+        instruction = try await greet()
+        continue
+      }
+      instruction = try await send(answer.0, draft: answer.1, answering: instruction.instruction)
+      parts.fault?.strike(after: answer.0)
+    }
+  }
+
+  // MARK: - Sending
+
+  private func greet() async throws(ClientError) -> ServerMessage {
+    guard let approval = parts.manifest.approval(by: parts.name) else {
+      throw .federation(.manifest(.missingApprovals([parts.name])))
+    }
+    return try await send(.hello(manifest: parts.manifest.hash, approval: approval), answering: 0)
+  }
+
+  /// Sends one message under a decision of the policy, and parses the answer.
+  private func send(
+    _ body: ClientMessage.Body, draft: AuditRecord.Draft? = nil, answering number: UInt64
+  ) async throws(ClientError) -> ServerMessage {
+    let message = ClientMessage(
+      identifier: .random(), run: run?.agreement.run, answers: number, body: body)
+    var draft = draft ?? AuditRecord.Draft(.messageSent)
+    draft.federation = parts.manifest.manifest.federation.value
+    draft.manifest = parts.manifest.hash
+    draft.plan = run?.agreement.plan.hash
+    draft.run = run?.agreement.run.text
+    let outbound = OutboundMessage(message, draft: draft)
+    let bytes = try await parts.gate.send(outbound, decision: try decision(for: body), charge: .notPrivate())
+    let answer: ServerMessage
+    do throws(WireError) {
+      answer = try ServerMessage(parsing: bytes, run: run?.agreement.run)
+    } catch { throw .wire(error) }
+    if let receipt = answer.receipt {
+      guard receipt.message == message.identifier else { throw .unexpected("a receipt for another message") }
+      try await parts.gate.confirm(receipt, run: draft.run)
+    }
+    return answer
+  }
+
+  /// What allows a message to leave: for anything computed from data, the accepted plan and nothing else.
+  private func decision(for body: ClientMessage.Body) throws(ClientError) -> PolicyDecision {
+    let kind: OutboundKind
+    switch body {
+    case .hello: return .protocolControl(.hello)
+    case .ready: return .protocolControl(.ready)
+    case .poll: return .protocolControl(.poll)
+    case .refusal(_, let reason, _): return .refusing(reason, plan: run?.agreement.plan.hash)
+    case .acceptance: kind = .acceptance
+    case .round(let payload):
+      guard let round = payload.outboundKind else { throw .unexpected("a task that asks for an unknown message") }
+      kind = round
+    }
+    guard let accepted = run?.accepted else { throw .unexpected("a task of no accepted plan") }
+    return accepted.decision(for: kind)
+  }
+
+  func record(_ event: AuditRecord.Event, _ fill: (inout AuditRecord.Draft) -> Void) throws(ClientError) {
+    var draft = AuditRecord.Draft(event)
+    draft.federation = parts.manifest.manifest.federation.value
+    draft.manifest = parts.manifest.hash
+    draft.plan = run?.agreement.plan.hash
+    draft.run = run?.agreement.run.text
+    fill(&draft)
+    do throws(AuditLogError) { try parts.log.append(draft) } catch { throw .log(error) }
+  }
+
+  func abandonRound() {
+    round?.machine.abandon()
+    round = nil
+  }
+}
+
+extension RoundPayload {
+  /// The payload's kind, as policy decisions name it.
+  fileprivate var outboundKind: OutboundKind? {
+    switch MessageKind(rawValue: kind) {
+    case .advertiseKeys: .advertiseKeys
+    case .shareKeys: .shareKeys
+    case .maskedInput: .maskedInput
+    case .consistencyCheck: .consistencyCheck
+    case .unmasking: .unmasking
+    case .roster, .shares, .survivors, .statements, nil: nil
+    }
+  }
+}

@@ -1,0 +1,117 @@
+import Cryptography
+import Federation
+import SecureAggregation
+import Storage
+
+/// What an organisation must remember of its openings across restarts: `state.sqlite`.
+///
+/// Every write is a transaction that is on disk when it returns.
+struct ClientStore: Sendable {
+  private let database: Database
+
+  private static let migrations = [
+    Migration(
+      "openings",
+      sql: """
+        CREATE TABLE opening (
+          run TEXT NOT NULL,
+          task TEXT NOT NULL,
+          round INTEGER NOT NULL,
+          ledger BLOB NOT NULL,
+          term BLOB,
+          PRIMARY KEY (run, task, round)
+        ) STRICT;
+        """)
+  ]
+
+  /// - Throws: ``ClientError/storage(_:)``.
+  init(path: String) throws(ClientError) {
+    do throws(StorageError) {
+      database = try Database(path: path, migrations: Self.migrations)
+    } catch { throw .storage(StorageFailure(error)) }
+  }
+
+  /// What is known of earlier attempts at an opening.
+  func ledger(of opening: OpeningIdentifier) throws(ClientError) -> AttemptLedger {
+    guard case .blob(let bytes)? = try value("ledger", of: opening) else {
+      return AttemptLedger(run: opening.run.text, round: UInt64(opening.round), task: opening.task.rawValue)
+    }
+    do throws(AggregationError) { return try AttemptLedger(decoding: bytes) } catch { throw .aggregation(error) }
+  }
+
+  /// The term made for an opening, while it is open.
+  func term(of opening: OpeningIdentifier) throws(ClientError) -> [UInt8]? {
+    guard case .blob(let bytes)? = try value("term", of: opening) else { return nil }
+    return bytes
+  }
+
+  /// Before anything of an attempt leaves: the attempt and the integers that it masks.
+  func enter(_ opening: OpeningIdentifier, ledger: AttemptLedger, term: EncodedTerm) throws(ClientError) {
+    try write(
+      """
+      INSERT INTO opening (run, task, round, ledger, term) VALUES (?, ?, ?, ?, ?)
+      ON CONFLICT (run, task, round) DO UPDATE SET ledger = excluded.ledger, term = excluded.term
+      """,
+      key(opening) + [.blob(ledger.encoded()), .blob(term.encoded())])
+  }
+
+  /// Before a statement or a reply leaves.
+  func save(_ ledger: AttemptLedger, of opening: OpeningIdentifier) throws(ClientError) {
+    try write(
+      "UPDATE opening SET ledger = ?4 WHERE run = ?1 AND task = ?2 AND round = ?3",
+      key(opening) + [.blob(ledger.encoded())])
+  }
+
+  /// The term of an opening that is summed is erased; that it was opened is not.
+  func close(_ opening: OpeningIdentifier) throws(ClientError) {
+    try write(
+      "UPDATE opening SET term = NULL WHERE run = ?1 AND task = ?2 AND round = ?3", key(opening))
+  }
+
+  // MARK: -
+
+  private func key(_ opening: OpeningIdentifier) -> [StoredValue] {
+    [.text(opening.run.text), .text(opening.task.rawValue), .integer(Int64(opening.round))]
+  }
+
+  private func value(_ column: String, of opening: OpeningIdentifier) throws(ClientError) -> StoredValue? {
+    do {
+      return try database.read { transaction in
+        try transaction.row(
+          "SELECT \(column) FROM opening WHERE run = ?1 AND task = ?2 AND round = ?3", key(opening))?.value(column)
+      }
+    } catch { throw .storage(StorageFailure(error)) }
+  }
+
+  private func write(_ sql: String, _ arguments: [StoredValue]) throws(ClientError) {
+    do {
+      try database.write { transaction in _ = try transaction.execute(sql, arguments) }
+    } catch { throw .storage(StorageFailure(error)) }
+  }
+}
+
+/// What is wrong with the organisation's own files.
+public struct StorageFailure: BlamedError, Equatable {
+  public let code: String
+  public var blame: Blame { .local }
+  public let message: String
+  public let remedy: String
+
+  init(path: String, reason: String) {
+    code = "storage"
+    message = "cannot write \(path): \(reason)"
+    remedy = "free space or correct the permissions, then start the client again"
+  }
+
+  init(_ error: any Error) {
+    if let error = error as? StorageError {
+      code = error.code
+      message = error.message
+      remedy = error.remedy
+    } else {
+      code = "storage"
+      message = "the organisation's state could not be used (\(type(of: error)))"
+      remedy = "check the disk, then start the client again"
+    }
+  }
+}

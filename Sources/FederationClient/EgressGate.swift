@@ -1,0 +1,163 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import GRPCCore
+import MutualTLS
+
+/// One message on its way out, with what its record says beside its bytes.
+struct OutboundMessage: ~Copyable, Sendable {
+  let message: ClientMessage
+  let draft: AuditRecord.Draft
+
+  init(_ message: ClientMessage, draft: AuditRecord.Draft) {
+    self.message = message
+    self.draft = draft
+  }
+}
+
+/// The one door through which anything leaves the organisation.
+///
+/// A message needs a policy decision and a privacy charge, each used up by it; it is recorded and the record is on disk
+/// before its first byte is sent; the bytes sent are those recorded. If the log cannot be written, nothing leaves.
+actor EgressGate {
+  private let link: ServerLink
+  private let log: AuditLogWriter
+  private let backoff: Backoff
+  private let progress: @Sendable (ClientEvent) -> Void
+
+  init(
+    link: ServerLink, log: AuditLogWriter, backoff: Backoff, progress: @escaping @Sendable (ClientEvent) -> Void
+  ) {
+    self.link = link
+    self.log = log
+    self.backoff = backoff
+    self.progress = progress
+  }
+
+  /// Records and sends, again and again if the connection is lost, until the server has answered.
+  ///
+  /// Copies carry the same identifier and the same bytes, each under a record of its own.
+  /// - Throws: ``ClientError``; an `AuditLogError` within means that nothing was sent.
+  func send(
+    _ outbound: consuming OutboundMessage, decision: consuming PolicyDecision, charge: consuming PrivacyCharge
+  ) async throws(ClientError) -> [UInt8] {
+    let message = outbound.message
+    var draft = outbound.draft
+    draft.policy = .init(.allowed, rule: decision.rule)
+    _ = consume decision
+    _ = consume charge
+    let payload: [UInt8]
+    do throws(WireError) { payload = try message.encoded() } catch { throw .wire(error) }
+
+    var first: UInt64?
+    var waits = backoff.makeIterator()
+    while true {
+      try await connect(&waits)
+      draft.destination = await link.destination
+      let stage: String? = if case .round(let round) = message.body { round.kind } else { nil }
+      let label = MessageLabel(id: message.identifier, kind: message.kind, stage: stage, resendOf: first)
+      let recorded: EgressRecorded
+      do throws(AuditLogError) {
+        recorded = try log.recordEgress(draft, message: label, payload: payload)
+      } catch { throw .log(error) }
+      let sequence = recorded.record.sequence
+      first = first ?? sequence
+      do {
+        let answer = try await link.exchange(recorded)
+        waits = backoff.makeIterator()
+        return answer
+      } catch {
+        try recordUnknown(label, error)
+        guard Self.isTransient(error) else { throw .call(Self.describe(error)) }
+        progress(.connectionLost)
+        try await pause(&waits)
+      }
+    }
+  }
+
+  /// What became of a message, as the server's receipt says. Brought to disk with the next record.
+  func confirm(_ receipt: Receipt, run: String?) throws(ClientError) {
+    var draft = AuditRecord.Draft(.delivery)
+    draft.run = run
+    draft.messageID = receipt.message
+    draft.receipt = .init(index: receipt.index, leaf: receipt.leaf)
+    draft.outcome = .succeeded
+    do throws(AuditLogError) { try log.append(draft, durable: false) } catch { throw .log(error) }
+  }
+
+  func close() async { await link.close() }
+
+  // MARK: -
+
+  private func connect(_ waits: inout Backoff.Iterator) async throws(ClientError) {
+    while true {
+      do throws(TransportError) {
+        try await link.connect()
+        return
+      } catch {
+        // A refusal is an answer, not an accident: trying again would be refused again.
+        guard error.isTransient else { throw .transport(error) }
+        progress(.unreachable(error.message))
+        guard let wait = waits.next() else { throw .transport(error) }
+        do { try await Task.sleep(for: wait) } catch { throw .cancelled }
+      }
+    }
+  }
+
+  private func pause(_ waits: inout Backoff.Iterator) async throws(ClientError) {
+    guard let wait = waits.next() else { throw .call("the server did not come back") }
+    do { try await Task.sleep(for: wait) } catch { throw .cancelled }
+  }
+
+  private func recordUnknown(_ label: MessageLabel, _ error: any Error) throws(ClientError) {
+    var draft = AuditRecord.Draft(.delivery)
+    draft.messageID = label.id
+    draft.outcome = .unknown
+    draft.error = .init(code: Self.isTransient(error) ? "connection-lost" : "call-failed", blame: .peer)
+    do throws(AuditLogError) { try log.append(draft, durable: false) } catch { throw .log(error) }
+  }
+
+  private static func isTransient(_ error: any Error) -> Bool {
+    guard let error = error as? RPCError else { return false }
+    return error.code == .unavailable || error.code == .cancelled || error.code == .aborted
+  }
+
+  private static func describe(_ error: any Error) -> String {
+    guard let error = error as? RPCError else { return "the call failed (\(type(of: error)))" }
+    return "the server answered \(error.code): \(error.message)"
+  }
+}
+
+extension TransportError {
+  /// Whether trying again later can help.
+  var isTransient: Bool {
+    switch self {
+    case .connectionRefused, .unreachable, .timedOut, .nameNotFound: true
+    case .handshake(.timedOut), .handshake(.truncated): true
+    case .addressInUse, .addressUnavailable, .portNotPermitted, .invalidPort, .handshake, .credential, .system: false
+    }
+  }
+}
+
+/// Waits between attempts: doubling from a quarter of a second to fifteen, with jitter, for a stated time in all.
+struct Backoff: Sequence, Sendable {
+  let total: Duration
+
+  struct Iterator: IteratorProtocol {
+    private var upcoming = Duration.milliseconds(250)
+    private var left: Duration
+
+    init(total: Duration) { left = total }
+
+    mutating func next() -> Duration? {
+      guard left > .zero else { return nil }
+      let wait = upcoming * Double.random(in: 0.5...1)
+      left -= wait
+      upcoming = Swift.min(upcoming * 2, .seconds(15))
+      return wait
+    }
+  }
+
+  func makeIterator() -> Iterator { Iterator(total: total) }
+}

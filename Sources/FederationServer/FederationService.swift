@@ -1,0 +1,82 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import GRPCCore
+import MutualTLS
+
+/// The one RPC: records what came, hands it to the coordinator, and answers with the next instruction.
+///
+/// Order: nothing is parsed for meaning before it is in the ingress log, and nothing is acted upon that could not be
+/// recorded.
+struct FederationService: RegistrableRPCService {
+  let hub: SessionHub
+  let log: AuditLogWriter
+  let federation: String
+  let traffic: Traffic
+
+  func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
+    router.registerHandler(
+      forMethod: MethodDescriptor(
+        service: ServiceDescriptor(fullyQualifiedService: WireLimits.service), method: WireLimits.method),
+      deserializer: RawBytesDeserializer(), serializer: RawBytesSerializer()
+    ) { request, _ in
+      let single = try await ServerRequest(stream: request)
+      let peer = try PeerIdentity.required()
+      let answer = try await self.exchange(single.message, from: peer)
+      return StreamingServerResponse(single: ServerResponse(message: answer))
+    }
+  }
+
+  /// One exchange with an authenticated organisation.
+  func exchange(_ bytes: [UInt8], from peer: PeerIdentity) async throws -> [UInt8] {
+    traffic.add(bytes.count)
+    let message: ClientMessage
+    do throws(WireError) {
+      message = try ClientMessage(parsing: bytes)
+    } catch {
+      try recordRefused(bytes, error, from: peer)
+      return try ServerMessage(
+        instruction: 0, receipt: nil,
+        body: .refused(.init(code: error.code, message: error.message, remedy: error.remedy))
+      ).encoded()
+    }
+    let receipt = try record(message, bytes, from: peer)
+    let (number, body) = await hub.exchange(message, from: peer.name)
+    return try ServerMessage(instruction: number, receipt: receipt, body: body).encoded()
+  }
+
+  private func record(_ message: ClientMessage, _ bytes: [UInt8], from peer: PeerIdentity) throws -> Receipt {
+    var draft = AuditRecord.Draft(.messageReceived)
+    draft.federation = federation
+    draft.source = source(peer)
+    draft.run = message.run?.text
+    var stage: String?
+    if case .round(let payload) = message.body {
+      draft.task = payload.opening.task.rawValue
+      draft.round = payload.opening.round
+      draft.attempt = payload.opening.attempt
+      stage = payload.kind
+    }
+    let label = MessageLabel(id: message.identifier, kind: message.kind, stage: stage)
+    let record = try log.recordIngress(draft, message: AuditRecord.Message(label: label, payload: bytes))
+    return Receipt(message: message.identifier, index: record.sequence, leaf: record.leaf)
+  }
+
+  /// What is refused is on the record all the same, under the identifier it claims if it has one.
+  private func recordRefused(_ bytes: [UInt8], _ error: WireError, from peer: PeerIdentity) throws {
+    var draft = AuditRecord.Draft(.messageReceived)
+    draft.federation = federation
+    draft.source = source(peer)
+    draft.error = .init(error)
+    draft.outcome = .refused
+    let label = MessageLabel(id: ClientMessage.claimedIdentifier(of: bytes) ?? .random(), kind: "malformed")
+    try log.recordIngress(draft, message: AuditRecord.Message(label: label, payload: bytes))
+  }
+
+  private func source(_ peer: PeerIdentity) -> AuditRecord.Peer {
+    .init(
+      name: peer.name, address: peer.remoteAddress, tlsPeer: peer.fingerprint,
+      exporter: try? SHA256Digest(hexadecimal: peer.exporter))
+  }
+}

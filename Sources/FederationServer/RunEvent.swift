@@ -1,0 +1,24 @@
+import Cryptography
+import Federation
+import Learning
+import SecureAggregation
+
+/// What an operator sees while a run works. Figures are sums over the cohort; none is one organisation's.
+public enum RunEvent: Sendable {
+  case listening(address: String)
+  case waiting(for: [OrganizationName])
+  case connected(OrganizationName)
+  case disconnected(OrganizationName)
+  case accepted(OrganizationName)
+  case refused(OrganizationName, reason: String)
+  case refusedMessage(OrganizationName, code: String, message: String)
+  case runStarted(run: RunIdentifier, cohort: [OrganizationName])
+  case openingStarted(OpeningIdentifier)
+  case answered(OrganizationName, stage: RoundStage, opening: OpeningIdentifier)
+  case stageClosed(RoundStage, opening: OpeningIdentifier, answered: [OrganizationName], missing: [OrganizationName])
+  case attemptFailed(OpeningIdentifier, reason: String)
+  case blamed(OrganizationName, opening: OpeningIdentifier, code: String)
+  case openingCompleted(OpeningIdentifier, survivors: [OrganizationName])
+  case evaluated(round: Int, metrics: BinaryMetrics)
+  case ended(RunReport)
+}

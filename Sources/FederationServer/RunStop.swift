@@ -1,0 +1,52 @@
+import Cryptography
+import Federation
+import FederationWire
+import SecureAggregation
+
+/// Why a run ends before its last round.
+enum RunStop: Error {
+  case shortage(what: String, missing: [OrganizationName], details: [String])
+  case unmaskable(missing: [OrganizationName])
+  case differentColumns(OrganizationName, OrganizationName, columns: [String])
+  case noColumns
+  case shutDown
+
+  /// Too few participants: the program ends with status 3.
+  var isShortage: Bool {
+    switch self {
+    case .shortage, .unmaskable: true
+    case .differentColumns, .noColumns, .shutDown: false
+    }
+  }
+
+  var reason: String {
+    switch self {
+    case .shortage(let what, let missing, let details):
+      "too few participants: \(what)" + (missing.isEmpty ? "" : "; missing: \(Self.list(missing))")
+        + details.map { "; \($0)" }.joined()
+    case .unmaskable(let missing):
+      "unmaskable: too few shares came back to open the sum; missing: \(Self.list(missing))"
+    case .differentColumns(let one, let other, let columns):
+      "\(one) and \(other) do not have the same columns"
+        + (columns.isEmpty ? " in the same order" : ": \(columns.prefix(8).joined(separator: ", "))")
+    case .noColumns: "the organisations have no numeric columns"
+    case .shutDown: "the server was told to stop"
+    }
+  }
+
+  private static func list(_ names: [OrganizationName]) -> String { names.map(\.value).joined(separator: ", ") }
+}
+
+extension FederationWire.Refusal {
+  static let otherManifest = FederationWire.Refusal(
+    code: "other-manifest", message: "this organisation acts under another version of the federation's manifest",
+    remedy: "get the current manifest from the operator and approve it: bauta federation approve NOTE")
+
+  static let invalidAcceptance = FederationWire.Refusal(
+    code: "acceptance-invalid", message: "the acceptance does not match the announced run",
+    remedy: "start the client again; if it repeats, compare versions with the operator")
+
+  static let notInCohort = FederationWire.Refusal(
+    code: "not-in-cohort", message: "the run began without this organisation and its cohort is fixed",
+    remedy: "wait for the next run")
+}

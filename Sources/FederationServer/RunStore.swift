@@ -1,0 +1,39 @@
+import Cryptography
+import Federation
+import Foundation
+
+/// The files of one run under the server's `runs/<run>/`: plan, manifest, models and the report.
+struct RunStore: Sendable {
+  let directory: String
+
+  /// - Throws: ``ServerError/storage(_:)``.
+  init(directory: String, plan: RunPlan, manifest: SignedManifest) throws(ServerError) {
+    self.directory = directory
+    do {
+      try FileManager.default.createDirectory(
+        atPath: directory + "/models", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    } catch { throw .directory(path: directory, reason: error.localizedDescription) }
+    try write(Array(plan.text.utf8), to: "plan.yaml")
+    try save(manifest: manifest)
+  }
+
+  var modelPath: String { directory + "/model.safetensors" }
+
+  func save(manifest: SignedManifest) throws(ServerError) { try write(manifest.serialized, to: "federation.note") }
+
+  func save(model: [UInt8], round: Int) throws(ServerError) {
+    try write(model, to: "models/round-\(round).safetensors")
+  }
+
+  func saveFinal(model: [UInt8]) throws(ServerError) { try write(model, to: "model.safetensors") }
+
+  func save(_ report: RunReport) throws(ServerError) {
+    do throws(FederationError) { try report.write(to: directory + "/report.json") } catch { throw .federation(error) }
+  }
+
+  private func write(_ bytes: [UInt8], to name: String) throws(ServerError) {
+    do throws(FederationError) { try AtomicFile.replace(directory + "/" + name, bytes: bytes) } catch {
+      throw .federation(error)
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import Cryptography
+import Federation
+import FederationWire
+
+/// Numbered instructions for every organisation, and what they answer.
+///
+/// Instructions are queued until the organisation's client asks for them; a client message names the instruction it
+/// answers, so a copy of it (sent again after a lost connection) is told from the first and raises no second event.
+/// Memory is bounded: at most ``queueLimit`` instructions wait for one organisation.
+actor SessionHub {
+  /// What the coordinator reacts to.
+  enum Event: Sendable {
+    case message(OrganizationName, ClientMessage)
+    case connected(OrganizationName)
+    case disconnected(OrganizationName)
+    case timer(UInt64)
+  }
+
+  static let queueLimit = 64
+
+  private struct Session {
+    var posted: UInt64 = 0
+    var answered: UInt64 = 0
+    var greeted = false
+    var queue: [(number: UInt64, body: ServerMessage.Body)] = []
+    var waiter: (id: UInt64, after: UInt64, continuation: CheckedContinuation<Void, Never>)?
+  }
+
+  let events: AsyncStream<Event>
+  private let emit: AsyncStream<Event>.Continuation
+  private let hold: Duration
+  private var sessions: [OrganizationName: Session] = [:]
+  private var waiters: UInt64 = 0
+  private var isClosed = false
+
+  /// - Parameter hold: how long a question is held open before it is answered with `wait`.
+  init(hold: Duration) {
+    (events, emit) = AsyncStream.makeStream(of: Event.self)
+    self.hold = hold
+  }
+
+  /// Takes one client message and returns the next instruction for its sender, or `wait` after ``hold``.
+  func exchange(_ message: ClientMessage, from organization: OrganizationName) async -> (UInt64, ServerMessage.Body) {
+    guard !isClosed else { return (message.answers, .refused(.shuttingDown)) }
+    if case .hello = message.body {
+      beginSession(organization)
+      emit.yield(.message(organization, message))
+    } else {
+      guard let session = sessions[organization], session.greeted, message.answers <= session.posted else {
+        return (message.answers, .refused(.helloRequired))
+      }
+      acknowledge(message, from: organization)
+    }
+    return await next(after: message.answers, for: organization)
+  }
+
+  /// Queues an instruction.
+  func post(_ body: ServerMessage.Body, to organization: OrganizationName) {
+    var session = sessions[organization] ?? Session()
+    session.posted += 1
+    if session.queue.count == Self.queueLimit { session.queue.removeFirst() }
+    session.queue.append((session.posted, body))
+    let waiter = session.waiter
+    session.waiter = nil
+    sessions[organization] = session
+    waiter?.continuation.resume()
+  }
+
+  /// Drops what an organisation has not fetched yet of an attempt that is over.
+  func withdrawRoundInstructions(for organization: OrganizationName) {
+    sessions[organization]?.queue.removeAll {
+      switch $0.body {
+      case .task, .round: true
+      case .wait, .announcement, .result, .end, .refused: false
+      }
+    }
+  }
+
+  /// True once the organisation has answered everything that was posted to it.
+  func hasAnsweredAll(_ organization: OrganizationName) -> Bool {
+    guard let session = sessions[organization] else { return true }
+    return session.answered >= session.posted
+  }
+
+  nonisolated func notify(_ event: Event) { emit.yield(event) }
+
+  /// Answers everyone that waits, and everyone that still comes, with a refusal.
+  func close() {
+    isClosed = true
+    for organization in sessions.keys {
+      let waiter = sessions[organization]?.waiter
+      sessions[organization]?.waiter = nil
+      waiter?.continuation.resume()
+    }
+    emit.finish()
+  }
+
+  // MARK: -
+
+  /// A new process of the organisation: it knows nothing of earlier instructions.
+  private func beginSession(_ organization: OrganizationName) {
+    let waiter = sessions[organization]?.waiter
+    var fresh = Session()
+    fresh.greeted = true
+    sessions[organization] = fresh
+    waiter?.continuation.resume()
+  }
+
+  private func acknowledge(_ message: ClientMessage, from organization: OrganizationName) {
+    if case .poll = message.body { return }
+    guard var session = sessions[organization], message.answers > session.answered else { return }
+    session.answered = message.answers
+    session.queue.removeAll { $0.number <= message.answers }
+    sessions[organization] = session
+    emit.yield(.message(organization, message))
+  }
+
+  private func next(
+    after number: UInt64, for organization: OrganizationName
+  ) async -> (UInt64, ServerMessage.Body) {
+    if let found = queued(after: number, for: organization) { return found }
+    waiters += 1
+    let id = waiters
+    let timeout = Task { [hold] in
+      try? await Task.sleep(for: hold)
+      self.release(waiter: id, of: organization)
+    }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        if Task.isCancelled || isClosed { return continuation.resume() }
+        let older = sessions[organization]?.waiter
+        sessions[organization]?.waiter = (id, number, continuation)
+        older?.continuation.resume()
+      }
+    } onCancel: {
+      Task { await self.release(waiter: id, of: organization) }
+    }
+    timeout.cancel()
+    return queued(after: number, for: organization) ?? (number, isClosed ? .refused(.shuttingDown) : .wait)
+  }
+
+  private func queued(after number: UInt64, for organization: OrganizationName) -> (UInt64, ServerMessage.Body)? {
+    sessions[organization]?.queue.first { $0.number > number }
+  }
+
+  private func release(waiter id: UInt64, of organization: OrganizationName) {
+    guard let waiter = sessions[organization]?.waiter, waiter.id == id else { return }
+    sessions[organization]?.waiter = nil
+    waiter.continuation.resume()
+  }
+}
+
+extension FederationWire.Refusal {
+  /// The server does not know this client's session: it was restarted, or the client was.
+  static let helloRequired = FederationWire.Refusal(
+    code: FederationWire.Refusal.helloRequiredCode, message: "the server has no session with this organisation",
+    remedy: "the client greets again by itself; nothing to do")
+
+  static let shuttingDown = FederationWire.Refusal(
+    code: "shutting-down", message: "the server is shutting down", remedy: "start the client again later")
+}

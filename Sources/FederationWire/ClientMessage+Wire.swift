@@ -1,0 +1,113 @@
+import AuditLog
+import Cryptography
+import Federation
+import Foundation
+import SwiftProtobuf
+
+extension ClientMessage {
+  /// The bytes that are recorded and sent.
+  public func encoded() throws(WireError) -> [UInt8] {
+    var envelope = Bauta_V1_ClientEnvelope()
+    envelope.protocolVersion = WireLimits.protocolVersion
+    envelope.messageID = identifier.value
+    envelope.run = run?.text ?? ""
+    envelope.answers = answers
+    switch body {
+    case .hello(let manifest, let approval):
+      envelope.hello = .with {
+        $0.manifestHash = Data(manifest.bytes)
+        $0.approvalSignature = Data(approval.bytes)
+      }
+    case .acceptance(let plan, let features, let signature):
+      envelope.acceptance = .with {
+        $0.planHash = Data(plan.bytes)
+        $0.features = features
+        $0.signature = Data(signature.bytes)
+      }
+    case .refusal(let digest, let reason, let signature):
+      envelope.refusal = .with {
+        $0.digest = Data(digest.bytes)
+        $0.reason = reason.wire
+        $0.signature = Data(signature.bytes)
+      }
+    case .round(let payload): envelope.round = payload.wire
+    case .ready: envelope.continue = Bauta_V1_Continue()
+    case .poll: envelope.poll = Bauta_V1_Poll()
+    }
+    do { return try envelope.serializedBytes() } catch { throw .malformed(what: "client message") }
+  }
+
+  /// The identifier in bytes that are not a valid message otherwise; for the record only.
+  public static func claimedIdentifier(of bytes: [UInt8]) -> MessageIdentifier? {
+    guard let envelope = try? Bauta_V1_ClientEnvelope(serializedBytes: bytes) else { return nil }
+    return try? Wire.identifier(envelope.messageID)
+  }
+
+  /// Parses what a client sent.
+  ///
+  /// - Throws: ``WireError``; the bytes are hostile until this returns.
+  public init(parsing bytes: [UInt8]) throws(WireError) {
+    let envelope: Bauta_V1_ClientEnvelope
+    do { envelope = try Bauta_V1_ClientEnvelope(serializedBytes: bytes) } catch {
+      throw .malformed(what: "client message")
+    }
+    guard envelope.protocolVersion == WireLimits.protocolVersion else {
+      throw .version(theirs: envelope.protocolVersion)
+    }
+    guard envelope.unknownFields.data.isEmpty else { throw .invalid(field: "unknown field") }
+    let run: RunIdentifier? = envelope.run.isEmpty ? nil : try Wire.run(envelope.run)
+    self.init(
+      identifier: try Wire.identifier(envelope.messageID), run: run, answers: envelope.answers,
+      body: try Body(envelope.body, run: run))
+  }
+}
+
+extension ClientMessage.Body {
+  fileprivate init(_ body: Bauta_V1_ClientEnvelope.OneOf_Body?, run: RunIdentifier?) throws(WireError) {
+    switch body {
+    case .hello(let hello)?:
+      self = .hello(
+        manifest: try Wire.digest(hello.manifestHash, field: "manifest_hash"),
+        approval: try Wire.signature(hello.approvalSignature, field: "approval_signature"))
+    case .acceptance(let acceptance)?:
+      guard acceptance.features.count <= WireLimits.features else {
+        throw .oversized(field: "features", limit: WireLimits.features)
+      }
+      guard acceptance.features.allSatisfy({ $0.utf8.count <= WireLimits.featureName }) else {
+        throw .oversized(field: "features", limit: WireLimits.featureName)
+      }
+      self = .acceptance(
+        plan: try Wire.digest(acceptance.planHash, field: "plan_hash"), features: acceptance.features,
+        signature: try Wire.signature(acceptance.signature, field: "signature"))
+    case .refusal(let refusal)?:
+      self = .refusal(
+        digest: try Wire.digest(refusal.digest, field: "digest"), reason: try RefusalClass(refusal.reason),
+        signature: try Wire.signature(refusal.signature, field: "signature"))
+    case .round(let round)?: self = .round(try RoundPayload(round, run: run))
+    case .continue?: self = .ready
+    case .poll?: self = .poll
+    case nil: throw .malformed(what: "client message")
+    }
+  }
+}
+
+extension RefusalClass {
+  fileprivate var wire: Bauta_V1_RefusalReason {
+    switch self {
+    case .policy: .policy
+    case .protocol: .protocol
+    case .state: .state
+    case .unavailable: .unavailable
+    }
+  }
+
+  fileprivate init(_ reason: Bauta_V1_RefusalReason) throws(WireError) {
+    switch reason {
+    case .policy: self = .policy
+    case .protocol: self = .protocol
+    case .state: self = .state
+    case .unavailable: self = .unavailable
+    case .unspecified, .UNRECOGNIZED: throw .invalid(field: "reason")
+    }
+  }
+}

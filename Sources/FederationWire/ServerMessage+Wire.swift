@@ -1,0 +1,134 @@
+import Cryptography
+import Federation
+import Foundation
+import SwiftProtobuf
+
+extension ServerMessage {
+  /// The bytes that are sent.
+  public func encoded() throws(WireError) -> [UInt8] {
+    var envelope = Bauta_V1_ServerEnvelope()
+    envelope.protocolVersion = WireLimits.protocolVersion
+    envelope.instruction = instruction
+    if let receipt { envelope.receipt = receipt.wire }
+    switch body {
+    case .wait: envelope.wait = Bauta_V1_Wait()
+    case .announcement(let announcement):
+      envelope.announcement = .with {
+        $0.run = announcement.run.text
+        $0.plan = announcement.plan
+        $0.manifest = announcement.manifest
+      }
+    case .task(let task):
+      envelope.task = .with {
+        $0.opening = task.opening.wire
+        $0.cohort = task.cohort.map(\.value)
+        $0.model = Data(task.model)
+      }
+    case .round(let payload): envelope.round = payload.wire
+    case .result(let result): envelope.result = result.wire
+    case .end(let end):
+      envelope.end = .with {
+        $0.run = end.run.text
+        $0.state = end.state.rawValue
+        $0.reason = end.reason
+        $0.model = Data(end.model)
+      }
+    case .refused(let refusal):
+      envelope.refused = .with {
+        $0.code = refusal.code
+        $0.message = refusal.message
+        $0.remedy = refusal.remedy
+      }
+    }
+    do { return try envelope.serializedBytes() } catch { throw .malformed(what: "server message") }
+  }
+
+  /// Parses what the server sent. `run` is the run the client takes part in, to which round messages belong.
+  ///
+  /// - Throws: ``WireError``; the bytes are hostile until this returns.
+  public init(parsing bytes: [UInt8], run: RunIdentifier?) throws(WireError) {
+    let envelope: Bauta_V1_ServerEnvelope
+    do { envelope = try Bauta_V1_ServerEnvelope(serializedBytes: bytes) } catch {
+      throw .malformed(what: "server message")
+    }
+    guard envelope.protocolVersion == WireLimits.protocolVersion else {
+      throw .version(theirs: envelope.protocolVersion)
+    }
+    guard envelope.unknownFields.data.isEmpty else { throw .invalid(field: "unknown field") }
+    self.init(
+      instruction: envelope.instruction,
+      receipt: envelope.hasReceipt ? try Receipt(envelope.receipt) : nil,
+      body: try Body(envelope.body, run: run))
+  }
+}
+
+extension ServerMessage.Body {
+  fileprivate init(_ body: Bauta_V1_ServerEnvelope.OneOf_Body?, run: RunIdentifier?) throws(WireError) {
+    switch body {
+    case .wait?: self = .wait
+    case .announcement(let announcement)?:
+      guard announcement.plan.utf8.count <= WireLimits.planText else {
+        throw .oversized(field: "plan", limit: WireLimits.planText)
+      }
+      guard announcement.manifest.utf8.count <= WireLimits.manifestText else {
+        throw .oversized(field: "manifest", limit: WireLimits.manifestText)
+      }
+      self = .announcement(
+        RunAnnouncement(
+          run: try Wire.run(announcement.run), plan: announcement.plan, manifest: announcement.manifest))
+    case .task(let task)?:
+      self = .task(
+        TaskAnnouncement(
+          opening: try OpeningIdentifier(task.opening, run: run),
+          cohort: try Wire.names(task.cohort, field: "cohort"), model: [UInt8](task.model)))
+    case .round(let round)?: self = .round(try RoundPayload(round, run: run))
+    case .result(let result)?: self = .result(try OpeningResult(result, run: run))
+    case .end(let end)?:
+      guard let state = RunEnd.State(rawValue: end.state) else { throw .invalid(field: "state") }
+      self = .end(
+        RunEnd(
+          run: try Wire.run(end.run), state: state, reason: try Wire.text(end.reason, field: "reason"),
+          model: [UInt8](end.model)))
+    case .refused(let refused)?:
+      self = .refused(
+        Refusal(
+          code: try Wire.text(refused.code, field: "code"), message: try Wire.text(refused.message, field: "message"),
+          remedy: try Wire.text(refused.remedy, field: "remedy")))
+    case nil: throw .malformed(what: "server message")
+    }
+  }
+}
+
+extension Receipt {
+  fileprivate var wire: Bauta_V1_Receipt {
+    .with {
+      $0.messageID = message.value
+      $0.index = index
+      $0.leaf = Data(leaf.bytes)
+    }
+  }
+
+  fileprivate init(_ receipt: Bauta_V1_Receipt) throws(WireError) {
+    self.init(
+      message: try Wire.identifier(receipt.messageID), index: receipt.index,
+      leaf: try Wire.digest(receipt.leaf, field: "leaf"))
+  }
+}
+
+extension OpeningResult {
+  fileprivate var wire: Bauta_V1_Result {
+    .with {
+      $0.opening = opening.wire
+      $0.aggregate = Data(aggregate)
+      $0.nextModelHash = Data(nextModel.bytes)
+      $0.signature = Data(signature.bytes)
+    }
+  }
+
+  fileprivate init(_ result: Bauta_V1_Result, run: RunIdentifier?) throws(WireError) {
+    self.init(
+      opening: try OpeningIdentifier(result.opening, run: run), aggregate: [UInt8](result.aggregate),
+      nextModel: try Wire.digest(result.nextModelHash, field: "next_model_hash"),
+      signature: try Wire.signature(result.signature, field: "signature"))
+  }
+}
