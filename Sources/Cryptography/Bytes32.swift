@@ -63,12 +63,9 @@ struct Bytes32: Hashable, Comparable, Sendable {
 
 extension Collection<UInt8> {
   /// The bytes in one piece; copied only if they are not stored that way.
-  func withContiguousBytes<R: ~Copyable>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
-    var result: R?
-    let isContiguous: Void? = withContiguousStorageIfAvailable { result = body(UnsafeRawBufferPointer($0)) }
-    if isContiguous == nil { Array(self).withUnsafeBytes { result = body($0) } }
-    // One of the two calls above always ran.
-    return result!
+  func withContiguousBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+    withContiguousStorageIfAvailable { body(UnsafeRawBufferPointer($0)) }
+      ?? Array(self).withUnsafeBytes { body($0) }
   }
 }
 

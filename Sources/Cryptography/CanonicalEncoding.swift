@@ -5,7 +5,7 @@
 /// - the label, byte strings, digests and texts (UTF-8): their length as 8 bytes big-endian, then the bytes
 /// - integers: 8 bytes big-endian, two's complement if signed
 /// - a flag: one byte, 0 or 1
-/// - a list: its count as 8 bytes big-endian, then its elements
+/// - a list: its count as 8 bytes big-endian, then its elements, of at least one field each
 ///
 /// Two different sequences of fields of one label never have the same encoding. Labels start with `bauta/v1/` and name
 /// one sequence of fields each.
@@ -92,15 +92,16 @@ public struct CanonicalDecoder: Sendable {
     try Digest(bytes: try slice(maximum: Digest<R>.byteCount))
   }
 
-  /// A list of at most `maximum` elements; `each` reads the fields of one.
+  /// A list of at most `maximum` elements; `each` reads the fields of one, which are never empty.
   public mutating func list<T>(
     maximum: Int, _ each: (inout CanonicalDecoder) throws(CryptographyError) -> T
   ) throws(CryptographyError) -> [T] {
     let declared = try uint64()
     guard let count = Int(exactly: declared), count <= maximum else { throw .malformedEncoding(.fieldTooLong) }
+    // Every element has at least one byte, so the input bounds what is reserved.
+    guard count <= input.count - position else { throw .malformedEncoding(.truncated) }
     var elements: [T] = []
-    // An element takes at least a byte in every list of the protocol, so the input bounds what is reserved.
-    elements.reserveCapacity(min(count, input.count - position))
+    elements.reserveCapacity(count)
     for _ in 0..<count { elements.append(try each(&self)) }
     return elements
   }

@@ -118,9 +118,9 @@ public struct MaskStream: ~Copyable, @unchecked Sendable {
 /// Zeros to encrypt: the keystream itself is the ciphertext. Never written, kept for the life of the process.
 private enum ZeroBlock {
   static let byteCount = 4096
+  // Unsafe for the checker only: the memory is written before anybody has the pointer, and never again.
   nonisolated(unsafe) static let start: UnsafePointer<UInt8> = {
-    let block = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: byteCount)
-    block.initializeMemory(as: UInt8.self, repeating: 0)
-    return UnsafePointer(block.baseAddress!.assumingMemoryBound(to: UInt8.self))
+    let block = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: byteCount)
+    return UnsafePointer(block.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount))
   }()
 }

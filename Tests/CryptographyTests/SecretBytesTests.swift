@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Cryptography
@@ -104,4 +105,13 @@ import Testing
     #expect(randomBytes(33).count == 33)
     #expect(randomBytes(32) != randomBytes(32))
   }
+
+  #if os(Linux)
+    @Test func coreFilesAreForbidden() throws {
+      try forbidCoreDumps()
+      let limits = try String(contentsOfFile: "/proc/self/limits", encoding: .utf8)
+      let core = limits.split(separator: "\n").first { $0.hasPrefix("Max core file size") }
+      #expect(core?.split(separator: " ").dropFirst(4).prefix(2) == ["0", "0"])
+    }
+  #endif
 }
