@@ -1,4 +1,5 @@
 import Cryptography
+import Foundation
 import Testing
 
 @testable import SecureAggregation
@@ -87,6 +88,23 @@ struct SimulationTests {
       for next in LastAnswer.allCases where next >= lowest { try spread(chosen + [next], from: next) }
     }
     try spread([], from: .advertiseKeys)
+  }
+
+  /// All 5⁵ assignments take half a minute: `BAUTA_SOAK=1`.
+  @Test(
+    "Every assignment of the stages at which five members leave",
+    .enabled(if: ProcessInfo.processInfo.environment["BAUTA_SOAK"] != nil))
+  func everyAssignment() throws {
+    var parameters = ParameterSet()
+    parameters.assumedCorrupt = 0
+    parameters.tensorCount = 5
+    let identities = (0..<5).map { _ in Identity() }
+    let answers = LastAnswer.allCases
+    for code in 0..<3125 {
+      let exchange = try Exchange(parameters: parameters, identities: identities, seed: UInt64(code))
+      let last = [1, 5, 25, 125, 625].map { answers[code / $0 % 5] }
+      try run(exchange, last: last)
+    }
   }
 
   @Test("Random cohorts, parameters and dropouts", arguments: UInt64(0)..<24)
