@@ -96,6 +96,15 @@ final class OpenSSLHandler: ChannelDuplexHandler {
     context.fireChannelInactive()
   }
 
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // A reset. Said before the handlers behind close the channel, which would look like a decision of this side.
+    switch state {
+    case .handshaking, .active: report(.truncated, context)
+    case .idle, .closing, .lingering, .closed: break
+    }
+    context.fireErrorCaught(error)
+  }
+
   func handlerRemoved(context: ChannelHandlerContext) {
     if !isJudged {
       isJudged = true
@@ -378,7 +387,7 @@ final class OpenSSLHandler: ChannelDuplexHandler {
     }
   }
 
-  /// Reports the handshake's outcome, once.
+  /// Reports the handshake's outcome; only the first time counts.
   private func report(_ refusal: HandshakeRefusal?, _ context: ChannelHandlerContext) {
     guard !isJudged else { return }
     isJudged = true
