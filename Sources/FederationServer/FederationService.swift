@@ -14,6 +14,8 @@ struct FederationService: RegistrableRPCService {
   let log: AuditLogWriter
   let federation: String
   let traffic: Traffic
+  /// Sees every payload as it came; tests look for what must not be in it.
+  let inspect: @Sendable (OrganizationName, [UInt8]) -> Void
 
   func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
     router.registerHandler(
@@ -31,6 +33,7 @@ struct FederationService: RegistrableRPCService {
   /// One exchange with an authenticated organisation.
   func exchange(_ bytes: [UInt8], from peer: PeerIdentity) async throws -> [UInt8] {
     traffic.add(bytes.count)
+    inspect(peer.name, bytes)
     let message: ClientMessage
     do throws(WireError) {
       message = try ClientMessage(parsing: bytes)

@@ -19,6 +19,9 @@ public struct RunServer: Sendable {
     /// How long a question is held open before it is answered with `wait`.
     public var hold: Duration = .seconds(15)
 
+    /// Sees every payload as it came; for tests.
+    var inspect: @Sendable (OrganizationName, [UInt8]) -> Void = { _, _ in }
+
     public init(listen: NetworkAddress? = nil, patience: Duration = .seconds(600)) {
       self.listen = listen
       self.patience = patience
@@ -67,7 +70,8 @@ public struct RunServer: Sendable {
       directory: runPath, plan: agreement.plan, manifest: agreement.signedManifest)
     let traffic = Traffic()
     let service = FederationService(
-      hub: hub, log: log, federation: agreement.manifest.federation.value, traffic: traffic)
+      hub: hub, log: log, federation: agreement.manifest.federation.value, traffic: traffic,
+      inspect: settings.inspect)
     let server = GRPCServer(
       transport: transport, services: [service], interceptors: [transport.identityInterceptor])
     let serving = Task { try await server.serve() }

@@ -1,0 +1,59 @@
+import Cryptography
+import Federation
+import FederationServer
+import SecureAggregation
+
+/// Tells an operator how a run goes: a line for every sum, and at once when somebody is missing.
+struct RunProgress: Sendable {
+  let output: Output
+
+  func show(_ event: RunEvent) {
+    guard let line = Self.line(event) else { return }
+    output.line(line)
+    output.flush()
+  }
+
+  static func line(_ event: RunEvent) -> StyledText? {
+    switch event {
+    case .listening(let address): return "listening on \(address)"
+    case .waiting(let names): return names.isEmpty ? nil : "waiting for \(list(names))"
+    case .connected(let name): return "\(name) connected"
+    case .disconnected(let name): return "\(name) disconnected"
+    case .accepted(let name): return "\(name) accepted the plan"
+    case .refused(let name, let reason): return StyledText("\(name) does not take part: \(reason)", .bad)
+    case .refusedMessage(let name, let code, let message):
+      return StyledText("a message of \(name) was refused (\(code)): \(message)", .bad)
+    case .runStarted(let run, let cohort): return "run \(run) with \(list(cohort))"
+    case .openingStarted, .answered: return nil
+    case .stageClosed(let stage, let opening, let answered, let missing):
+      guard !missing.isEmpty else { return nil }
+      return "\(title(opening)), \(stage.rawValue): \(answered.count) answered, \(list(missing)) missing"
+    case .attemptFailed(let opening, let reason):
+      return StyledText("\(title(opening)), attempt \(opening.attempt) failed: \(reason)", .bad)
+    case .blamed(let name, let opening, let code):
+      return StyledText("\(title(opening)): \(name) sent wrong shares (\(code)); recovered without them", .bad)
+    case .openingCompleted(let opening, let survivors):
+      return "\(title(opening)): sum over \(Figures.counted(survivors.count, "organisation"))"
+    case .evaluated(let round, let metrics):
+      return "round \(round): ROC AUC \(Figures.decimals(metrics.rocAuc, 4)), log loss "
+        + "\(Figures.decimals(metrics.logLoss, 4)), accuracy \(Figures.decimals(metrics.accuracy, 4)) on "
+        + "\(Figures.counted(metrics.examples, "held-out row"))"
+    case .ended(let report):
+      switch report.state {
+      case .completed: return StyledText("run \(report.run) completed", .good)
+      case .running, .stopped, .failed:
+        return StyledText("run \(report.run) \(report.state.rawValue): \(report.reason ?? "no reason given")", .bad)
+      }
+    }
+  }
+
+  private static func title(_ opening: OpeningIdentifier) -> String {
+    switch opening.task {
+    case .statistics: "statistics"
+    case .fit: "round \(opening.round), training"
+    case .evaluate: "round \(opening.round), evaluation"
+    }
+  }
+
+  static func list(_ names: [OrganizationName]) -> String { names.map(\.value).joined(separator: ", ") }
+}
