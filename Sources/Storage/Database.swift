@@ -67,6 +67,7 @@ public final class Database: Sendable {
   /// Must not be called from within another transaction of the same database.
   ///
   /// - Throws: ``StorageError`` for a fault of the database.
+  @discardableResult
   public func write<Result>(_ body: (WriteTransaction) throws -> Result) throws -> Result {
     do {
       return try queue.write { try body(WriteTransaction(database: $0, path: path)) }

@@ -10,7 +10,7 @@ public struct ReadTransaction {
   /// - Throws: ``StorageError``.
   public func rows(_ sql: String, _ arguments: [StoredValue] = []) throws(StorageError) -> [StoredRow] {
     do {
-      return try Row.fetchAll(database, sql: sql, arguments: StatementArguments(arguments.map(\.database)))
+      return try Row.fetchAll(database, sql: sql, arguments: StatementArguments(checking: arguments))
         .map(StoredRow.init)
     } catch { throw StorageError(error, path: path) }
   }
@@ -20,7 +20,7 @@ public struct ReadTransaction {
   /// - Throws: ``StorageError``.
   public func row(_ sql: String, _ arguments: [StoredValue] = []) throws(StorageError) -> StoredRow? {
     do {
-      return try Row.fetchOne(database, sql: sql, arguments: StatementArguments(arguments.map(\.database)))
+      return try Row.fetchOne(database, sql: sql, arguments: StatementArguments(checking: arguments))
         .map(StoredRow.init)
     } catch { throw StorageError(error, path: path) }
   }
@@ -49,7 +49,7 @@ public struct WriteTransaction {
   @discardableResult
   public func execute(_ sql: String, _ arguments: [StoredValue] = []) throws(StorageError) -> Int {
     do {
-      try database.execute(sql: sql, arguments: StatementArguments(arguments.map(\.database)))
+      try database.execute(sql: sql, arguments: StatementArguments(checking: arguments))
       return database.changesCount
     } catch { throw StorageError(error, path: path) }
   }
@@ -79,5 +79,15 @@ extension StorageError {
     case .SQLITE_CONSTRAINT: self = .constraint(reason: reason)
     default: self = .statement(reason: reason)
     }
+  }
+}
+
+extension StatementArguments {
+  /// SQLite ends a text at its first NUL when it is read back, so one with a NUL inside would silently be shortened.
+  fileprivate init(checking values: [StoredValue]) throws(StorageError) {
+    for case .text(let text) in values where text.utf8.contains(0) {
+      throw .statement(reason: "a text with a NUL must be stored as bytes")
+    }
+    self.init(values.map(\.database))
   }
 }

@@ -27,12 +27,14 @@ func excerpt(_ text: String, limit: Int = 40) -> String {
   return text.unicodeScalars.count > limit ? "'\(shown)…'" : "'\(shown)'"
 }
 
-/// The candidate that a typing error most likely meant: at most a third of its letters away.
+/// The candidate that a typing error most likely meant: one letter away, or at most a third of its letters.
 func nearest(to text: String, among candidates: [String]) -> String? {
   guard text.unicodeScalars.count <= 64 else { return nil }
-  let ranked = candidates.map { (distance: editDistance(text.lowercased(), $0.lowercased()), candidate: $0) }
+  let ranked = candidates.filter { $0.unicodeScalars.count > 2 }.map {
+    (distance: editDistance(text.lowercased(), $0.lowercased()), candidate: $0)
+  }
   guard let best = ranked.min(by: { ($0.distance, $0.candidate) < ($1.distance, $1.candidate) }) else { return nil }
-  return best.distance <= max(2, best.candidate.unicodeScalars.count / 3) ? best.candidate : nil
+  return best.distance <= max(1, best.candidate.unicodeScalars.count / 3) ? best.candidate : nil
 }
 
 /// Insertions, deletions, substitutions and swaps of neighbours between two short texts (optimal string alignment).

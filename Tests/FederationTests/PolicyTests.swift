@@ -1,0 +1,213 @@
+import Cryptography
+import Foundation
+import Testing
+
+@testable import Federation
+
+@Suite("Policies")
+struct PolicyTests {
+  @Test("The documented policy is read to the value, and the template says the same")
+  func documented() throws {
+    let policy = try Policy(parsing: documentedPolicy)
+    #expect(policy.allow.programs == [.builtin])
+    #expect(policy.allow.models == [.logisticRegression])
+    #expect(policy.allow.statistics == [.count, .sum, .sumOfSquares, .histogram])
+    #expect(policy.cohort.minimum == 3)
+    #expect(policy.cohort.minimumHonest == 2)
+    #expect(policy.cohort.nearOpenings == Policy.NearOpenings(count: 8, days: 30))
+    #expect(policy.cohort.minimumRows == 10)
+    #expect(policy.bounds == Policy.Bounds(dimension: 1_000_000, bits: 16...32, clip: 16, rounds: 100))
+    #expect(policy.hours == .any)
+    let template = try Policy(parsing: Policy.template)
+    #expect(template.allow == policy.allow)
+    #expect(template.cohort == policy.cohort)
+    #expect(template.bounds == policy.bounds)
+    #expect(template.hours == policy.hours)
+  }
+
+  @Test(
+    "Faults",
+    arguments: [
+      ("bits: [16, 32]", "bits: [32, 16]", "policy.yaml:4:36: bounds.bits: write [narrowest, widest], as in [16, 32]"),
+      ("bits: [16, 32]", "bits: 32", "policy.yaml:4:36: bounds.bits: expected a list: [one, two], found '32'"),
+      (
+        "[builtin]", "[python]",
+        "policy.yaml:2:20: allow.programs: expected one of builtin, found 'python'"
+      ),
+      (
+        "minimum: 3", "minimum: 2", "policy.yaml:3:19: cohort.minimum: expected an integer from 3 to 10000, found '2'"
+      ),
+      (
+        "minimumHonest", "minimumHonset",
+        "policy.yaml:3:22: unknown key 'cohort.minimumHonset'; did you mean "
+          + "'minimumHonest'?"
+      ),
+      (
+        "unit: none", "unit: organization",
+        "policy.yaml:5:17: privacy.unit: expected none (differential privacy is not available in this version), found "
+          + "'organization'"
+      ),
+      (
+        "epsilon: null", "epsilon: 8",
+        "policy.yaml:5:32: privacy.epsilon: '8' is not available in this version; available: null"
+      ),
+      (
+        "keepSecretsFor: 0d", "keepSecretsFor: 30d",
+        "policy.yaml:7:25: audit.keepSecretsFor: 30d is not available in this version; available: 0d"
+      ),
+      (
+        "hours: any", "hours: always",
+        "policy.yaml:6:8: hours: expected 'any' or a list such as [mon-fri 08:00-18:00], found 'always'"
+      ),
+      ("hours: any", "hours: []", "policy.yaml:6:8: hours: the list is empty, so no run could ever begin"),
+      (
+        "hours: any", "hours: [mon-fri 8-18]",
+        "policy.yaml:6:9: hours: expected hours such as mon-fri 08:00-18:00, found 'mon-fri 8-18'"
+      ),
+    ] as [(String, String, String)])
+  func refused(old: String, new: String, message: String) {
+    let text = documentedPolicy.replacingOccurrences(of: old, with: new)
+    #expect(federationError { try Policy(parsing: text) }?.message == message)
+  }
+
+  @Test("A plan within the policy is accepted, and decisions carry policy, plan and rules")
+  func accepted() throws {
+    let federation = try TestFederation()
+    let policy = try Policy(parsing: documentedPolicy)
+    let plan = try RunPlan(parsing: documentedPlan)
+    let signed = try federation.approved()
+    let accepted = try policy.decide(plan: plan, manifest: signed, featureCount: 49, at: Date())
+    #expect(accepted.manifest == signed.hash)
+    #expect(accepted.checks.allSatisfy { $0.isSatisfied })
+    for kind in OutboundKind.allCases where kind.requiresAcceptedPlan {
+      let decision = accepted.decision(for: kind)
+      #expect(decision.verdict == .allowed)
+      #expect(decision.kind == kind)
+      #expect(decision.policy == policy.hash)
+      #expect(decision.plan == plan.hash)
+      #expect(
+        decision.rule
+          == "allow.programs allow.models allow.statistics cohort.minimum cohort.minimumHonest bounds.dimension "
+          + "bounds.bits bounds.clip bounds.rounds privacy.unit hours")
+    }
+    let control = PolicyDecision.protocolControl(.hello)
+    #expect(control.rules == ["control"])
+    #expect(control.plan == nil)
+    #expect(!control.kind.requiresAcceptedPlan)
+    let charge = PrivacyCharge.notPrivate()
+    #expect(charge.epsilon == nil)
+  }
+
+  @Test(
+    "Each rule refuses alone, and says so",
+    arguments: [
+      ("[builtin]", "[]", "allow.programs"), ("[logisticRegression]", "[]", "allow.models"),
+      (", histogram]", "]", "allow.statistics"), ("[count, ", "[", "allow.statistics"),
+      ("minimum: 3", "minimum: 4", "cohort.minimum"), ("minimumHonest: 2", "minimumHonest: 3", "cohort.minimumHonest"),
+      ("dimension: 1000000", "dimension: 49", "bounds.dimension"), ("[16, 32]", "[16, 31]", "bounds.bits"),
+      ("clip: 16", "clip: 7.5", "bounds.clip"), ("rounds: 100", "rounds: 2", "bounds.rounds"),
+      ("hours: any", "hours: [sat 00:00-24:00]", "hours"),
+    ] as [(String, String, String)])
+  func refusals(old: String, new: String, rule: String) throws {
+    let federation = try TestFederation()
+    #expect(documentedPolicy.contains(old))
+    let policy = try Policy(parsing: documentedPolicy.replacingOccurrences(of: old, with: new))
+    let plan = try RunPlan(parsing: documentedPlan)
+    let signed = try federation.approved()
+    // A Wednesday.
+    let moment = Date(timeIntervalSince1970: 1_767_787_200)
+    do throws(PolicyRefusal) {
+      _ = try policy.decide(plan: plan, manifest: signed, featureCount: 49, at: moment, timeZone: .gmt)
+      Issue.record("accepted")
+    } catch {
+      #expect(error.violations.map(\.rule) == [rule])
+      #expect(error.reason == .policy)
+      #expect(error.message.contains(rule))
+      #expect(error.decision.verdict == .refused)
+      #expect(error.decision.kind == .refusal)
+      #expect(error.decision.rules == [rule])
+    }
+  }
+
+  @Test("A refusal names every rule with both values")
+  func words() throws {
+    let federation = try TestFederation()
+    let text = documentedPolicy.replacingOccurrences(of: "rounds: 100", with: "rounds: 2")
+      .replacingOccurrences(of: "clip: 16", with: "clip: 4")
+    let policy = try Policy(parsing: text)
+    let plan = try RunPlan(parsing: documentedPlan)
+    let signed = try federation.approved()
+    do throws(PolicyRefusal) {
+      _ = try policy.decide(plan: plan, manifest: signed, featureCount: 49, at: Date())
+      Issue.record("accepted")
+    } catch {
+      #expect(
+        error.message
+          == "the policy refuses the plan: bounds.clip: values may be clipped at most at; the policy says 4, the plan 8; "
+          + "bounds.rounds: a run may have at most so many rounds; the policy says 2, the plan 3")
+    }
+  }
+
+  @Test("A statistics run needs no histograms; a larger manifest minimum counts")
+  func statisticsAndCohort() throws {
+    let federation = try TestFederation()
+    let text = documentedPolicy.replacingOccurrences(of: ", histogram]", with: "]")
+    let policy = try Policy(parsing: text)
+    let plan = try RunPlan(parsing: documentedPlan.replacingOccurrences(of: "kind: train", with: "kind: statistics"))
+    let manifest = try federation.manifest()
+    #expect(policy.explain(plan, manifest: manifest).allSatisfy { $0.isSatisfied })
+    let strict = try Policy(parsing: documentedPolicy.replacingOccurrences(of: "minimum: 3", with: "minimum: 4"))
+    let larger = try federation.manifest(minimumCohort: 4)
+    #expect(strict.explain(plan, manifest: manifest).filter { !$0.isSatisfied }.map(\.rule) == ["cohort.minimum"])
+    #expect(strict.explain(plan, manifest: larger).allSatisfy { $0.isSatisfied })
+  }
+
+  @Test("Without a manifest and a feature count, what cannot be known is left out")
+  func explainAlone() throws {
+    let policy = try Policy(parsing: documentedPolicy)
+    let rules = policy.explain(try RunPlan(parsing: documentedPlan)).map(\.rule)
+    #expect(!rules.contains("bounds.dimension"))
+    #expect(!rules.contains("cohort.minimumHonest"))
+    #expect(!rules.contains("hours"))
+    #expect(rules.contains("cohort.minimum"))
+  }
+
+  @Test(
+    "Hours, on the organisation's clock",
+    arguments: [
+      // 2026-01-07 is a Wednesday.
+      ("mon-fri 08:00-18:00", "2026-01-07T08:00:00Z", true), ("mon-fri 08:00-18:00", "2026-01-07T07:59:59Z", false),
+      ("mon-fri 08:00-18:00", "2026-01-07T17:59:59Z", true), ("mon-fri 08:00-18:00", "2026-01-07T18:00:00Z", false),
+      ("mon-fri 08:00-18:00", "2026-01-10T12:00:00Z", false), ("sat 00:00-24:00", "2026-01-10T23:59:00Z", true),
+      ("mon,wed 12:00-13:00", "2026-01-07T12:30:00Z", true), ("mon,thu 12:00-13:00", "2026-01-07T12:30:00Z", false),
+      ("fri-mon 00:00-24:00", "2026-01-11T12:00:00Z", true), ("fri-mon 00:00-24:00", "2026-01-07T12:00:00Z", false),
+      ("tue 22:00-06:00", "2026-01-07T05:59:00Z", true), ("tue 22:00-06:00", "2026-01-07T06:00:00Z", false),
+      ("wed 22:00-06:00", "2026-01-07T05:59:00Z", false), ("wed 22:00-06:00", "2026-01-07T22:00:00Z", true),
+      ("sun 22:00-06:00", "2026-01-12T01:00:00Z", true),
+    ] as [(String, String, Bool)])
+  func hours(window: String, moment: String, expected: Bool) throws {
+    let hours = AllowedHours.windows([try AllowedHours.Window(window)])
+    let date = try Date(moment, strategy: .iso8601)
+    #expect(hours.contains(date, timeZone: .gmt) == expected)
+  }
+
+  @Test("A time zone shifts the hours")
+  func timeZone() throws {
+    let hours = AllowedHours.windows([try AllowedHours.Window("wed 00:00-01:00")])
+    let date = try Date("2026-01-06T23:30:00Z", strategy: .iso8601)
+    #expect(!hours.contains(date, timeZone: .gmt))
+    #expect(hours.contains(date, timeZone: try #require(TimeZone(secondsFromGMT: 3600))))
+  }
+
+  @Test(
+    "Hours that are none",
+    arguments: [
+      "", "mon", "mon 08:00", "08:00-18:00", "mon-fri  08:00-18:00", "mon-fri 8:00-18:00", "mon-fri 08:00-24:01",
+      "mon-fri 24:00-08:00", "mon-fri 08:60-18:00", "mon-fri 08:00-08:00", "mon-xyz 08:00-18:00",
+      "mon-tue-wed 08:00-18:00",
+      "mon, 08:00-18:00", "mon-fri 08:00-18:00-19:00", "MON 08:00-18:00",
+    ])
+  func badHours(text: String) {
+    #expect(federationError { try AllowedHours.Window(text) } == .malformed(.hours))
+  }
+}
