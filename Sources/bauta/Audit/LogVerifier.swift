@@ -1,0 +1,53 @@
+import AuditLog
+import Cryptography
+import Federation
+import TransparencyLog
+
+/// Verifies logs by their directories, and says from where the key came that it trusted.
+enum LogVerifier {
+  /// Where a log's verifier key comes from.
+  enum KeySource: Sendable {
+    /// A file beside the log: shows that both belong together, not whose they are.
+    case besideLog
+    case file(String)
+    /// The key that a manifest names for the keeper of the log.
+    case manifest(Manifest)
+  }
+
+  struct Result: Sendable {
+    let directory: String
+    let report: VerificationReport
+    /// The key that the checkpoint was held against.
+    let key: NoteVerifierKey<LogKeyRole>?
+  }
+
+  /// - Throws: `CommandError` if there is no such directory or key file; what the log's files hold is reported.
+  static func verify(_ directory: String, key source: KeySource = .besideLog) throws -> Result {
+    try LocalFile.requireDirectory(directory)
+    let text = try keyText(for: directory, source)
+    let cosigners: CosignerPolicy? =
+      if case .manifest(let manifest) = source, manifest.witnessQuorum > 0 {
+        CosignerPolicy(witnesses: manifest.members.map(\.witnessNoteKey), quorum: manifest.witnessQuorum)
+      } else {
+        nil
+      }
+    let report = AuditVerifier.verify(logDirectory: directory, verifierKey: text, cosigners: cosigners)
+    return Result(directory: directory, report: report, key: text.flatMap { try? NoteVerifierKey<LogKeyRole>($0) })
+  }
+
+  private static func keyText(for directory: String, _ source: KeySource) throws -> String? {
+    switch source {
+    case .besideLog: return try AuditVerifier.verifierKeyText(logDirectory: directory)
+    case .file(let path): return String(decoding: try LocalFile.read(path, maximum: 512), as: UTF8.self)
+    case .manifest(let manifest):
+      // Whose log it claims to be decides which of the manifest's keys it must be signed with.
+      var reader = try AuditLogReader(directory: directory)
+      guard let keeper = try? reader.next()?.record.organization, let member = manifest.member(named: keeper) else {
+        throw CommandError.unsuitable(
+          path: directory, problem: "the manifest does not name the keeper of this log",
+          remedy: "Give the manifest of the federation that the log's keeper is in.")
+      }
+      return member.logNoteKey.text
+    }
+  }
+}

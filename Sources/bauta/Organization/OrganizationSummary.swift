@@ -1,0 +1,118 @@
+import AuditLog
+import Cryptography
+import Federation
+import Foundation
+import MutualTLS
+import TransparencyLog
+
+/// What an organisation's directory holds, without anything secret.
+struct OrganizationSummary: Sendable {
+  static let schema = "bauta/organization/1"
+
+  let path: String
+  let name: OrganizationName
+  let keys: Manifest.Keys
+  let fingerprint: MemberFingerprint
+  /// Nil before an invitation was approved.
+  let certificate: Certificate?
+  let manifest: SignedManifest?
+  let policy: Policy
+  let logEntries: Int
+
+  /// - Throws: `FederationError`, `CredentialError`, `AuditLogError`; for keys that others can read, too.
+  init(_ directory: OrganizationDirectory) throws {
+    path = directory.path
+    name = directory.name
+    keys = try directory.keys()
+    // Loading says whether each key is whole and readable by its owner only.
+    _ = try directory.identityKey()
+    _ = try directory.logKey()
+    _ = try directory.witnessKey()
+    let tlsKey = try PrivateKey(loading: .file(directory.tlsKeyPath)).publicKeyHash
+    fingerprint = MemberFingerprint(name: name, keys: keys, certificateKey: tlsKey)
+    certificate =
+      LocalFile.exists(directory.tlsCertificatePath)
+      ? try Certificate(contentsOfFile: directory.tlsCertificatePath) : nil
+    manifest = try directory.manifest()
+    policy = try directory.policy()
+    logEntries = try LogSize.entries(in: directory.path)
+  }
+
+  var json: JSONValue {
+    .object([
+      "schema": .string(Self.schema), "directory": .string(path), "name": .string(name.value),
+      "fingerprint": .string(fingerprint.hexadecimal),
+      "keys": .object([
+        "identity": .string(NoteVerifierKey(organization: name, key: keys.identity).text),
+        "log": .string(NoteVerifierKey(organization: name, key: keys.log).text),
+        "witness": .string(NoteVerifierKey(organization: name, key: keys.witness).text),
+      ]),
+      "certificate": certificate.map { certificate in
+        .object([
+          "serial": .string(certificate.serial), "notAfter": .string(Moment.text(certificate.notAfter)),
+          "publicKeySHA256": .string(certificate.publicKeyHash.hexadecimal),
+        ])
+      } ?? .null,
+      "federation": manifest.map { manifest in
+        .object([
+          "name": .string(manifest.manifest.federation.value), "version": .count(manifest.manifest.version),
+          "manifest": .string(manifest.hash.hexadecimal), "approved": .boolean(manifest.isApproved(by: name)),
+        ])
+      } ?? .null,
+      "policy": .string(policy.hash.hexadecimal), "logEntries": .count(logEntries),
+    ])
+  }
+
+  func show(_ output: Output) {
+    output.line("\(name, .strong) in \(path)")
+    output.line("  fingerprint  \(fingerprint)")
+    output.line("  identity     \(NoteVerifierKey(organization: name, key: keys.identity).text)")
+    output.line("  log          \(NoteVerifierKey(organization: name, key: keys.log).text)")
+    output.line("  witness      \(NoteVerifierKey(organization: name, key: keys.witness).text)")
+    output.line("  certificate  \(certificate.map { Moment.expiry($0.notAfter) } ?? "none yet")")
+    if let manifest {
+      let state = manifest.isApproved(by: name) ? "approved here" : "not approved here"
+      output.line("  federation   \(manifest.manifest.federation), version \(manifest.manifest.version), \(state)")
+    } else {
+      output.line("  federation   none yet: send \(name).request.json to its operator")
+    }
+    output.line("  policy       \(policy.hash.hexadecimal.prefix(16))…")
+    output.line("  log          \(Figures.counted(logEntries, "entry", "entries"))")
+  }
+}
+
+/// How long a log is.
+enum LogSize {
+  /// Entries in the journal of a directory; zero before there is one. Entries that cannot be read count as well.
+  ///
+  /// - Throws: `storage`.
+  static func entries(in directory: String) throws(AuditLogError) -> Int {
+    var reader: AuditLogReader
+    do throws(AuditLogError) { reader = try AuditLogReader(directory: directory) } catch {
+      guard case .noJournal = error else { throw error }
+      return 0
+    }
+    var count = 0
+    while true {
+      do throws(AuditLogError) {
+        guard try reader.next() != nil else { return count }
+      } catch {
+        guard case .malformedEntry = error else { throw error }
+      }
+      count += 1
+    }
+  }
+}
+
+/// Moments as commands print them, in UTC.
+enum Moment {
+  static func text(_ date: Date) -> String { AuditTime(date)?.description ?? "unknown" }
+
+  static func day(_ date: Date) -> String { String(text(date).prefix(10)) }
+
+  /// Until when something is valid, and how many days that leaves.
+  static func expiry(_ date: Date, now: Date = Date()) -> String {
+    let days = Int((date.timeIntervalSince(now) / 86_400).rounded(.down))
+    return days < 0 ? "EXPIRED on \(day(date))" : "valid until \(day(date)), \(Figures.counted(days, "day")) left"
+  }
+}

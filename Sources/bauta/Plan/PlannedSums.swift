@@ -1,0 +1,67 @@
+import Cryptography
+import Federation
+import SecureAggregation
+
+/// The secure sums that a plan leads to in a federation: checked against wrapping and against too low a threshold.
+struct PlannedSums: Sendable, CustomStringConvertible {
+  let organizations: Int
+  let threshold: Int
+  let bits: Int
+  let clip: Double
+  /// The step between two values of a parameter, a power of two.
+  let resolution: Double
+
+  /// - Throws: `FederationError` where a sum could wrap, or the minimum cannot be met.
+  init(_ plan: RunPlan, manifest: Manifest) throws(FederationError) {
+    let names = manifest.organizations.map(\.name)
+    // Conditions depend on bounds alone, not on how many columns there are.
+    let features: [String] = if case .named(let names) = plan.task.features { names } else { ["column"] }
+    var scale = 1.0
+    var threshold = 0
+    for task in TaskKind.allCases where plan.performs(task) {
+      let layout = try TaskLayout(task: task, plan: plan, manifest: manifest, featureNames: features)
+      let cohort = try manifest.cohort(of: names)
+      do {
+        let context = try AggregationContext(
+          binding: BindingDigest(hashing: [UInt8]()), parameters: layout.parameters, cohort: cohort,
+          server: manifest.server.keys.identity)
+        scale = context.scale
+        threshold = context.threshold
+      } catch { throw .aggregation(error) }
+    }
+    organizations = names.count
+    self.threshold = threshold
+    bits = plan.secureSum.bits
+    clip = plan.secureSum.clip
+    resolution = 1 / scale
+  }
+
+  var description: String {
+    let exponent = resolution.exponent
+    return
+      "\(organizations) organisations, \(threshold) needed to open; \(bits) bits, clip ±\(clip), steps of 2^\(exponent)"
+  }
+
+  var json: JSONValue {
+    .object([
+      "organizations": .count(organizations), "threshold": .count(threshold), "bits": .count(bits),
+      "clip": .number(clip), "resolution": .number(resolution),
+    ])
+  }
+
+  /// A federation that exists nowhere, to check a plan before there is one.
+  static func federation(of organizations: Int) throws -> Manifest {
+    func member(_ name: String) throws -> Manifest.Member {
+      Manifest.Member(
+        name: try OrganizationName(name),
+        keys: Manifest.Keys(
+          identity: IdentitySigningKey.generate().verifyingKey, log: LogSigningKey.generate().verifyingKey,
+          witness: WitnessSigningKey.generate().verifyingKey),
+        pins: Manifest.Pins(current: CertificateKeyHash(hashing: randomBytes(32))))
+    }
+    return try Manifest.founding(
+      federation: OrganizationName("planned.example"),
+      server: Manifest.Server(member: member("server.example"), addresses: [NetworkAddress("127.0.0.1:7443")]),
+      organizations: (1...organizations).map { try member("organization-\($0).example") })
+  }
+}

@@ -1,0 +1,51 @@
+import Federation
+
+/// A run as people read it: a line a round, then how it ended and where the model is.
+enum RunReportTable {
+  static func show(_ report: RunReport, _ output: Output) {
+    output.line("Run \(report.run, .strong): \(state(of: report))")
+    if let reason = report.reason { output.line("  \(reason)") }
+    if !report.rounds.isEmpty {
+      output.line()
+      output.table(table(report.rounds))
+    }
+    if let model = report.model {
+      output.line()
+      output.line("Model: \(model.path)")
+      output.line("  SHA-256 \(model.sha256)")
+    }
+  }
+
+  static func table(_ rounds: [RunReport.Round]) -> Table {
+    var table = Table([
+      .number("round"), .number("in the sum"), .number("examples"), .number("accuracy"), .number("log loss"),
+      .number("ROC AUC"), .number("avg precision"), .number("seconds"), .number("received"), .text("remark"),
+    ])
+    for round in rounds {
+      table.append([
+        "\(round.round)", "\(round.survivors.count) of \(round.cohort.count)", "\(Figures.grouped(round.examples))",
+        "\(Figures.decimals(round.metrics["accuracy"], 4))", "\(Figures.decimals(round.metrics["logLoss"], 4))",
+        "\(Figures.decimals(round.metrics["rocAuc"], 4))", "\(Figures.decimals(round.metrics["averagePrecision"], 4))",
+        "\(Figures.decimals(round.seconds, 2))", "\(Figures.bytes(round.bytes))", remark(on: round),
+      ])
+    }
+    return table
+  }
+
+  private static func remark(on round: RunReport.Round) -> StyledText {
+    let survivors = Set(round.survivors)
+    let gone = round.cohort.filter { !survivors.contains($0) }
+    var remarks = gone.isEmpty ? [] : ["without \(gone.joined(separator: ", "))"]
+    if round.attempt > 1 { remarks.append("attempt \(round.attempt)") }
+    return StyledText(remarks.joined(separator: "; "), .caution)
+  }
+
+  private static func state(of report: RunReport) -> StyledText {
+    switch report.state {
+    case .running: StyledText("running", .caution)
+    case .completed: StyledText("completed", .good)
+    case .stopped: StyledText("stopped, too few organisations took part", .bad)
+    case .failed: StyledText("failed", .bad)
+    }
+  }
+}
