@@ -100,7 +100,9 @@ extension ClientSession {
     do {
       let message = try ServerRoundMessage(decoding: payload.payload, context: current.context)
       let reply = try step(&current, message)
-      let answer = answer(reply, opening: current.opening, context: current.context)
+      let answer = answer(
+        reply, opening: current.opening, context: current.context, shareSurvivors: current.shareSurvivors,
+        survivors: current.survivors)
       round = consume current
       return answer
     } catch let error as AggregationError {
@@ -123,9 +125,12 @@ extension ClientSession {
     case .roster(let roster):
       return .shareKeys(try current.machine.receive(roster, signer: identity))
     case .shares(let delivery):
-      return .maskedInput(try current.machine.receive(delivery, term: current.term, signer: identity))
+      let input = try current.machine.receive(delivery, term: current.term, signer: identity)
+      current.shareSurvivors = delivery.entries.count
+      return .maskedInput(input)
     case .survivors(let announcement):
       let statement = try current.machine.receive(announcement, signer: identity)
+      current.survivors = announcement.survivors.count
       try current.ledger.recordStatement(attempt: attempt, statement: statement.statement.digest)
       try parts.store.save(current.ledger, of: current.opening)
       return .consistencyCheck(statement)
@@ -191,6 +196,7 @@ extension ClientSession {
       throw .unexpected("a model hash that does not follow from the published sum")
     }
     run = active
+    let shareSurvivors = round?.shareSurvivors
     abandonRound()
     try parts.store.close(result.opening)
     try record(.roundCompleted) {
@@ -199,9 +205,11 @@ extension ClientSession {
       $0.attempt = result.opening.attempt
       $0.context = sum.context
       $0.model = result.nextModel
-      $0.cohortSizes = .init(u2: active.cohort.count, u3: sum.survivors.count)
+      $0.cohortSizes = shareSurvivors.map { .init(u2: $0, u3: sum.survivors.count) }
       $0.outcome = .succeeded
     }
+    // Under a checkpoint round by round, so that a process that is killed leaves a short tail.
+    do throws(AuditLogError) { try parts.log.publish() } catch { throw .log(error) }
     progress(.completed(result.opening, survivors: sum.survivors.count, of: active.cohort.count))
     return (.ready, nil)
   }
@@ -210,7 +218,8 @@ extension ClientSession {
 
   /// The message with what its record says beside its bytes.
   private func answer(
-    _ message: ClientRoundMessage, opening: OpeningIdentifier, context: AggregationContext? = nil
+    _ message: ClientRoundMessage, opening: OpeningIdentifier, context: AggregationContext? = nil,
+    shareSurvivors: Int? = nil, survivors: Int? = nil
   ) -> Answer {
     var draft = AuditRecord.Draft(.messageSent)
     draft.task = opening.task.rawValue
@@ -219,11 +228,12 @@ extension ClientSession {
     draft.context = message.context
     draft.program = run?.agreement.plan.programHash
     draft.model = run?.progression.modelHash
-    if case .maskedInput(let input) = message, let context {
+    draft.cohortSizes = shareSurvivors.map { .init(u2: $0, u3: survivors) }
+    if case .maskedInput(let input) = message, let context, let shareSurvivors {
       draft.transcript = input.transcript
       draft.maskedInput = .init(
         dimension: context.parameters.tensorCount, counters: context.parameters.counterCount,
-        bits: context.parameters.bits, masks: context.cohort.count, clip: .init(context.parameters.clip))
+        bits: context.parameters.bits, masks: shareSurvivors, clip: .init(context.parameters.clip))
     }
     progress(.sent(message.kind.rawValue, opening))
     let payload = RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded())

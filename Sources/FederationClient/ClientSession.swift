@@ -55,6 +55,10 @@ actor ClientSession {
     var machine: ClientRound
     var ledger: AttemptLedger
     let term: EncodedTerm
+    /// |U2|, once known: as many masks are on the masked input, its own included.
+    var shareSurvivors: Int?
+    /// |U3|, once known.
+    var survivors: Int?
   }
 
   init(

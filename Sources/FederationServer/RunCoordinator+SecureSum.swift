@@ -63,6 +63,8 @@ extension RunCoordinator {
   /// The five rounds of one attempt.
   private func perform(_ secureSum: inout ServerRound, opening: OpeningIdentifier, model: [UInt8]) async throws {
     progress(.openingStarted(opening))
+    taskDigest = SHA256Digest(secureSum.context.digest)
+    declined = []
     let task = ServerMessage.Body.task(TaskAnnouncement(opening: opening, cohort: cohort, model: model))
     for organization in activeMembers { await hub.post(task, to: organization) }
     while !secureSum.participants.isEmpty {
@@ -74,6 +76,7 @@ extension RunCoordinator {
       let answered = secureSum.answered.sorted()
       let missing = secureSum.awaiting.sorted()
       let next = try secureSum.advance(signer: identity)
+      if stage == .shareKeys { lastShareSurvivors = answered.count }
       progress(.stageClosed(stage, opening: opening, answered: answered, missing: missing))
       for (organization, message) in next {
         let payload = RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded())
@@ -116,7 +119,9 @@ extension RunCoordinator {
   private func isWaiting(_ secureSum: ServerRound) -> Bool {
     let now = clock.now
     // A member that was restarted and has not accepted yet, or has refused, takes no part in this attempt.
-    return secureSum.awaiting.contains { attendance.hasAccepted($0) && !attendance.isGone($0, at: now) }
+    return secureSum.awaiting.contains {
+      attendance.hasAccepted($0) && !declined.contains($0) && !attendance.isGone($0, at: now)
+    }
   }
 
   private func receive(
@@ -155,7 +160,7 @@ extension RunCoordinator {
     try record(.roundCompleted) {
       $0.fill(opening, context: sum.context)
       $0.model = progression.modelHash
-      $0.cohortSizes = .init(u2: cohort.count, u3: sum.survivors.count)
+      $0.cohortSizes = .init(u2: lastShareSurvivors, u3: sum.survivors.count)
       $0.outcome = .succeeded
     }
     try log.publish()

@@ -34,6 +34,11 @@ actor RunCoordinator {
   var lastTimer: UInt64 = 0
   /// Fixed once enough have accepted.
   var cohort: [OrganizationName] = []
+  /// The attempt that is going on, and members that refused its task.
+  var taskDigest: SHA256Digest?
+  var declined: Set<OrganizationName> = []
+  /// |U2| of the attempt.
+  var lastShareSurvivors = 0
   var report: RunReport
   /// Gathers the organisations' approvals as they greet.
   var manifest: SignedManifest
@@ -144,6 +149,10 @@ actor RunCoordinator {
       attendance.forget(organization)
       guard hash == manifest.hash else {
         progress(.refused(organization, reason: "it acts under another version of the manifest"))
+        try record(.policyDecision) {
+          $0.source = .init(name: organization)
+          $0.policy = .init(.refused, rule: FederationWire.Refusal.otherManifest.code)
+        }
         await hub.post(.refused(.otherManifest), to: organization)
         return
       }
@@ -161,9 +170,17 @@ actor RunCoordinator {
       }
       attendance.answer(organization, .accepted(features: features))
       progress(.accepted(organization))
-    case .refusal(_, let reason, _):
-      attendance.answer(organization, .refused(reason: reason.rawValue))
+    case .refusal(let digest, let reason, let signature):
+      guard let key = agreement.manifest.organization(named: organization)?.keys.identity,
+        RefusalSigning.verify(signature, run: agreement.run, digest: digest, reason: reason, key: key)
+      else { return }
       progress(.refused(organization, reason: reason.rawValue))
+      // One of a task holds for the attempt; one of anything else is of the plan as a whole.
+      if digest == taskDigest {
+        declined.insert(organization)
+      } else {
+        attendance.answer(organization, .refused(reason: reason.rawValue))
+      }
     case .round, .ready, .poll: break
     }
   }

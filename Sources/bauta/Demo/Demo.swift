@@ -147,7 +147,8 @@ struct Demo: Sendable {
       let failure = result.report.checks.first { $0.result == .failed }
       logs.append(
         .init(
-          directory: directory, records: result.report.size ?? 0, tail: result.report.unsignedTail,
+          directory: directory, records: (result.report.size ?? 0) + result.report.unsignedTail,
+          tail: result.report.unsignedTail,
           isVerified: result.report.verified, failure: failure.map { "\($0.name.rawValue) at \($0.at): \($0.detail)" }))
     }
     let reconciliation = try AuditReconciliation.reconcile(

@@ -47,6 +47,8 @@ struct DemoEvents: Sendable {
     case "stageClosed":
       guard let missing = event.missing, !missing.isEmpty else { return nil }
       let title = title(event.task, event.round)
+      // Who is missing from the first message on was lost before, and that was told then.
+      guard event.stage != "AdvertiseKeys" else { return nil }
       return StyledText("\(title): \(missing.joined(separator: ", ")) lost in \(event.stage ?? "")", .caution)
     case "openingCompleted":
       guard event.task != "evaluate" else { return nil }

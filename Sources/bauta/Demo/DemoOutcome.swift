@@ -146,12 +146,19 @@ enum DemoConclusion {
       ? StyledText("Done.", .good) : StyledText("Ended with a problem.", .bad)
     output.line("\(verdict) Everything is in \(outcome.place). Next:")
     let first = outcome.organizations.first ?? outcome.place
-    output.line("  bauta audit list \(first)                what left the first organisation, message by message")
-    output.line("  bauta audit verify \(first)              its log again, from the files alone")
+    output.line("  bauta audit list \(first)")
+    output.line("      what left the first organisation, message by message")
+    output.line("  bauta audit verify \(first)")
+    output.line("      its log again, from the files alone; change a byte and see")
     if let model = outcome.report.model {
       output.line("  bauta model evaluate \(model.path) --data \(first)/data.csv")
+      output.line("      the model on one organisation's rows")
     }
-    output.line("  bauta federation show --directory \(outcome.hub)        who approved what")
-    output.line("  bauta demo --drop alder@2                      the same, with one organisation killed in round 2")
+    output.line("  bauta federation show --directory \(outcome.hub)")
+    output.line("      who is in it, under which keys, and who approved it")
+    if outcome.drops.isEmpty {
+      output.line("  bauta demo --drop alder@2")
+      output.line("      the same, with one organisation killed in round 2")
+    }
   }
 }
