@@ -14,6 +14,7 @@ public enum DocumentFault: Hashable, Sendable {
   case anchor
   case alias
   case tag
+  case complexKey
   case duplicateKey(String)
   case keyNotText
   case unknownKey(path: String, nearest: String?)
@@ -35,7 +36,7 @@ public enum DocumentFault: Hashable, Sendable {
     case .notUTF8, .byteOrderMark, .controlCharacter: "document-not-text"
     case .empty: "document-empty"
     case .syntax: "document-not-yaml"
-    case .severalDocuments, .directive, .anchor, .alias, .tag: "document-yaml-feature-refused"
+    case .severalDocuments, .directive, .anchor, .alias, .tag, .complexKey: "document-yaml-feature-refused"
     case .duplicateKey: "document-duplicate-key"
     case .keyNotText: "document-key-not-text"
     case .unknownKey: "document-unknown-key"
@@ -62,6 +63,7 @@ public enum DocumentFault: Hashable, Sendable {
     case .anchor: "YAML anchors ('&') are not allowed"
     case .alias: "YAML aliases ('*') are not allowed"
     case .tag: "YAML tags ('!') are not allowed"
+    case .complexKey: "a key must be a plain word; YAML's complex keys are not allowed"
     case .duplicateKey(let key): "the key \(key) appears twice"
     case .keyNotText: "a key must be a plain word"
     case .unknownKey(let path, let nearest?): "unknown key '\(path)'; did you mean '\(nearest)'?"
@@ -85,7 +87,7 @@ public enum DocumentFault: Hashable, Sendable {
     case .empty: "Write the keys of the format; a new file can be made from the built-in template."
     case .syntax: "Correct the text at this place; indent with spaces, never tabs."
     case .severalDocuments: "Keep one document in a file and remove the '---' or '...' between them."
-    case .directive, .anchor, .alias, .tag: "Write the value out; quote it if the character belongs to it."
+    case .directive, .anchor, .alias, .tag, .complexKey: "Write the value out; quote it if the character belongs to it."
     case .duplicateKey: "Keep one of them."
     case .keyNotText: "Write the key as a plain word, then a colon."
     case .unknownKey(_, .some): "Correct the spelling, or remove the key."

@@ -31,9 +31,10 @@ struct YAMLNode {
 
 /// A text turned into nodes, without any of YAML's features that plans, policies and manifests do not need.
 ///
-/// Yams resolves aliases while it composes, so that a few hundred bytes can cost seconds. Hence `&`, `*` and `!` are
-/// replaced by private characters first: a plain scalar that begins with one of them was an anchor, an alias or a tag;
-/// everywhere else (in quotes, within a word, in a comment) the original is put back.
+/// Yams resolves aliases while it composes, and hashes whole collections that are keys, so that a few hundred bytes can
+/// cost seconds. Hence `&`, `*`, `!`, `?` and a colon after a closing bracket are replaced by private characters first:
+/// a plain scalar that begins with one of them was an anchor, an alias, a tag or a complex key; everywhere else (in
+/// quotes, within a word, in a comment) the original is put back.
 struct YAMLSource {
   static let maximumBytes = 256 * 1024
 
@@ -70,19 +71,22 @@ struct YAMLSource {
     return try node(composed)
   }
 
-  /// Refuses characters with no place in such a file, and disarms the three that begin anchors, aliases and tags.
+  /// Refuses characters with no place in such a file, and disarms those that make anchors, aliases, tags and complex keys.
   private func disarmed(_ text: String) throws(FederationError) -> String {
     var scalars = String.UnicodeScalarView()
     var (line, column) = (1, 1)
+    var followsBracket = false
     for scalar in text.unicodeScalars {
       switch scalar {
       case "\u{FEFF}": throw .document(position(line, column), .byteOrderMark)
       case "%" where column == 1: throw .document(position(line, column), .directive)
       case "\n", "\t", "\r": scalars.append(scalar)
+      case ":" where followsBracket: scalars.append(Disarmed.collectionKey.replacement)
       case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{E000}"..."\u{F8FF}":
         throw .document(position(line, column), .controlCharacter(scalar.value))
       default: scalars.append(Disarmed(original: scalar)?.replacement ?? scalar)
       }
+      if scalar != " ", scalar != "\t" { followsBracket = scalar == "]" || scalar == "}" }
       (line, column) = scalar == "\n" ? (line + 1, 1) : (line, column + 1)
     }
     return String(scalars)
@@ -96,6 +100,9 @@ struct YAMLSource {
       let isPlain = scalar.style == .plain || scalar.style == .any
       if isPlain, let disarmed = scalar.string.unicodeScalars.first.flatMap(Disarmed.init(replacement:)) {
         throw .document(position(line, column), disarmed.fault)
+      }
+      if isPlain, scalar.string.unicodeScalars.contains(Disarmed.collectionKey.replacement) {
+        throw .document(position(line, column), .complexKey)
       }
       content = .scalar(Disarmed.restore(scalar.string), isPlain: isPlain)
     case .sequence(let sequence):
@@ -130,15 +137,17 @@ struct YAMLSource {
   }
 }
 
-/// The three characters that begin what is refused, and what stands for them while Yams composes.
+/// The characters that begin what is refused, and what stands for them while Yams composes.
 private enum Disarmed: CaseIterable {
-  case anchor, alias, tag
+  case anchor, alias, tag, complexKey, collectionKey
 
   var original: Unicode.Scalar {
     switch self {
     case .anchor: "&"
     case .alias: "*"
     case .tag: "!"
+    case .complexKey: "?"
+    case .collectionKey: ":"
     }
   }
 
@@ -147,6 +156,8 @@ private enum Disarmed: CaseIterable {
     case .anchor: "\u{E000}"
     case .alias: "\u{E001}"
     case .tag: "\u{E002}"
+    case .complexKey: "\u{E003}"
+    case .collectionKey: "\u{E004}"
     }
   }
 
@@ -155,6 +166,7 @@ private enum Disarmed: CaseIterable {
     case .anchor: .anchor
     case .alias: .alias
     case .tag: .tag
+    case .complexKey, .collectionKey: .complexKey
     }
   }
 
@@ -163,6 +175,7 @@ private enum Disarmed: CaseIterable {
     case "&": self = .anchor
     case "*": self = .alias
     case "!": self = .tag
+    case "?": self = .complexKey
     default: return nil
     }
   }
@@ -172,6 +185,8 @@ private enum Disarmed: CaseIterable {
     case "\u{E000}": self = .anchor
     case "\u{E001}": self = .alias
     case "\u{E002}": self = .tag
+    case "\u{E003}": self = .complexKey
+    case "\u{E004}": self = .collectionKey
     default: return nil
     }
   }
