@@ -14,8 +14,9 @@ extension ClientSession {
     abandonRound()
     guard var active = run, task.opening.run == active.agreement.run else { throw .unexpected("a task of no run") }
     try adopt(task, &active)
-    run = active
     let opening = task.opening
+    guard active.progression.isNext(opening) else { throw .unexpected("a task that the plan does not foresee now") }
+    run = active
     let context: AggregationContext
     do throws(FederationError) {
       context = try active.agreement.context(
@@ -126,7 +127,7 @@ extension ClientSession {
       return .shareKeys(try current.machine.receive(roster, signer: identity))
     case .shares(let delivery):
       let input = try current.machine.receive(delivery, term: current.term, signer: identity)
-      current.shareSurvivors = delivery.entries.count
+      current.shareSurvivors = delivery.entries.count + 1
       return .maskedInput(input)
     case .survivors(let announcement):
       let statement = try current.machine.receive(announcement, signer: identity)
@@ -170,12 +171,11 @@ extension ClientSession {
     guard result.isSigned(by: parts.manifest.manifest.server.keys.identity) else {
       throw .unexpected("a result without the server's signature")
     }
-    guard active.progression.isNext(result.opening), !active.cohort.isEmpty else {
-      // Away for a while: the next task brings the model.
-      active.follows = false
-      run = active
+    guard !active.cohort.isEmpty else {
+      // Came back in the middle of a sum: the next task brings the model.
       return (.ready, nil)
     }
+    guard active.progression.isNext(result.opening) else { throw .unexpected("a result that is not due") }
     let sum: AggregateSum
     do {
       let context = try active.agreement.context(

@@ -36,9 +36,9 @@ public struct RunProgression: Sendable {
     return steps
   }
 
-  /// Whether the sum of `opening` is one that this side's model can move on by.
+  /// Whether `opening` is what the plan foresees where this side's model stands.
   public func isNext(_ opening: OpeningIdentifier) -> Bool {
-    guard opening.run == run else { return false }
+    guard opening.run == run, steps.contains(where: { $0 == (opening.task, opening.round) }) else { return false }
     return switch opening.task {
     case .statistics: artifact == nil && statistics == nil
     case .fit: artifact?.round == opening.round - 1

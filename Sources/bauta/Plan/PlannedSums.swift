@@ -39,7 +39,7 @@ struct PlannedSums: Sendable, CustomStringConvertible {
   var description: String {
     let exponent = resolution.exponent
     return
-      "\(organizations) organisations, \(threshold) needed to open; \(bits) bits, clip ±\(clip), steps of 2^\(exponent)"
+      "\(organizations) organisations, \(threshold) needed to open; \(bits) bits, clip ±\(JSONValue.number(clip).text), steps of 2^\(exponent)"
   }
 
   var json: JSONValue {
