@@ -46,13 +46,13 @@ machine:
 	@.ci/check-machine
 
 demo: machine
-	$(call announce,debug,about five minutes)
+	$(call announce,debug,two to five minutes)
 	@swift build --product bauta
 	@.build/debug/bauta demo $(ARGS)
 
 # One debug build serves both: after `make demo` only the tests are left to compile.
 test: machine lint
-	$(call announce,debug,about six minutes)
+	$(call announce,debug,two to six minutes)
 	@swift build --build-tests
 	@.ci/check-binary .build/debug/bauta
 	@swift test --skip-build --disable-xctest $(ARGS)

@@ -145,19 +145,21 @@ enum DemoConclusion {
       outcome.isVerified && outcome.report.state == .completed
       ? StyledText("Done.", .good) : StyledText("Ended with a problem.", .bad)
     output.line("\(verdict) Everything is in \(outcome.place). Next:")
+    // As it was typed: a program that was just built is rarely on the search path.
+    let bauta = CommandLine.arguments.first ?? "bauta"
     let first = outcome.organizations.first ?? outcome.place
-    output.line("  bauta audit list \(first)")
+    output.line("  \(bauta) audit list \(first)")
     output.line("      what left the first organisation, message by message")
-    output.line("  bauta audit verify \(first)")
+    output.line("  \(bauta) audit verify \(first)")
     output.line("      its log again, from the files alone; change a byte and see")
     if let model = outcome.report.model {
-      output.line("  bauta model evaluate \(model.path) --data \(first)/data.csv")
+      output.line("  \(bauta) model evaluate \(model.path) --data \(first)/data.csv")
       output.line("      the model on one organisation's rows")
     }
-    output.line("  bauta federation show --directory \(outcome.hub)")
+    output.line("  \(bauta) federation show --directory \(outcome.hub)")
     output.line("      who is in it, under which keys, and who approved it")
     if outcome.drops.isEmpty {
-      output.line("  bauta demo --drop alder@2")
+      output.line("  \(bauta) demo --drop alder@2")
       output.line("      the same, with one organisation killed in round 2")
     }
   }
