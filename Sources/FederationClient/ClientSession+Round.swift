@@ -2,6 +2,7 @@ import AuditLog
 import Cryptography
 import Federation
 import FederationWire
+import Foundation
 import Learning
 import SecureAggregation
 
@@ -109,6 +110,9 @@ extension ClientSession {
     } catch let error as AggregationError {
       current.machine.abandon()
       return try refuse(current.context, .protocol, error)
+    } catch let error as NearSetRefusal {
+      current.machine.abandon()
+      return try refuse(current.context, .policy, error)
     } catch let error as ClientError {
       current.machine.abandon()
       throw error
@@ -130,10 +134,11 @@ extension ClientSession {
       current.shareSurvivors = delivery.entries.count + 1
       return .maskedInput(input)
     case .survivors(let announcement):
+      let signed = try judge(announcement.survivors, of: current.opening)
       let statement = try current.machine.receive(announcement, signer: identity)
       current.survivors = announcement.survivors.count
       try current.ledger.recordStatement(attempt: attempt, statement: statement.statement.digest)
-      try parts.store.save(current.ledger, of: current.opening)
+      try parts.store.save(current.ledger, of: current.opening, signing: signed)
       return .consistencyCheck(statement)
     case .statements(let statements):
       let reply = ClientRoundMessage.unmasking(try current.machine.receive(statements))
@@ -144,6 +149,19 @@ extension ClientSession {
       try parts.store.save(current.ledger, of: current.opening)
       return reply
     }
+  }
+
+  /// Holds a survivor set against those that were signed before over the same data.
+  private func judge(_ survivors: [OrganizationName], of opening: OpeningIdentifier) throws -> SignedOpening {
+    guard let active = run else { throw ClientError.unexpected("a statement of no run") }
+    let near = parts.policy.cohort.nearOpenings
+    let rule = NearSetRule(
+      assumedCorrupt: parts.manifest.manifest.assumedCorrupt, budget: near.count, days: near.days)
+    let dataSet = active.agreement.plan.data.set
+    let proposed = SignedOpening(
+      dataSet: dataSet, run: opening.run.text, task: opening.task.rawValue, round: UInt64(opening.round),
+      survivors: Set(survivors), model: active.progression.modelHash, time: Int64(Date().timeIntervalSince1970))
+    return try rule.judge(proposed, history: parts.store.history(dataSet: dataSet))
   }
 
   /// Leaves the attempt: one word on the wire, the reason in the log.

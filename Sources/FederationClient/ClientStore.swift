@@ -21,7 +21,22 @@ struct ClientStore: Sendable {
           term BLOB,
           PRIMARY KEY (run, task, round)
         ) STRICT;
-        """)
+        """),
+    Migration(
+      "signed openings",
+      sql: """
+        CREATE TABLE signed_opening (
+          position INTEGER PRIMARY KEY,
+          data_set TEXT NOT NULL,
+          run TEXT NOT NULL,
+          task TEXT NOT NULL,
+          round INTEGER NOT NULL,
+          survivors TEXT NOT NULL,
+          model BLOB NOT NULL,
+          time INTEGER NOT NULL,
+          charged INTEGER NOT NULL
+        ) STRICT;
+        """),
   ]
 
   /// - Throws: ``ClientError/storage(_:)``.
@@ -55,7 +70,35 @@ struct ClientStore: Sendable {
       key(opening) + [.blob(ledger.encoded()), .blob(term.encoded())])
   }
 
-  /// Before a statement or a reply leaves.
+  /// Every survivor set signed over a data set, oldest first; never forgotten.
+  func history(dataSet: String) throws(ClientError) -> [SignedOpening] {
+    do {
+      return try database.read { transaction in
+        try transaction.rows("SELECT * FROM signed_opening WHERE data_set = ?1 ORDER BY position", [.text(dataSet)])
+          .map(SignedOpening.init)
+      }
+    } catch { throw .storage(StorageFailure(error)) }
+  }
+
+  /// Before a statement leaves: the ledger and the set that is signed, together.
+  func save(
+    _ ledger: AttemptLedger, of opening: OpeningIdentifier, signing signed: SignedOpening
+  ) throws(ClientError) {
+    do {
+      try database.write { transaction in
+        _ = try transaction.execute(
+          "UPDATE opening SET ledger = ?4 WHERE run = ?1 AND task = ?2 AND round = ?3",
+          key(opening) + [.blob(ledger.encoded())])
+        _ = try transaction.execute(
+          """
+          INSERT INTO signed_opening (data_set, run, task, round, survivors, model, time, charged)
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+          """, signed.values)
+      }
+    } catch { throw .storage(StorageFailure(error)) }
+  }
+
+  /// Before a reply leaves.
   func save(_ ledger: AttemptLedger, of opening: OpeningIdentifier) throws(ClientError) {
     try write(
       "UPDATE opening SET ledger = ?4 WHERE run = ?1 AND task = ?2 AND round = ?3",
@@ -113,5 +156,24 @@ public struct StorageFailure: BlamedError, Equatable {
       message = "the organisation's state could not be used (\(type(of: error)))"
       remedy = "check the disk, then start the client again"
     }
+  }
+}
+
+extension SignedOpening {
+  fileprivate var values: [StoredValue] {
+    [
+      .text(dataSet), .text(run), .text(task), .integer(Int64(round)),
+      .text(survivors.sorted().map(\.value).joined(separator: " ")), .blob(model.bytes), .integer(time),
+      .integer(isCharged ? 1 : 0),
+    ]
+  }
+
+  fileprivate init(_ row: StoredRow) throws {
+    let names = try row.text("survivors").split(separator: " ").map { try OrganizationName(String($0)) }
+    self.init(
+      dataSet: try row.text("data_set"), run: try row.text("run"), task: try row.text("task"),
+      round: UInt64(clamping: try row.integer("round")), survivors: Set(names),
+      model: try ModelHash(bytes: try row.blob("model")), time: try row.integer("time"),
+      isCharged: try row.integer("charged") != 0)
   }
 }

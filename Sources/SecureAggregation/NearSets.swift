@@ -1,0 +1,128 @@
+public import Cryptography
+
+/// A survivor set whose statement this organisation has signed.
+public struct SignedOpening: Hashable, Sendable {
+  /// The name under which the plan addresses the data.
+  public let dataSet: String
+  public let run: String
+  public let task: String
+  public let round: UInt64
+  /// U3.
+  public let survivors: Set<OrganizationName>
+  /// Everything downloaded that shaped the term; for statistics, what statistic it is.
+  public let model: ModelHash
+  /// Seconds since 1970.
+  public let time: Int64
+  /// Whether it was charged to the budget of near openings.
+  public let isCharged: Bool
+
+  public init(
+    dataSet: String, run: String, task: String, round: UInt64, survivors: Set<OrganizationName>, model: ModelHash,
+    time: Int64, isCharged: Bool = false
+  ) {
+    self.dataSet = dataSet
+    self.run = run
+    self.task = task
+    self.round = round
+    self.survivors = survivors
+    self.model = model
+    self.time = time
+    self.isCharged = isCharged
+  }
+
+  /// The same, charged to the budget.
+  public var charged: SignedOpening {
+    SignedOpening(
+      dataSet: dataSet, run: run, task: task, round: round, survivors: survivors, model: model, time: time,
+      isCharged: true)
+  }
+}
+
+/// Why an organisation does not sign a survivor set.
+public enum NearSetRefusal: BlamedError, Hashable {
+  /// The same statistic or the same model over nearly the same organisations: the difference of the two sums would be
+  /// the term of those in only one of them.
+  case sameModel(differing: [OrganizationName], task: String)
+  /// More sums over nearly the same organisations than the policy allows.
+  case budgetSpent(differing: [OrganizationName], budget: Int, days: Int)
+
+  public var code: String {
+    switch self {
+    case .sameModel: "near-set-same-model"
+    case .budgetSpent: "near-set-budget-spent"
+    }
+  }
+
+  public var blame: Blame { .participants }
+
+  public var message: String {
+    switch self {
+    case .sameModel(let differing, let task):
+      "the sum of \(task) was opened before over the same organisations but for \(Self.list(differing)), with the same "
+        + "model; the difference of both sums would show what theirs was"
+    case .budgetSpent(let differing, let budget, let days):
+      "the policy's \(budget) sums in \(days) days over nearly the same organisations are spent; this one differs by "
+        + Self.list(differing)
+    }
+  }
+
+  public var remedy: String {
+    switch self {
+    case .sameModel: "Run with the same organisations as before, or on a new data set under a new name."
+    case .budgetSpent:
+      "Wait, bring the missing organisations back, or let the security officer raise cohort.nearOpenings in the policy."
+    }
+  }
+
+  private static func list(_ names: [OrganizationName]) -> String { names.map(\.value).joined(separator: ", ") }
+}
+
+/// Which survivor sets an organisation may sign, in view of those it has signed.
+///
+/// Implements rule 2 of §Reopening: a sum over U3 and one over U3 without one organisation give that organisation's
+/// term. Two sets are near if their symmetric difference has 1 … n_c + 1 members. Attempts at one opening are not
+/// compared with each other: shares are released in at most one of them, and no two disjoint sets of signers reach the
+/// threshold.
+public struct NearSetRule: Hashable, Sendable {
+  /// n_c of the manifest.
+  public let assumedCorrupt: Int
+  /// Near openings with another model that are allowed within ``days``.
+  public let budget: Int
+  public let days: Int
+
+  public init(assumedCorrupt: Int, budget: Int, days: Int) {
+    self.assumedCorrupt = assumedCorrupt
+    self.budget = budget
+    self.days = days
+  }
+
+  /// Judges a proposed set.
+  ///
+  /// - Parameter history: what was signed before over the same data, oldest first.
+  /// - Returns: the opening to remember, charged to the budget where it is near an earlier one. Consecutive openings of
+  ///   one run with the same set are charged once.
+  /// - Throws: ``NearSetRefusal``.
+  public func judge(
+    _ proposed: SignedOpening, history: [SignedOpening]
+  ) throws(NearSetRefusal) -> SignedOpening {
+    let history = history.filter { $0.dataSet == proposed.dataSet }
+    var nearest: [OrganizationName]?
+    for earlier in history where earlier.task == proposed.task && !isSameOpening(earlier, proposed) {
+      let difference = earlier.survivors.symmetricDifference(proposed.survivors)
+      guard (1...assumedCorrupt + 1).contains(difference.count) else { continue }
+      let names = difference.sorted()
+      guard earlier.model != proposed.model else { throw .sameModel(differing: names, task: proposed.task) }
+      nearest = names
+    }
+    guard let nearest else { return proposed }
+    if let last = history.last, last.run == proposed.run, last.survivors == proposed.survivors { return proposed }
+    let start = proposed.time - Int64(days) * 86_400
+    let spent = history.count { $0.isCharged && $0.time >= start }
+    guard spent < budget else { throw .budgetSpent(differing: nearest, budget: budget, days: days) }
+    return proposed.charged
+  }
+
+  private func isSameOpening(_ one: SignedOpening, _ other: SignedOpening) -> Bool {
+    one.run == other.run && one.task == other.task && one.round == other.round
+  }
+}
