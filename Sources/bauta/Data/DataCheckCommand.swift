@@ -86,8 +86,9 @@ struct DataCheckCommand: AsyncParsableCommand {
       )
     }
     if report.tooLarge.isEmpty {
-      output.line(
-        "\("Fit for a run.", .good) \(Figures.counted(report.suppressed.count, "column")) contribute nothing.")
+      let idle = report.suppressed.count
+      let verb = idle == 1 ? "contributes" : "contribute"
+      output.line("\("Fit for a run.", .good) \(Figures.counted(idle, "column")) \(verb) nothing.")
     } else {
       let names = report.tooLarge.prefix(5).map(\.name).joined(separator: ", ")
       output.line("\("Not fit for a run:", .bad) too large for a secure sum of statistics: \(names)")

@@ -55,7 +55,13 @@ enum Approval {
     let approvals = manifest.approvals
     guard approvals.invalid.isEmpty else { throw FederationError.manifest(.invalidSignature(approvals.invalid)) }
     guard approvals.approved.contains(server) else { throw FederationError.manifest(.missingApprovals([server])) }
-    if let invitation { try check(invitation, member, in: directory) }
+    if let invitation {
+      try check(invitation, member, in: directory)
+    } else if !LocalFile.exists(directory.tlsCertificatePath) {
+      throw CommandError.unsuitable(
+        path: path, problem: "it holds no certificate, and none is installed in \(directory.path)",
+        remedy: "Approve the invitation instead; the operator finds it in invitations/.")
+    }
     let held = try directory.manifest()
     if let held, held.hash != manifest.hash { try requireSuccessor(manifest, of: held) }
     return Proposal(
