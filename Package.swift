@@ -111,11 +111,15 @@ let package = Package(
       name: "MutualTLSTests", dependencies: ["MutualTLS", "Cryptography", grpc, grpcTransport] + nio,
       swiftSettings: strict),
     .testTarget(
-      name: "FederationWireTests", dependencies: ["FederationWire", "SecureAggregation", "Cryptography"],
+      name: "FederationWireTests",
+      dependencies: ["FederationWire", "Federation", "AuditLog", "SecureAggregation", "Cryptography", protobuf],
       swiftSettings: strict),
     .testTarget(
       name: "FederationClientTests",
-      dependencies: ["FederationClient", "FederationServer", "Federation", "AuditLog", "Cryptography"],
+      dependencies: [
+        "FederationClient", "FederationServer", "FederationWire", "Federation", "AuditLog", "SecureAggregation",
+        "Learning", "Training", "Storage", "MutualTLS", "Cryptography", grpc,
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "EndToEndTests",

@@ -1,0 +1,128 @@
+import AuditLog
+import Cryptography
+import Federation
+import Testing
+
+@testable import FederationWire
+
+@Suite("Messages on the wire")
+struct MessagesOnTheWireTests {
+  private static let run = "20261123-000000-0011223344556677"
+
+  private func opening() throws -> OpeningIdentifier {
+    OpeningIdentifier(run: try RunIdentifier(Self.run), task: .fit, round: 2, attempt: 3)
+  }
+
+  private func clientBodies() throws -> [ClientMessage.Body] {
+    let signature = try Signature(bytes: [UInt8](repeating: 7, count: 64))
+    return [
+      .hello(manifest: ManifestHash(hashing: [1]), approval: signature),
+      .acceptance(plan: PlanHash(hashing: [2]), features: ["age", "größe"], signature: signature),
+      .refusal(digest: SHA256Digest(hashing: [3]), reason: .unavailable, signature: signature),
+      .round(RoundPayload(opening: try opening(), kind: "masked-input", payload: [0, 255, 1])),
+      .ready, .poll,
+    ]
+  }
+
+  private func serverBodies() throws -> [ServerMessage.Body] {
+    let run = try RunIdentifier(Self.run)
+    let signature = try Signature(bytes: [UInt8](repeating: 9, count: 64))
+    let names = try ["alder.example", "birch.example"].map { try OrganizationName($0) }
+    return [
+      .wait, .announcement(RunAnnouncement(run: run, plan: "schema: x\n", manifest: "note\n")),
+      .task(TaskAnnouncement(opening: try opening(), cohort: names, model: [1, 2, 3])),
+      .round(RoundPayload(opening: try opening(), kind: "roster", payload: [9])),
+      .result(
+        OpeningResult(
+          opening: try opening(), aggregate: [4, 5], nextModel: ModelHash(hashing: [6]), signature: signature)),
+      .end(RunEnd(run: run, state: .stopped, reason: "too few", model: [8])),
+      .refused(FederationWire.Refusal(code: "a", message: "b", remedy: "c")),
+    ]
+  }
+
+  @Test("Every client message reads back as it was written")
+  func clientRoundTrip() throws {
+    for (index, body) in try clientBodies().enumerated() {
+      let message = ClientMessage(
+        identifier: .random(), run: try RunIdentifier(Self.run), answers: UInt64(index), body: body)
+      #expect(try ClientMessage(parsing: message.encoded()) == message)
+    }
+  }
+
+  @Test("Every server message reads back as it was written")
+  func serverRoundTrip() throws {
+    let run = try RunIdentifier(Self.run)
+    for body in try serverBodies() {
+      let receipt = Receipt(message: .random(), index: 12, leaf: LeafHash(hashing: [1]))
+      let message = ServerMessage(instruction: 5, receipt: receipt, body: body)
+      #expect(try ServerMessage(parsing: message.encoded(), run: run) == message)
+    }
+  }
+
+  @Test("Truncated and altered bytes are an error or another message, never a crash")
+  func mutations() throws {
+    var refused = 0
+    for body in try clientBodies() {
+      let message = ClientMessage(identifier: .random(), run: try RunIdentifier(Self.run), answers: 1, body: body)
+      let bytes = try message.encoded()
+      for count in 0..<bytes.count {
+        do { _ = try ClientMessage(parsing: Array(bytes.prefix(count))) } catch { refused += 1 }
+        var altered = bytes
+        altered[count] ^= 0x41
+        do { #expect(try ClientMessage(parsing: altered) != message) } catch { refused += 1 }
+      }
+    }
+    #expect(refused > 500)
+  }
+
+  @Test("Other versions, unknown fields and fields beyond their bounds are refused")
+  func bounds() throws {
+    var envelope = Bauta_V1_ClientEnvelope()
+    envelope.protocolVersion = 2
+    #expect(throws: WireError.version(theirs: 2)) { try ClientMessage(parsing: envelope.serializedBytes()) }
+    envelope.protocolVersion = 1
+    envelope.messageID = String(repeating: "a", count: 32)
+    #expect(throws: WireError.malformed(what: "client message")) {
+      try ClientMessage(parsing: envelope.serializedBytes())
+    }
+    envelope.acceptance.features = [String](repeating: "x", count: WireLimits.features + 1)
+    #expect(throws: WireError.oversized(field: "features", limit: WireLimits.features)) {
+      try ClientMessage(parsing: envelope.serializedBytes())
+    }
+    envelope.poll = Bauta_V1_Poll()
+    envelope.messageID = "short"
+    #expect(throws: WireError.invalid(field: "message_id")) { try ClientMessage(parsing: envelope.serializedBytes()) }
+    envelope.messageID = String(repeating: "a", count: 32)
+    let unknown: [UInt8] = [0xf8, 0x07, 0x01]  // field 127
+    #expect(throws: WireError.invalid(field: "unknown field")) {
+      try ClientMessage(parsing: envelope.serializedBytes() + unknown)
+    }
+    #expect(throws: Never.self) { try ClientMessage(parsing: envelope.serializedBytes()) }
+  }
+
+  @Test("An acceptance, a refusal and a result are bound to every field they sign")
+  func signatures() throws {
+    let key = IdentitySigningKey.generate()
+    let run = try RunIdentifier(Self.run)
+    let other = try RunIdentifier("another")
+    let plan = PlanHash(hashing: [1])
+    let acceptance = AcceptanceSigning.sign(run: run, plan: plan, features: ["a", "b"], signer: key)
+    let verifying = key.verifyingKey
+    #expect(AcceptanceSigning.verify(acceptance, run: run, plan: plan, features: ["a", "b"], key: verifying))
+    #expect(!AcceptanceSigning.verify(acceptance, run: other, plan: plan, features: ["a", "b"], key: verifying))
+    #expect(
+      !AcceptanceSigning.verify(
+        acceptance, run: run, plan: PlanHash(hashing: [2]), features: ["a", "b"], key: verifying))
+    #expect(!AcceptanceSigning.verify(acceptance, run: run, plan: plan, features: ["ab"], key: verifying))
+    let digest = SHA256Digest(hashing: [3])
+    let refusal = RefusalSigning.sign(run: run, digest: digest, reason: .policy, signer: key)
+    #expect(RefusalSigning.verify(refusal, run: run, digest: digest, reason: .policy, key: verifying))
+    #expect(!RefusalSigning.verify(refusal, run: run, digest: digest, reason: .state, key: verifying))
+    let result = OpeningResult(
+      opening: try opening(), aggregate: [1, 2], nextModel: ModelHash(hashing: [4]), signer: key)
+    #expect(result.isSigned(by: verifying))
+    let altered = OpeningResult(
+      opening: result.opening, aggregate: [1, 3], nextModel: result.nextModel, signature: result.signature)
+    #expect(!altered.isSigned(by: verifying))
+  }
+}
