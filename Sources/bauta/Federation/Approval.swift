@@ -46,7 +46,7 @@ enum Approval {
     let bytes = try LocalFile.read(path, maximum: Invitation.maximumBytes)
     let isInvitation = bytes.first { !$0.isASCIIWhitespace } == UInt8(ascii: "{")
     let invitation = isInvitation ? try Invitation(parsing: bytes) : nil
-    let manifest = try invitation?.manifest ?? SignedManifest(parsing: bytes, file: path)
+    var manifest = try invitation?.manifest ?? SignedManifest(parsing: bytes, file: path)
     guard let member = manifest.manifest.organization(named: directory.name) else {
       throw FederationError.manifest(.unknownMember(directory.name))
     }
@@ -63,7 +63,9 @@ enum Approval {
         remedy: "Approve the invitation instead; the operator finds it in invitations/.")
     }
     let held = try directory.manifest()
-    if let held, held.hash != manifest.hash { try requireSuccessor(manifest, of: held) }
+    if let held {
+      if held.hash == manifest.hash { try manifest.merge(held) } else { try requireSuccessor(manifest, of: held) }
+    }
     return Proposal(
       directory: directory, manifest: manifest, invitation: invitation, held: held,
       changes: held.map { manifest.manifest.changes(since: $0.manifest) } ?? [])
@@ -76,7 +78,6 @@ enum Approval {
   static func approve(_ proposal: Proposal) throws -> Result {
     let directory = proposal.directory
     var manifest = proposal.manifest
-    if let held = proposal.held, held.hash == manifest.hash { try manifest.merge(held) }
     let isNew = !manifest.isApproved(by: directory.name)
     if isNew {
       try manifest.approve(as: directory.name, with: directory.identityKey())
