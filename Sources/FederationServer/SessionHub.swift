@@ -26,7 +26,7 @@ actor SessionHub {
     var waiter: (id: UInt64, after: UInt64, continuation: CheckedContinuation<Void, Never>)?
   }
 
-  let events: AsyncStream<Event>
+  nonisolated let events: AsyncStream<Event>
   private let emit: AsyncStream<Event>.Continuation
   private let hold: Duration
   private var sessions: [OrganizationName: Session] = [:]
