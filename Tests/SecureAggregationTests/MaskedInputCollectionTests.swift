@@ -251,8 +251,10 @@ struct MaskedInputCollectionTests {
     try refuse(.invalidSignature(of: party, .maskedInput)) { $0.maskedInput[0] ^= 1 }
     try refuse(.invalidSignature(of: party, .maskedInput)) { $0.signature = sent.signature }
     try refuse(.duplicateMessage(.maskedInput), from: 0) { $0.maskedInput[0] ^= 1 }
-    func accuse(_ accused: OrganizationName, by index: Int) -> Complaint {
-      let hash = SHA256Digest(hashing: [1])
+    let received = try exchange.delivery(for: 1).entries
+    func accuse(_ accused: OrganizationName, by index: Int, _ ciphertext: [UInt8]? = nil) -> Complaint {
+      let relayed = received.first { $0.sender == accused }?.ciphertext
+      let hash = SHA256Digest(hashing: ciphertext ?? relayed ?? [])
       let payload = Complaint.payload(
         transcript: message.transcript, complainant: members[index].name, accused: accused, reason: .share,
         ciphertextHash: hash)
@@ -260,8 +262,12 @@ struct MaskedInputCollectionTests {
         accused: accused, reason: .share, ciphertextHash: hash,
         signature: payload.signature(by: members[index].identity.key))
     }
-    for (accused, signer) in [(members[1].name, 1), (members[4].name, 1), (members[2].name, 1), (members[2].name, 2)] {
-      try refuse(.invalidComplaint(about: accused)) { $0.complaints = [accuse(accused, by: signer)] }
+    // About oneself, about one outside U2, about another ciphertext, under another signature, twice.
+    for complaints in [
+      [accuse(members[1].name, by: 1)], [accuse(members[4].name, by: 1)], [accuse(members[2].name, by: 1, [1])],
+      [accuse(members[2].name, by: 2)], [accuse(members[2].name, by: 1), accuse(members[2].name, by: 1)],
+    ] {
+      try refuse(.invalidComplaint(about: complaints[0].accused)) { $0.complaints = complaints }
     }
     try exchange.send(.maskedInput(sent), from: members[0].name)
     var late = message
