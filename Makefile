@@ -68,6 +68,7 @@ format: machine
 lint: machine
 	@swift format lint --strict --parallel --recursive --configuration .swift-format $(wildcard $(sources))
 	@.ci/check-sources
+	@.ci/check-claims
 	@.ci/check-checks
 
 # Only needed when bauta.proto changes; what it writes is committed.

@@ -126,6 +126,6 @@ let package = Package(
       dependencies: [
         "bauta", "FederationClient", "FederationServer", "FederationWire", "Federation", "AuditLog",
         "TransparencyLog", "SecureAggregation", "Cryptography", "Learning", "Training",
-      ], swiftSettings: strict),
+      ], exclude: ["Sessions"], swiftSettings: strict),
   ]
 )
