@@ -29,6 +29,8 @@ public enum FileFault: Hashable, Sendable {
   case foreign(path: String, expected: String)
   /// A run's report that is none.
   case malformedReport(path: String)
+  /// A file that is not a signed note.
+  case malformedNote(path: String, reason: String)
   case operation(Operation, path: String, code: Int32)
 
   var code: String {
@@ -43,6 +45,7 @@ public enum FileFault: Hashable, Sendable {
     case .key: "key-file-malformed"
     case .foreign: "file-of-another-organisation"
     case .malformedReport: "report-malformed"
+    case .malformedNote: "note-file-malformed"
     case .operation: "file-operation"
     }
   }
@@ -60,6 +63,7 @@ public enum FileFault: Hashable, Sendable {
     case .key(let path, let defect): "\(path) is not a key file: \(defect.message)"
     case .foreign(let path, let expected): "\(path) does not belong to \(expected)"
     case .malformedReport(let path): "\(path) is not a run's report"
+    case .malformedNote(let path, let reason): "\(path): \(reason)"
     case .operation(let operation, let path, let code):
       "cannot \(operation.phrase) \(path): \(String(cString: strerror(code)))"
     }
@@ -70,7 +74,7 @@ public enum FileFault: Hashable, Sendable {
     case .missing: "Check the directory; if the file is lost, restore it from a copy."
     case .exists: "Choose another directory, or remove this one if it is no longer needed."
     case .notRegular, .notDirectory: "Remove what is in its place."
-    case .tooLarge, .notUTF8, .malformedReport: "Check that this is the right file."
+    case .tooLarge, .notUTF8, .malformedReport, .malformedNote: "Check that this is the right file."
     case .exposed(let path, _): "Run: chmod 600 \(path) (700 for a directory)"
     case .key(_, .role), .key(_, .name), .key(_, .verifierMismatch), .foreign:
       "Put back the file that belongs here; keys of different roles or owners are never interchangeable."

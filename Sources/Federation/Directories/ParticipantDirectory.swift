@@ -47,7 +47,13 @@ extension ParticipantDirectory {
   public func manifest() throws(FederationError) -> SignedManifest? {
     guard FileAccess.exists(manifestPath) else { return nil }
     let bytes = try FileAccess.bytes(of: manifestPath, maximum: SignedManifest.maximumBytes)
-    return try SignedManifest(parsing: bytes, file: manifestPath)
+    do throws(FederationError) {
+      return try SignedManifest(parsing: bytes, file: manifestPath)
+    } catch {
+      // What is wrong with a note says nothing of where it is.
+      guard case .note(let fault) = error else { throw error }
+      throw .file(.malformedNote(path: manifestPath, reason: fault.message))
+    }
   }
 
   /// Puts a manifest in the place of the one before, as a whole.

@@ -8,6 +8,7 @@ import Training
 /// A whole federation on one machine: set up, run in processes of its own, compared and checked.
 struct Demo: Sendable {
   let settings: DemoSettings
+  let data: DemoData
   /// An empty directory.
   let place: String
   let narrator: DemoNarrator
@@ -21,7 +22,6 @@ struct Demo: Sendable {
   func run() async throws -> DemoOutcome {
     var times = DemoTimes()
     narrator.step("1. Organisations with data and keys of their own")
-    let data = try DemoData.prepare(settings)
     let port = try LoopbackPort.free()
     try setUp(data, port: port)
     times.mark("set-up")

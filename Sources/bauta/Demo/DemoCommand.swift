@@ -91,8 +91,10 @@ struct DemoCommand: AsyncParsableCommand {
       source: data.map { .file(path: $0, label: label ?? "", positive: positive) } ?? .synthetic, drops: try drops())
     let quiet = format.json
     let narrator = DemoNarrator(output: quiet ? nil : .standard)
+    // Data that cannot be used leaves an earlier demonstration as it is.
+    let data = try DemoData.prepare(settings)
     let place = try DemoDirectory.prepare(directory, keep: keep)
-    let demo = Demo(settings: settings, place: place, narrator: narrator)
+    let demo = Demo(settings: settings, data: data, place: place, narrator: narrator)
     let outcome = try await demo.run()
     if quiet {
       Output.standard.json(outcome.json)

@@ -61,7 +61,7 @@ struct ClientCommand: AsyncParsableCommand {
   private static func line(_ event: ClientEvent) -> StyledText? {
     switch event {
     case .connecting(let address): return "connecting to \(address)"
-    case .unreachable(let reason): return "\(reason); trying again"
+    case .unreachable(let reason): return "\(reason.hasSuffix(".") ? String(reason.dropLast()) : reason); trying again"
     case .connectionLost: return "connection lost; trying again"
     case .announced(let run, let plan): return "run \(run) of plan '\(plan)' announced"
     case .accepted(_, let rows, let columns):
