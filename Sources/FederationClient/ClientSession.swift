@@ -36,6 +36,7 @@ actor ClientSession {
   let progress: @Sendable (ClientEvent) -> Void
   var run: ActiveRun?
   var round: ActiveRound?
+  private var lastIdle: ContinuousClock.Instant?
 
   /// A run this organisation has accepted.
   struct ActiveRun {
@@ -77,8 +78,12 @@ actor ClientSession {
     while true {
       let answer: Answer
       switch instruction.body {
-      case .wait: answer = (.poll, nil)
-      case .announcement(let announcement): answer = try accept(announcement)
+      case .wait:
+        try await pace()
+        answer = (.poll, nil)
+      case .announcement(let announcement):
+        try await pace()
+        answer = try accept(announcement)
       case .task(let task): answer = try begin(task)
       case .round(let payload): answer = try proceed(payload)
       case .result(let result): answer = try finish(result)
@@ -89,6 +94,7 @@ actor ClientSession {
         return outcome
       case .refused(let refusal):
         guard refusal.code == FederationWire.Refusal.helloRequiredCode else { throw .refused(refusal) }
+        try await pace()
         abandonRound()
         run = nil
         instruction = try await greet()
@@ -97,6 +103,16 @@ actor ClientSession {
       instruction = try await send(answer.0, draft: answer.1, answering: instruction.instruction)
       parts.fault?.strike(after: answer.0)
     }
+  }
+
+  /// Lets a second pass between answers that bring a run no further, so that a server that asks for them without end
+  /// can neither keep this machine busy nor fill its log.
+  private func pace() async throws(ClientError) {
+    let now = ContinuousClock.now
+    if let last = lastIdle, now < last + .seconds(1) {
+      do { try await Task.sleep(until: last + .seconds(1), clock: .continuous) } catch { throw .cancelled }
+    }
+    lastIdle = .now
   }
 
   // MARK: - Sending
