@@ -89,6 +89,7 @@ extension ClientSession {
       do throws(ProgressionError) { try checked.adopt(model: end.model) } catch { throw .progression(error) }
       path = try ModelFiles(directory: parts.runsDirectory).save(end.model, run: end.run)
     }
+    try parts.store.close(end.run)
     try record(.runEnded) {
       $0.run = end.run.text
       $0.outcome = end.state == .completed ? .succeeded : .failed

@@ -89,7 +89,7 @@ actor ClientSession {
       case .result(let result): answer = try finish(result)
       case .end(let end):
         let outcome = try conclude(end)
-        _ = try await send(.ready, answering: instruction.instruction)
+        try await bidFarewell(answering: instruction.instruction)
         await parts.gate.close()
         return outcome
       case .refused(let refusal):
@@ -124,9 +124,18 @@ actor ClientSession {
     return try await send(.hello(manifest: parts.manifest.hash, approval: approval), answering: 0)
   }
 
+  /// Tells the server that the end has arrived. The run is over whether it hears that or not.
+  private func bidFarewell(answering number: UInt64) async throws(ClientError) {
+    do throws(ClientError) {
+      _ = try await send(.ready, answering: number, isLast: true)
+    } catch {
+      if case .log = error { throw error }
+    }
+  }
+
   /// Sends one message under a decision of the policy, and parses the answer.
   private func send(
-    _ body: ClientMessage.Body, draft: AuditRecord.Draft? = nil, answering number: UInt64
+    _ body: ClientMessage.Body, draft: AuditRecord.Draft? = nil, answering number: UInt64, isLast: Bool = false
   ) async throws(ClientError) -> ServerMessage {
     let message = ClientMessage(
       identifier: .random(), run: run?.agreement.run, answers: number, body: body)
@@ -136,7 +145,8 @@ actor ClientSession {
     draft.plan = run?.agreement.plan.hash
     draft.run = run?.agreement.run.text
     let outbound = OutboundMessage(message, draft: draft)
-    let bytes = try await parts.gate.send(outbound, decision: try decision(for: body), charge: .notPrivate())
+    let bytes = try await parts.gate.send(
+      outbound, decision: try decision(for: body), charge: .notPrivate(), isLast: isLast)
     let answer: ServerMessage
     do throws(WireError) {
       answer = try ServerMessage(parsing: bytes, run: run?.agreement.run)

@@ -111,6 +111,11 @@ struct ClientStore: Sendable {
       "UPDATE opening SET term = NULL WHERE run = ?1 AND task = ?2 AND round = ?3", key(opening))
   }
 
+  /// The terms of a run that is over are erased, also of sums that were never completed.
+  func close(_ run: RunIdentifier) throws(ClientError) {
+    try write("UPDATE opening SET term = NULL WHERE run = ? AND term IS NOT NULL", [.text(run.text)])
+  }
+
   // MARK: -
 
   private func key(_ opening: OpeningIdentifier) -> [StoredValue] {

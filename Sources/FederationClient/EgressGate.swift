@@ -16,18 +16,33 @@ struct OutboundMessage: ~Copyable, Sendable {
   }
 }
 
+/// The way to the server, as the gate uses it.
+///
+/// An implementation sends nothing but what `EgressRecorded` proves to be on the record.
+protocol ServerExchange: Sendable {
+  /// The server as its certificate proved it, for the record of what is about to be sent.
+  var destination: AuditRecord.Peer? { get async }
+  /// Connects if there is no connection.
+  func connect() async throws(TransportError)
+  /// Sends one recorded message and returns the server's answer.
+  ///
+  /// - Throws: `RPCError`; one of code `unavailable` means that the connection was lost.
+  func exchange(_ recorded: consuming EgressRecorded) async throws -> [UInt8]
+  func close() async
+}
+
 /// The one door through which anything leaves the organisation.
 ///
 /// A message needs a policy decision and a privacy charge, each used up by it; it is recorded and the record is on disk
 /// before its first byte is sent; the bytes sent are those recorded. If the log cannot be written, nothing leaves.
 actor EgressGate {
-  private let link: ServerLink
+  private let link: any ServerExchange
   private let log: AuditLogWriter
   private let backoff: Backoff
   private let progress: @Sendable (ClientEvent) -> Void
 
   init(
-    link: ServerLink, log: AuditLogWriter, backoff: Backoff, progress: @escaping @Sendable (ClientEvent) -> Void
+    link: any ServerExchange, log: AuditLogWriter, backoff: Backoff, progress: @escaping @Sendable (ClientEvent) -> Void
   ) {
     self.link = link
     self.log = log
@@ -38,9 +53,11 @@ actor EgressGate {
   /// Records and sends, again and again if the connection is lost, until the server has answered.
   ///
   /// Copies carry the same identifier and the same bytes, each under a record of its own.
+  /// - Parameter isLast: nothing depends on the answer, so a lost connection ends the sending at once.
   /// - Throws: ``ClientError``; an `AuditLogError` within means that nothing was sent.
   func send(
-    _ outbound: consuming OutboundMessage, decision: consuming PolicyDecision, charge: consuming PrivacyCharge
+    _ outbound: consuming OutboundMessage, decision: consuming PolicyDecision, charge: consuming PrivacyCharge,
+    isLast: Bool = false
   ) async throws(ClientError) -> [UInt8] {
     let message = outbound.message
     var draft = outbound.draft
@@ -51,7 +68,7 @@ actor EgressGate {
     do throws(WireError) { payload = try message.encoded() } catch { throw .wire(error) }
 
     var first: UInt64?
-    var waits = backoff.makeIterator()
+    var waits = (isLast ? Backoff(total: .zero) : backoff).makeIterator()
     while true {
       try await connect(&waits)
       draft.destination = await link.destination
@@ -64,9 +81,7 @@ actor EgressGate {
       let sequence = recorded.record.sequence
       first = first ?? sequence
       do {
-        let answer = try await link.exchange(recorded)
-        waits = backoff.makeIterator()
-        return answer
+        return try await link.exchange(recorded)
       } catch {
         try recordUnknown(label, error)
         guard Self.isTransient(error) else { throw .call(Self.describe(error)) }

@@ -8,7 +8,7 @@ import MutualTLS
 /// The connection to the server: made when needed, over whichever of the server's addresses answers.
 ///
 /// Sends nothing but what ``EgressRecorded`` proves to be on the record.
-actor ServerLink {
+actor ServerLink: ServerExchange {
   private struct Connection {
     let transport: MutualTLSClientTransport
     let client: GRPCClient<MutualTLSClientTransport>

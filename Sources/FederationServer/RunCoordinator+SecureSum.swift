@@ -36,12 +36,15 @@ extension RunCoordinator {
     }
   }
 
-  /// Members of the cohort that are not connected.
-  private var absentMembers: [OrganizationName] { cohort.filter { !attendance.isConnected($0) } }
-
   /// Members that are there and have accepted in their present session.
   private var activeMembers: [OrganizationName] {
     cohort.filter { attendance.isConnected($0) && attendance.hasAccepted($0) }
+  }
+
+  /// The other members.
+  private var absentMembers: [OrganizationName] {
+    let active = Set(activeMembers)
+    return cohort.filter { !active.contains($0) }
   }
 
   /// Before an attempt: gives lost connections the time of `deadlines.accept` to come back if too few are there.
@@ -78,7 +81,7 @@ extension RunCoordinator {
       let next = try secureSum.advance(signer: identity)
       if stage == .shareKeys { lastShareSurvivors = answered.count }
       progress(.stageClosed(stage, opening: opening, answered: answered, missing: missing))
-      for (organization, message) in next {
+      for (organization, message) in next where !declined.contains(organization) {
         let payload = RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded())
         await hub.post(.round(payload), to: organization)
       }
@@ -109,7 +112,11 @@ extension RunCoordinator {
           await hub.post(.refused(.notInCohort), to: organization)
           continue
         }
-        if let task { await hub.post(task, to: organization) }
+        // What its earlier process advertised cannot be taken back: it waits for the next sum.
+        if let task, !secureSum.answered.contains(organization) {
+          declined.remove(organization)
+          await hub.post(task, to: organization)
+        }
       case .hello, .refusal, .ready, .poll: break
       }
     }
@@ -138,6 +145,8 @@ extension RunCoordinator {
       progress(.answered(organization, stage: stage, opening: opening))
     } catch {
       progress(.refusedMessage(organization, code: error.code, message: error.message))
+      // Nothing better will come from it in this attempt: the others need not wait.
+      declined.insert(organization)
       try record(.stopped) {
         $0.fill(opening, context: secureSum.context.digest)
         $0.source = .init(name: organization)
@@ -170,7 +179,9 @@ extension RunCoordinator {
       bytes: traffic.bytes - started.bytes)
     try store.save(report)
     if let metrics { progress(.evaluated(round: opening.round, metrics: metrics)) }
-    for organization in cohort { await hub.post(.result(result), to: organization) }
+    for organization in cohort where attendance.hasAccepted(organization) {
+      await hub.post(.result(result), to: organization)
+    }
   }
 
   /// Hands the end to everybody, closes the log, and waits a little for organisations to fetch it.
@@ -195,9 +206,8 @@ extension RunCoordinator {
       case .failed, .running: .failed
       }
     let end = RunEnd(run: agreement.run, state: state, reason: report.reason ?? "", model: model)
-    for organization in attendance.organizations where attendance.isConnected(organization) {
-      await hub.post(.end(end), to: organization)
-    }
+    // To those whose connection is lost as well: they may be back before the server has gone.
+    for organization in attendance.organizations { await hub.post(.end(end), to: organization) }
     await waitForFarewells()
     progress(.ended(report))
   }

@@ -34,7 +34,8 @@ actor RunCoordinator {
   var lastTimer: UInt64 = 0
   /// Fixed once enough have accepted.
   var cohort: [OrganizationName] = []
-  /// The attempt that is going on, and members that refused its task.
+  /// The attempt that is going on, and members that take no further part in it: they refused its task, came back as
+  /// a new process, or sent what does not follow the protocol.
   var taskDigest: SHA256Digest?
   var declined: Set<OrganizationName> = []
   /// |U2| of the attempt.
@@ -147,6 +148,8 @@ actor RunCoordinator {
     switch message.body {
     case .hello(let hash, let approval):
       attendance.forget(organization)
+      // A new process has none of the keys of the attempt that is going on.
+      declined.insert(organization)
       guard hash == manifest.hash else {
         progress(.refused(organization, reason: "it acts under another version of the manifest"))
         try record(.policyDecision) {
@@ -175,11 +178,11 @@ actor RunCoordinator {
         RefusalSigning.verify(signature, run: agreement.run, digest: digest, reason: reason, key: key)
       else { return }
       progress(.refused(organization, reason: reason.rawValue))
-      // One of a task holds for the attempt; one of anything else is of the plan as a whole.
-      if digest == taskDigest {
-        declined.insert(organization)
-      } else {
+      // One of a task holds for the attempt that is going on; one of an attempt that is over, for nothing.
+      if digest == SHA256Digest(plan.hash) {
         attendance.answer(organization, .refused(reason: reason.rawValue))
+      } else if digest == taskDigest {
+        declined.insert(organization)
       }
     case .round, .ready, .poll: break
     }

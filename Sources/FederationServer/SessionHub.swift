@@ -1,3 +1,4 @@
+import AuditLog
 import Cryptography
 import Federation
 import FederationWire
@@ -21,7 +22,10 @@ actor SessionHub {
   private struct Session {
     var posted: UInt64 = 0
     var answered: UInt64 = 0
-    var greeted = false
+    /// The greeting that began the session; nil before one.
+    var greeting: MessageIdentifier?
+    /// Whether this process of the organisation has been told of the run, or why not.
+    var isIntroduced = false
     var queue: [(number: UInt64, body: ServerMessage.Body)] = []
     var waiter: (id: UInt64, after: UInt64, continuation: CheckedContinuation<Void, Never>)?
   }
@@ -43,10 +47,14 @@ actor SessionHub {
   func exchange(_ message: ClientMessage, from organization: OrganizationName) async -> (UInt64, ServerMessage.Body) {
     guard !isClosed else { return (message.answers, .refused(.shuttingDown)) }
     if case .hello = message.body {
-      beginSession(organization)
-      emit.yield(.message(organization, message))
+      // A copy of the greeting, sent again after a lost connection, begins nothing anew.
+      if sessions[organization]?.greeting != message.identifier {
+        beginSession(organization, greeting: message.identifier)
+        emit.yield(.message(organization, message))
+      }
     } else {
-      guard let session = sessions[organization], session.greeted, message.answers <= session.posted else {
+      guard let session = sessions[organization], session.greeting != nil, message.answers <= session.posted
+      else {
         return (message.answers, .refused(.helloRequired))
       }
       acknowledge(message, from: organization)
@@ -55,13 +63,24 @@ actor SessionHub {
   }
 
   /// Queues an instruction.
+  ///
+  /// One of a run of which the organisation's present process has not been told is meant for an earlier process, and
+  /// dropped. An organisation that has left ``queueLimit`` instructions unanswered has to greet again: no later
+  /// instruction would make sense to it without the earlier ones.
   func post(_ body: ServerMessage.Body, to organization: OrganizationName) {
     var session = sessions[organization] ?? Session()
-    session.posted += 1
-    if session.queue.count == Self.queueLimit { session.queue.removeFirst() }
-    session.queue.append((session.posted, body))
     let waiter = session.waiter
     session.waiter = nil
+    switch body {
+    case .announcement, .refused, .end: session.isIntroduced = true
+    case .task, .round, .result, .wait: guard session.isIntroduced else { return }
+    }
+    if session.queue.count < Self.queueLimit {
+      session.posted += 1
+      session.queue.append((session.posted, body))
+    } else {
+      session = Session()
+    }
     sessions[organization] = session
     waiter?.continuation.resume()
   }
@@ -98,11 +117,9 @@ actor SessionHub {
   // MARK: -
 
   /// A new process of the organisation: it knows nothing of earlier instructions.
-  private func beginSession(_ organization: OrganizationName) {
+  private func beginSession(_ organization: OrganizationName, greeting: MessageIdentifier) {
     let waiter = sessions[organization]?.waiter
-    var fresh = Session()
-    fresh.greeted = true
-    sessions[organization] = fresh
+    sessions[organization] = Session(greeting: greeting)
     waiter?.continuation.resume()
   }
 

@@ -45,6 +45,9 @@ extension ClientMessage {
 
   /// Parses what a client sent.
   ///
+  /// A message has one encoding: repeated or unknown fields and spelt-out defaults are refused, so that nothing can
+  /// travel beside what is parsed.
+  ///
   /// - Throws: ``WireError``; the bytes are hostile until this returns.
   public init(parsing bytes: [UInt8]) throws(WireError) {
     let envelope: Bauta_V1_ClientEnvelope
@@ -59,6 +62,7 @@ extension ClientMessage {
     self.init(
       identifier: try Wire.identifier(envelope.messageID), run: run, answers: envelope.answers,
       body: try Body(envelope.body, run: run))
+    guard try encoded() == bytes else { throw .invalid(field: "encoding") }
   }
 }
 
@@ -75,6 +79,9 @@ extension ClientMessage.Body {
       }
       guard acceptance.features.allSatisfy({ $0.utf8.count <= WireLimits.featureName }) else {
         throw .oversized(field: "features", limit: WireLimits.featureName)
+      }
+      guard acceptance.features.allSatisfy({ !$0.isEmpty && Wire.isOneLine($0) }) else {
+        throw .invalid(field: "features")
       }
       self = .acceptance(
         plan: try Wire.digest(acceptance.planHash, field: "plan_hash"), features: acceptance.features,

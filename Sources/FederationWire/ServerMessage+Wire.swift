@@ -30,20 +30,22 @@ extension ServerMessage {
       envelope.end = .with {
         $0.run = end.run.text
         $0.state = end.state.rawValue
-        $0.reason = end.reason
+        $0.reason = Wire.clipped(end.reason)
         $0.model = Data(end.model)
       }
     case .refused(let refusal):
       envelope.refused = .with {
-        $0.code = refusal.code
-        $0.message = refusal.message
-        $0.remedy = refusal.remedy
+        $0.code = Wire.clipped(refusal.code)
+        $0.message = Wire.clipped(refusal.message)
+        $0.remedy = Wire.clipped(refusal.remedy)
       }
     }
     do { return try envelope.serializedBytes() } catch { throw .malformed(what: "server message") }
   }
 
   /// Parses what the server sent. `run` is the run the client takes part in, to which round messages belong.
+  ///
+  /// A message has one encoding, as in ``ClientMessage/init(parsing:)``.
   ///
   /// - Throws: ``WireError``; the bytes are hostile until this returns.
   public init(parsing bytes: [UInt8], run: RunIdentifier?) throws(WireError) {
@@ -59,6 +61,7 @@ extension ServerMessage {
       instruction: envelope.instruction,
       receipt: envelope.hasReceipt ? try Receipt(envelope.receipt) : nil,
       body: try Body(envelope.body, run: run))
+    guard try encoded() == bytes else { throw .invalid(field: "encoding") }
   }
 }
 

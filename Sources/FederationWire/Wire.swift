@@ -2,6 +2,7 @@ import AuditLog
 import Cryptography
 import Federation
 import Foundation
+import SecureAggregation
 import SwiftProtobuf
 
 /// Field conversions shared by both directions; each names the field it refuses.
@@ -32,7 +33,31 @@ enum Wire {
     guard text.utf8.count <= WireLimits.refusalText else {
       throw .oversized(field: field, limit: WireLimits.refusalText)
     }
+    guard isOneLine(text) else { throw .invalid(field: field) }
     return text
+  }
+
+  /// Whether a text can be shown on a terminal: no control characters in it.
+  static func isOneLine(_ text: String) -> Bool { text.unicodeScalars.allSatisfy { !isControl($0) } }
+
+  /// A text for people as ``text(_:field:)`` takes it: one line, not too long.
+  static func clipped(_ text: String) -> String {
+    var result = String.UnicodeScalarView()
+    var bytes = 0
+    for scalar in text.unicodeScalars {
+      let shown: Unicode.Scalar = isControl(scalar) ? " " : scalar
+      bytes += UTF8.width(shown)
+      guard bytes <= WireLimits.refusalText else { break }
+      result.append(shown)
+    }
+    return String(result)
+  }
+
+  private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .control, .lineSeparator, .paragraphSeparator: true
+    default: false
+    }
   }
 
   static func names(_ texts: [String], field: String) throws(WireError) -> [OrganizationName] {
@@ -79,6 +104,7 @@ extension RoundPayload {
 
   init(_ round: Bauta_V1_RoundMessage, run: RunIdentifier?) throws(WireError) {
     guard round.kind.utf8.count <= 64 else { throw .oversized(field: "kind", limit: 64) }
+    guard MessageKind(rawValue: round.kind) != nil else { throw .invalid(field: "kind") }
     self.init(
       opening: try OpeningIdentifier(round.opening, run: run), kind: round.kind, payload: [UInt8](round.payload))
   }

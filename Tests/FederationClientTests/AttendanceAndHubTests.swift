@@ -69,7 +69,7 @@ struct AttendanceAndHubTests {
     let alder = try names("alder")[0]
     _ = await hub.exchange(try hello(), from: alder)
     let end = RunEnd(run: try RunIdentifier("run"), state: .completed, reason: "", model: [])
-    await hub.post(.wait, to: alder)
+    await hub.post(.refused(.otherManifest), to: alder)
     let ready = message(.ready, answers: 1)
     let first = await hub.exchange(ready, from: alder)
     #expect(first == (1, .wait))
@@ -96,8 +96,8 @@ struct AttendanceAndHubTests {
     for await event in hub.events {
       if case .message = event { break }
     }
-    await hub.post(.wait, to: alder)
-    #expect(await answer.value == (1, .wait))
+    await hub.post(.refused(.otherManifest), to: alder)
+    #expect(await answer.value == (1, .refused(.otherManifest)))
   }
 
   @Test("Closing answers everyone that waits, and everyone that still comes")
