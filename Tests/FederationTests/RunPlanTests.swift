@@ -171,6 +171,12 @@ struct RunPlanTests {
       "fractionFit: 1.0", "fractionFit: 1.5",
       "plan.yaml:7:39: strategy.fractionFit: expected a number above 0 and at most 1, found '1.5'"),
     Fault(
+      "fractionFit: 1.0", "fractionFit: 0.5",
+      "plan.yaml:7:39: strategy.fractionFit: '0.5' is not available in this version; available: 1 (the whole cohort)"),
+    Fault(
+      "serverData: null", "serverData: held-out.csv",
+      "plan.yaml:10:47: evaluation.serverData: 'held-out.csv' is not available in this version; available: null"),
+    Fault(
       "minimumFitClients: 3", "minimumFitClients: 2",
       "plan.yaml:7:63: strategy.minimumFitClients: expected an integer from 3 to 256, found '2'"),
     Fault(

@@ -105,6 +105,11 @@ extension RunPlan.StrategyChoice {
     name = try group.available("name", default: .fedAvg, available: [.fedAvg])
     fractionFit = try group.optional(
       "fractionFit", .number("a number above 0 and at most 1") { $0 > 0 && $0 <= 1 }, default: 1)
+    guard fractionFit == 1 else {
+      throw group.fault(
+        "fractionFit",
+        .notAvailable(path: group.path("fractionFit"), found: "'\(fractionFit)'", available: "1 (the whole cohort)"))
+    }
     // Two organisations would learn each other's term from the sum.
     let clients = YAMLField<Int>.integer(AggregationContext.cohortCounts)
     minimumFitClients = try group.optional("minimumFitClients", clients, default: 3)
@@ -131,6 +136,11 @@ extension RunPlan.EvaluationSettings {
   fileprivate init(_ group: YAMLMapping) throws(FederationError) {
     histogramBins = try group.optional("histogramBins", .integer(2...65536), default: 1024)
     serverData = try group.nullable("serverData", .text(maximum: 4096))
+    if let serverData {
+      throw group.fault(
+        "serverData",
+        .notAvailable(path: group.path("serverData"), found: excerpt(serverData), available: "null"))
+    }
   }
 }
 
