@@ -191,6 +191,20 @@ actor ClientSession {
   }
 }
 
+extension ClientMessage.Body {
+  /// The kind of message, as policy decisions name it; nil for a round message that no client sends.
+  var outboundKind: OutboundKind? {
+    switch self {
+    case .hello: .hello
+    case .acceptance: .acceptance
+    case .refusal: .refusal
+    case .ready: .ready
+    case .poll: .poll
+    case .round(let payload): payload.outboundKind
+    }
+  }
+}
+
 extension RoundPayload {
   /// The payload's kind, as policy decisions name it.
   fileprivate var outboundKind: OutboundKind? {

@@ -61,7 +61,9 @@ actor EgressGate {
   ) async throws(ClientError) -> [UInt8] {
     let message = outbound.message
     var draft = outbound.draft
-    draft.policy = .init(.allowed, rule: decision.rule)
+    // A decision about one kind of message lets no other out.
+    guard decision.kind == message.body.outboundKind else { throw .unexpected("a message that was not decided upon") }
+    draft.policy = .init(decision.verdict == .allowed ? .allowed : .refused, rule: decision.rule)
     _ = consume decision
     _ = consume charge
     let payload: [UInt8]

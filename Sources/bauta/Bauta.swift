@@ -11,8 +11,8 @@ struct Bauta: AsyncParsableCommand {
     commandName: "bauta",
     abstract: "Train one model across organisations; the server learns sums and nothing else.",
     discussion: """
-      Each organisation keeps its data and its keys. What leaves it is masked, and every byte that left is in a \
-      log that nobody can edit unseen.
+      Each organisation keeps its data and its keys. What is computed from data leaves it masked, and \
+      every message that leaves is in a log that can be checked afterwards.
 
       See it work:
         bauta demo
