@@ -47,16 +47,17 @@ extension ClientSession {
   /// The cohort stays the same for the run; the model is the one that follows, or is taken over where this
   /// organisation was away.
   private func adopt(_ task: TaskAnnouncement, _ active: inout ActiveRun) throws(ClientError) {
-    if active.cohort.isEmpty { active.cohort = task.cohort }
+    let isFirst = active.cohort.isEmpty
+    if isFirst { active.cohort = task.cohort }
     guard active.cohort == task.cohort else { throw .unexpected("another cohort in the same run") }
     if task.model == active.progression.model { return }
-    guard !active.follows || active.progression.artifact == nil else {
+    // Only a process that comes back to a run has missed sums; any other has all of them and recomputes.
+    guard isFirst, active.wasAway else {
       throw .unexpected("a model that does not follow from the published sums")
     }
     do throws(ProgressionError) { try active.progression.adopt(model: task.model) } catch {
       throw .progression(error)
     }
-    active.follows = false
   }
 
   private func machine(_ context: AggregationContext) throws(ClientError) -> ClientRound {
@@ -157,10 +158,11 @@ extension ClientSession {
     let near = parts.policy.cohort.nearOpenings
     let rule = NearSetRule(
       assumedCorrupt: parts.manifest.manifest.assumedCorrupt, budget: near.count, days: near.days)
-    let dataSet = active.agreement.plan.data.set
+    let dataSet = URL(fileURLWithPath: parts.dataPath).standardizedFileURL.resolvingSymlinksInPath().path
     let proposed = SignedOpening(
       dataSet: dataSet, run: opening.run.text, task: opening.task.rawValue, round: UInt64(opening.round),
-      survivors: Set(survivors), model: active.progression.modelHash, time: Int64(Date().timeIntervalSince1970))
+      survivors: Set(survivors), model: active.progression.contentHash(of: opening.task),
+      time: Int64(Date().timeIntervalSince1970))
     return try rule.judge(proposed, history: parts.store.history(dataSet: dataSet))
   }
 

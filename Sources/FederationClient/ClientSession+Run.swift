@@ -13,6 +13,7 @@ extension ClientSession {
     _ announcement: RunAnnouncement
   ) throws(ClientError) -> Answer {
     abandonRound()
+    let earlier = run
     run = nil
     let plan: RunPlan
     do throws(FederationError) {
@@ -40,9 +41,20 @@ extension ClientSession {
     }
     let runner = TaskRunner(data: data, plan: plan, minimumRows: parts.policy.cohort.minimumRows)
     let agreement = RunAgreement(manifest: parts.manifest, plan: plan, run: announcement.run)
-    run = ActiveRun(
-      agreement: agreement, accepted: accepted, runner: runner,
-      progression: RunProgression(plan: plan, run: announcement.run, features: data.features))
+    if let earlier, earlier.agreement.run == announcement.run {
+      // Announced again within this process: the same run goes on, and nothing else can stand under its name.
+      guard earlier.agreement.plan.hash == plan.hash, earlier.progression.features == data.features else {
+        throw .unexpected("another plan for a run that has begun")
+      }
+      run = ActiveRun(
+        agreement: agreement, accepted: accepted, runner: runner, progression: earlier.progression,
+        wasAway: earlier.wasAway, cohort: earlier.cohort)
+    } else {
+      run = ActiveRun(
+        agreement: agreement, accepted: accepted, runner: runner,
+        progression: RunProgression(plan: plan, run: announcement.run, features: data.features),
+        wasAway: try parts.store.accept(announcement.run))
+    }
     let rules = accepted.checks.map(\.rule).joined(separator: " ")
     try record(.policyDecision) { $0.policy = .init(.allowed, rule: rules) }
     progress(
@@ -81,8 +93,8 @@ extension ClientSession {
     abandonRound()
     var path: String?
     if !end.model.isEmpty, let active = run, active.agreement.run == end.run {
-      let isOurs = active.follows && active.progression.artifact != nil
-      guard !isOurs || end.model == active.progression.model else {
+      let isOurs = active.progression.artifact != nil
+      guard isOurs ? end.model == active.progression.model : active.wasAway else {
         throw .unexpected("a final model that does not follow from the published sums")
       }
       var checked = active.progression

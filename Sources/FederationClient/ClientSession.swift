@@ -44,8 +44,8 @@ actor ClientSession {
     let accepted: AcceptedPlan
     let runner: TaskRunner
     var progression: RunProgression
-    /// Whether every model so far was recomputed here from the published sums.
-    var follows = true
+    /// Whether an earlier process of this organisation has taken part in the run, so that sums may have been missed.
+    let wasAway: Bool
     var cohort: [OrganizationName] = []
   }
 
@@ -95,8 +95,8 @@ actor ClientSession {
       case .refused(let refusal):
         guard refusal.code == FederationWire.Refusal.helloRequiredCode else { throw .refused(refusal) }
         try await pace()
+        // What is known of the run stays known: a server cannot make this process forget how the model came about.
         abandonRound()
-        run = nil
         instruction = try await greet()
         continue
       }

@@ -37,12 +37,26 @@ struct ClientStore: Sendable {
           charged INTEGER NOT NULL
         ) STRICT;
         """),
+    Migration("accepted runs", sql: "CREATE TABLE accepted_run (run TEXT PRIMARY KEY) STRICT;"),
   ]
 
   /// - Throws: ``ClientError/storage(_:)``.
   init(path: String) throws(ClientError) {
     do throws(StorageError) {
       database = try Database(path: path, migrations: Self.migrations)
+    } catch { throw .storage(StorageFailure(error)) }
+  }
+
+  /// Notes that a run is accepted, before the acceptance leaves.
+  ///
+  /// - Returns: whether an earlier process had accepted it already.
+  func accept(_ run: RunIdentifier) throws(ClientError) -> Bool {
+    do {
+      return try database.write { transaction in
+        let known = try transaction.row("SELECT run FROM accepted_run WHERE run = ?", [.text(run.text)]) != nil
+        if !known { try transaction.execute("INSERT INTO accepted_run (run) VALUES (?)", [.text(run.text)]) }
+        return known
+      }
     } catch { throw .storage(StorageFailure(error)) }
   }
 

@@ -71,6 +71,10 @@ actor ServerLink: ServerExchange {
       ) { try $0.message }
     } catch {
       drop()
+      // Lost before the call began: as when it is lost in the middle, a new connection may do.
+      if let error = error as? RuntimeError, error.code == .clientIsStopped {
+        throw RPCError(code: .unavailable, message: "the connection is gone")
+      }
       throw error
     }
   }

@@ -2,14 +2,14 @@ public import Cryptography
 
 /// A survivor set whose statement this organisation has signed.
 public struct SignedOpening: Hashable, Sendable {
-  /// The name under which the plan addresses the data.
+  /// The organisation's own name for the data. Never the plan's: a server could change that.
   public let dataSet: String
   public let run: String
   public let task: String
   public let round: UInt64
   /// U3.
   public let survivors: Set<OrganizationName>
-  /// Everything downloaded that shaped the term; for statistics, what statistic it is.
+  /// Hash of the content that shaped the term, the same for the same content in another run; for statistics, one value.
   public let model: ModelHash
   /// Seconds since 1970.
   public let time: Int64
@@ -68,7 +68,7 @@ public enum NearSetRefusal: BlamedError, Hashable {
 
   public var remedy: String {
     switch self {
-    case .sameModel: "Run with the same organisations as before, or on a new data set under a new name."
+    case .sameModel: "Run with the same organisations as before."
     case .budgetSpent:
       "Wait, bring the missing organisations back, or let the security officer raise cohort.nearOpenings in the policy."
     }

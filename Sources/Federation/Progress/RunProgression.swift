@@ -28,6 +28,23 @@ public struct RunProgression: Sendable {
 
   public var modelHash: ModelHash { ModelHash(hashing: model) }
 
+  /// What is the same for two downloads that shape a term in the same way, whatever run, round or metadata is written in
+  /// them: for comparing openings with each other.
+  ///
+  /// Statistics are all the same to it: they are of the columns, whatever the plan calls the label.
+  public func contentHash(of task: TaskKind) -> ModelHash {
+    var encoder = CanonicalEncoder("bauta/v1/model-content")
+    guard task != .statistics, let artifact else { return ModelHash(hashing: encoder.finish()) }
+    let standardization = artifact.preprocessing.standardization
+    let weights = [artifact.classWeights.negative, artifact.classWeights.positive]
+    for values in [artifact.model.parameters, standardization.means, standardization.standardDeviations, weights] {
+      encoder.append(list: values) { (encoder: inout CanonicalEncoder, value: Double) in
+        encoder.append(value.bitPattern)
+      }
+    }
+    return ModelHash(hashing: encoder.finish())
+  }
+
   /// The sums of the run, in order: statistics, then fit and evaluate for every round.
   public var steps: [(task: TaskKind, round: Int)] {
     var steps: [(task: TaskKind, round: Int)] = [(.statistics, 0)]
