@@ -48,7 +48,10 @@ final class JournalFile: Sendable {
   }
 
   deinit {
-    if descriptor >= 0 { close(descriptor) }
+    guard descriptor >= 0 else { return }
+    // Closing alone leaves the lock with a process that is being started and has the descriptor for a moment too.
+    unlock()
+    close(descriptor)
   }
 
   /// Lets the next writer in; nothing may be written afterwards.

@@ -9,7 +9,7 @@ import Storage
 struct ClientStore: Sendable {
   private let database: Database
 
-  private static let migrations = [
+  static let migrations = [
     Migration(
       "openings",
       sql: """

@@ -1,0 +1,163 @@
+import AuditLog
+import Cryptography
+import Federation
+import Foundation
+import Testing
+
+@testable import FederationClient
+
+/// A directory that goes with the test.
+final class TemporaryDirectory: Sendable {
+  let path: String
+
+  init() throws {
+    path = FileManager.default.temporaryDirectory.appendingPathComponent("bauta-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+}
+
+/// A participant with its keys. Signing keys can be neither copied nor put in arrays, so seeds stand for them here.
+struct Party: Sendable {
+  let name: OrganizationName
+  let member: Manifest.Member
+  private let identitySeed: [UInt8]
+  private let logSeed: [UInt8]
+
+  init(_ name: String) throws {
+    self.name = try OrganizationName(name)
+    identitySeed = randomBytes(32)
+    logSeed = randomBytes(32)
+    let identity: IdentitySigningKey = try Self.key(identitySeed)
+    let log: LogSigningKey = try Self.key(logSeed)
+    member = Manifest.Member(
+      name: self.name,
+      keys: .init(
+        identity: identity.verifyingKey, log: log.verifyingKey, witness: WitnessSigningKey.generate().verifyingKey),
+      pins: .init(current: CertificateKeyHash(hashing: Array(name.utf8))))
+  }
+
+  func identity() throws -> IdentitySigningKey { try Self.key(identitySeed) }
+  func logKey() throws -> LogSigningKey { try Self.key(logSeed) }
+
+  private static func key<Role: KeyRole>(_ seed: [UInt8]) throws -> SigningKey<Role> {
+    var bytes = SecretBytes(count: seed.count)
+    bytes.withUnsafeMutableBytes { $0.copyBytes(from: seed) }
+    return try SigningKey(seed: bytes)
+  }
+}
+
+/// A server and four organisations, with a directory and a data file each. One may be corrupt, so three must stay.
+final class TestFederation: Sendable {
+  static let columns = ["amount", "visits", "age"]
+
+  let root: TemporaryDirectory
+  let server: Party
+  let parties: [Party]
+  let manifest: SignedManifest
+
+  init() throws {
+    root = try TemporaryDirectory()
+    server = try Party("hub.example")
+    parties = try ["alder", "birch", "cedar", "doum"].map { try Party("\($0).example") }
+    var manifest = try SignedManifest(
+      Manifest.founding(
+        federation: OrganizationName("fraud.example"),
+        server: Manifest.Server(member: server.member, addresses: [NetworkAddress("127.0.0.1:7443")]),
+        assumedCorrupt: 1, minimumCohort: 3, organizations: parties.map(\.member)))
+    for party in [server] + parties { try manifest.approve(as: party.name, with: party.identity()) }
+    self.manifest = manifest
+    for (index, party) in parties.enumerated() {
+      try FileManager.default.createDirectory(atPath: directory(party), withIntermediateDirectories: true)
+      try Self.table(seed: UInt64(index + 1)).write(toFile: dataPath(party), atomically: true, encoding: .utf8)
+    }
+  }
+
+  var names: [OrganizationName] { parties.map(\.name) }
+
+  func directory(_ party: Party) -> String { "\(root.path)/\(party.name)" }
+  func dataPath(_ party: Party) -> String { "\(directory(party))/data.csv" }
+  func logPath(_ party: Party) -> String { "\(directory(party))/log" }
+  func statePath(_ party: Party) -> String { "\(directory(party))/state.sqlite" }
+
+  /// Forty rows of three columns; the label leans on the first.
+  static func table(seed: UInt64, columns: [String] = columns) -> String {
+    var state = seed &* 0x9E37_79B9_7F4A_7C15
+    func next() -> UInt64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return state >> 33
+    }
+    var text = "y,\(columns.joined(separator: ","))\n"
+    for row in 0..<40 {
+      let values = columns.map { _ in String(1 + next() % 90) }
+      text += "\(row % 3 == 0 ? 1 : 0),\(values.joined(separator: ","))\n"
+    }
+    return text
+  }
+
+  /// - Parameter deadlines: long by default, since a stage ends as soon as nobody is left to wait for.
+  func plan(
+    rounds: Int = 1, clip: Int = 8, deadlines: String = "accept: 300ms, fit: 20s, step: 20s, reconnect: 50ms"
+  ) throws -> RunPlan {
+    try RunPlan(
+      parsing: """
+        schema: bauta/plan/1
+        name: fraud
+        task: {kind: train, label: y}
+        data: {set: claims, testFraction: 0.25, splitSeed: 3}
+        trainer: {steps: 2}
+        rounds: \(rounds)
+        secureSum: {clip: \(clip), weightCap: 1000}
+        evaluation: {histogramBins: 8}
+        deadlines: {\(deadlines)}
+        privacy: none
+
+        """)
+  }
+
+  func writer(_ party: Party) throws -> AuditLogWriter {
+    try AuditLogWriter(directory: logPath(party), organization: party.name, logKey: party.logKey())
+  }
+
+  /// One process of an organisation's client, from its start to its end.
+  func takePart(
+    _ party: Party, link: any ServerExchange, policy: String = Policy.template, data: String? = nil,
+    patience: Duration = .seconds(10), log: AuditLogWriter? = nil
+  ) async throws -> Result<ClientOutcome, ClientError> {
+    let log = try log ?? writer(party)
+    defer { try? log.close() }
+    let gate = EgressGate(link: link, log: log, backoff: Backoff(total: patience), progress: { _ in })
+    let session = ClientSession(
+      parts: .init(
+        name: party.name, manifest: manifest, policy: try Policy(parsing: policy),
+        dataPath: data ?? dataPath(party), log: log, store: try ClientStore(path: statePath(party)), gate: gate,
+        runsDirectory: "\(directory(party))/runs", fault: nil),
+      identity: try party.identity(), progress: { _ in })
+    let result: Result<ClientOutcome, ClientError>
+    do throws(ClientError) { result = .success(try await session.takePart()) } catch { result = .failure(error) }
+    await gate.close()
+    return result
+  }
+
+  func records(_ party: Party) throws -> [AuditRecord] {
+    var reader = try AuditLogReader(directory: logPath(party))
+    var records: [AuditRecord] = []
+    while let entry = try reader.next() { records.append(entry.record) }
+    return records
+  }
+
+  /// Every signature, chain and file of an organisation's log.
+  func verify(_ party: Party) -> Bool {
+    AuditVerifier.verify(logDirectory: logPath(party), verifierKey: party.member.logNoteKey.text).verified
+  }
+}
+
+extension Result where Failure == ClientError {
+  var error: ClientError? {
+    if case .failure(let error) = self { return error }
+    return nil
+  }
+
+  var value: Success? { try? get() }
+}
