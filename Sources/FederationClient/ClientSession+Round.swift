@@ -138,6 +138,7 @@ extension ClientSession {
       let signed = try judge(announcement.survivors, of: current.opening)
       let statement = try current.machine.receive(announcement, signer: identity)
       current.survivors = announcement.survivors.count
+      current.signedRoot = statement.statement.maskedInputRoot
       try current.ledger.recordStatement(attempt: attempt, statement: statement.statement.digest)
       try parts.store.save(current.ledger, of: current.opening, signing: signed)
       return .consistencyCheck(statement)
@@ -195,13 +196,16 @@ extension ClientSession {
       // Came back in the middle of a sum: the next task brings the model.
       return (.ready, nil)
     }
-    guard active.progression.isNext(result.opening) else { throw .unexpected("a result that is not due") }
+    let isRepeated =
+      active.lastResult?.task == result.opening.task && active.lastResult?.round == result.opening.round
+    guard active.progression.isNext(result.opening), !isRepeated else { throw .unexpected("a result that is not due") }
     let sum: AggregateSum
     do {
       let context = try active.agreement.context(
         of: result.opening, cohort: active.cohort, features: active.progression.features,
         model: active.progression.modelHash)
       sum = try AggregateSum(decoding: result.aggregate, context: context)
+      try check(sum, of: result.opening, context: context)
       if let metrics = try active.progression.apply(sum, of: result.opening) {
         progress(.metrics(round: result.opening.round, metrics))
       }
@@ -211,10 +215,13 @@ extension ClientSession {
       throw .aggregation(error)
     } catch let error as ProgressionError {
       throw .progression(error)
+    } catch let error as ClientError {
+      throw error
     } catch { throw .unexpected("a result that could not be handled") }
     guard active.progression.modelHash == result.nextModel else {
       throw .unexpected("a model hash that does not follow from the published sum")
     }
+    active.lastResult = result.opening
     run = active
     let shareSurvivors = round?.shareSurvivors
     abandonRound()
@@ -232,6 +239,17 @@ extension ClientSession {
     do throws(AuditLogError) { try parts.log.publish() } catch { throw .log(error) }
     progress(.completed(result.opening, survivors: sum.survivors.count, of: active.cohort.count))
     return (.ready, nil)
+  }
+
+  /// A published sum is over enough organisations, and over those masked inputs that this organisation signed for.
+  private func check(
+    _ sum: AggregateSum, of opening: OpeningIdentifier, context: AggregationContext
+  ) throws(ClientError) {
+    guard sum.survivors.count >= context.requiredParticipants(in: .maskedInputCollection) else {
+      throw .unexpected("a sum over fewer organisations than it needs")
+    }
+    guard round?.opening == opening, let signed = round?.signedRoot else { return }
+    guard signed == sum.maskedInputRoot else { throw .unexpected("a sum over other terms than were signed for") }
   }
 
   // MARK: - Records

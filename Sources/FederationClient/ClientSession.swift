@@ -47,6 +47,8 @@ actor ClientSession {
     /// Whether an earlier process of this organisation has taken part in the run, so that sums may have been missed.
     let wasAway: Bool
     var cohort: [OrganizationName] = []
+    /// The sum that was published last; it is not published again.
+    var lastResult: OpeningIdentifier?
   }
 
   /// The attempt in which this organisation is.
@@ -60,6 +62,8 @@ actor ClientSession {
     var shareSurvivors: Int?
     /// |U3|, once known.
     var survivors: Int?
+    /// What the statement that this organisation signed says of the sum.
+    var signedRoot: MaskedInputRoot?
   }
 
   init(

@@ -180,6 +180,10 @@ struct HostileServerTests {
       (try run.result(aggregate: truncated), "Protocol violation by the server"),
       (try run.result(aggregate: otherAttempt), "Protocol violation by the server"),
       (try run.result(aggregate: []), "Protocol violation by the server"),
+      (
+        try run.result(aggregate: run.statistics(survivors: [run.victim.name]).sum.encoded()),
+        "fewer organisations than it needs"
+      ),
       (try run.result(opening: run.opening(.fit, round: 1)), "not due"),
       (try run.result(opening: run.opening(.fit, round: 5)), "not due"),
     ]
