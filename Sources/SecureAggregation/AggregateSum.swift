@@ -87,7 +87,7 @@ public struct AggregateSum: Hashable, Sendable {
       throw .misbehaviour(.malformed(nil, reason: error.code), by: .server)
     }
     guard digest == context.digest else { throw .misbehaviour(.malformed(nil, reason: "context"), by: .server) }
-    try CohortOrder.check(survivors, in: context, kind: .survivors)
+    try CohortOrder.positions(of: survivors, in: context, kind: .survivors)
     guard tensorBytes.count == 4 * parameters.tensorCount, counterBytes.count == 8 * parameters.counterCount else {
       throw .misbehaviour(.malformed(nil, reason: "length"), by: .server)
     }

@@ -13,11 +13,18 @@ public struct CohortMember: Hashable, Sendable {
 
 /// Everything that the participants of one attempt must agree on, reduced to a digest.
 ///
-/// Implements §Context and §Parameters (complete graph) of the protocol. The binding digest stands for all that
+/// Implements §Context and §Parameters of the protocol. The binding digest stands for all that
 /// lies above the secure sum: federation, manifest, plan, run, round, attempt, task, model, program.
 public struct AggregationContext: Hashable, Sendable {
   /// Sizes of a cohort on the complete graph. Two organisations are refused: each would learn the other's term.
   public static let cohortCounts = 3...256
+  /// Sizes of a cohort on a k-regular graph: with fewer organisations it saves nothing and its bounds mean little.
+  public static let regularCohortCounts = 101...10_000
+  /// Up to this size every received share is checked against its commitments (t multiplications each), and the
+  /// commitments travel to everybody; above it the server checks when a reconstruction fails.
+  public static let verifyingCohortCount = 20
+  /// Bits by which the bounds of a k-regular graph are tightened: a server can draw a graph in each of eight attempts.
+  static let graphTighteningBits = 3
 
   public let binding: BindingDigest
   public let parameters: AggregationParameters
@@ -25,8 +32,13 @@ public struct AggregationContext: Hashable, Sendable {
   public let cohort: [CohortMember]
   public let server: IdentityVerifyingKey
   public let digest: ContextDigest
-  /// t = ⌊(n + n_c)/2⌋ + 1: two disjoint survivor sets can never both reach it.
+  /// Shares that recover a secret: ⌊(n + n_c)/2⌋ + 1 on the complete graph, t of the k neighbours on a k-regular one.
   public let threshold: Int
+  /// ⌊(n + n_c)/2⌋ + 1 members of U3 must sign a statement before a share is released: two different statements can
+  /// never both reach it.
+  public let agreementThreshold: Int
+  /// k and t of a k-regular graph; nil on the complete graph.
+  public let regularGraph: RegularGraphParameters?
   /// Largest power of two s with n · ⌈clip · s⌉ < 2^(bits − 1).
   ///
   /// A power of two makes scaling and its inverse exact in IEEE double, so ⌈clip · s⌉ is the same integer on
@@ -41,13 +53,14 @@ public struct AggregationContext: Hashable, Sendable {
     binding: BindingDigest, parameters: AggregationParameters, cohort: [CohortMember], server: IdentityVerifyingKey
   ) throws(AggregationError) {
     let count = cohort.count
-    guard Self.cohortCounts.contains(count) else { throw .parameters(.cohortSize(count)) }
     let sorted = cohort.sorted { $0.name < $1.name }
     let positions = try Self.positions(of: sorted, server: server)
     let corrupt = parameters.assumedCorrupt
-    let threshold = (count + corrupt) / 2 + 1
-    guard threshold <= count, threshold - corrupt >= 2 else {
-      throw .parameters(.thresholdTooLow(threshold: threshold, assumedCorrupt: corrupt))
+    let regular = try Self.regularGraph(members: count, parameters: parameters)
+    let agreement = (count + corrupt) / 2 + 1
+    let threshold = regular?.threshold ?? agreement
+    guard agreement <= count, agreement - corrupt >= 2 else {
+      throw .parameters(.thresholdTooLow(threshold: agreement, assumedCorrupt: corrupt))
     }
     guard parameters.minimumCohort <= count else {
       throw .parameters(
@@ -66,23 +79,34 @@ public struct AggregationContext: Hashable, Sendable {
     self.cohort = sorted
     self.server = server
     self.threshold = threshold
+    self.agreementThreshold = agreement
+    self.regularGraph = regular
     self.positions = positions
     self.scale = try Self.scale(clip: parameters.clip, bits: parameters.bits, members: count)
-    self.digest = Self.digest(binding: binding, parameters: parameters, cohort: sorted, server: server)
+    self.digest = Self.digest(binding: binding, parameters: parameters, cohort: sorted, server: server, regular: regular)
   }
+
+  /// Whether every received share is checked against its commitments on receipt.
+  public var verifiesEveryShare: Bool { cohort.count <= Self.verifyingCohortCount }
 
   /// Bytes of a masked input: coordinates packed to `bits`, then 8 bytes a counter.
   public var maskedInputByteCount: Int {
     (parameters.tensorCount * parameters.bits + 7) / 8 + 8 * parameters.counterCount
   }
 
-  /// Fewest members of U1, U2 and U3: max(t, minimum cohort), and for U3 also n_c + the honest minimum.
+  /// Fewest members that must answer a stage.
+  ///
+  /// U1, U2 and U3: max(⌊(n + n_c)/2⌋ + 1, minimum cohort), for U3 also n_c + the honest minimum, and on a k-regular
+  /// graph all but its largest number of dropouts, for which its bounds were computed. Nonces of the beacon: of all of
+  /// U1, see ``ServerRound``. Statements: ⌊(n + n_c)/2⌋ + 1. Replies: t, and t for each secret.
   public func requiredParticipants(in stage: RoundStage) -> Int {
-    let base = max(threshold, parameters.minimumCohort)
+    var base = max(agreementThreshold, parameters.minimumCohort)
+    if case .regular(let dropouts) = parameters.graph { base = max(base, cohort.count - dropouts) }
     switch stage {
-    case .advertiseKeys, .shareKeys: return base
+    case .advertiseKeys, .graphBeacon, .shareKeys: return base
     case .maskedInputCollection: return max(base, parameters.assumedCorrupt + parameters.minimumHonest)
-    case .consistencyCheck, .unmasking, .completed, .failed: return threshold
+    case .consistencyCheck: return agreementThreshold
+    case .unmasking, .completed, .failed: return threshold
     }
   }
 
@@ -91,6 +115,25 @@ public struct AggregationContext: Hashable, Sendable {
 
   /// Value of the largest encoded coordinate: ⌈clip · scale⌉.
   var largestCoordinate: Int64 { Int64((parameters.clip * scale).rounded(.up)) }
+
+  private static func regularGraph(
+    members: Int, parameters: AggregationParameters
+  ) throws(AggregationError) -> RegularGraphParameters? {
+    switch parameters.graph {
+    case .complete:
+      guard cohortCounts.contains(members) else { throw .parameters(.cohortSize(members, allowed: cohortCounts)) }
+      return nil
+    case .regular(let maximumDropouts):
+      guard regularCohortCounts.contains(members) else {
+        throw .parameters(.cohortSize(members, allowed: regularCohortCounts))
+      }
+      do throws(GraphFault) {
+        return try RegularGraphParameters(
+          organizations: members, corrupt: parameters.assumedCorrupt, dropouts: maximumDropouts,
+          adversary: .semiMalicious, tighteningBits: graphTighteningBits)
+      } catch { throw .parameters(.graph(error)) }
+    }
+  }
 
   private static func positions(
     of sorted: [CohortMember], server: IdentityVerifyingKey
@@ -119,12 +162,14 @@ public struct AggregationContext: Hashable, Sendable {
   }
 
   private static func digest(
-    binding: BindingDigest, parameters: AggregationParameters, cohort: [CohortMember], server: IdentityVerifyingKey
+    binding: BindingDigest, parameters: AggregationParameters, cohort: [CohortMember], server: IdentityVerifyingKey,
+    regular: RegularGraphParameters?
   ) -> ContextDigest {
     var encoder = CanonicalEncoder("bauta/v1/context")
     encoder.append(binding)
     parameters.append(to: &encoder)
-    encoder.append("complete")
+    encoder.append(UInt64(regular?.neighborCount ?? cohort.count - 1))
+    encoder.append(UInt64(regular?.threshold ?? 0))
     encoder.append(list: cohort) { (encoder: inout CanonicalEncoder, member: CohortMember) in
       encoder.append(member.name.value)
       encoder.append(member.identity.bytes)

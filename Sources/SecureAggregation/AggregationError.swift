@@ -29,6 +29,8 @@ public enum AggregationError: BlamedError, Hashable {
   case unrecoverable(RecoveryFault)
   /// A primitive failed on this machine. Blame: local.
   case local(CryptographyError)
+  /// Bytes that were spooled on this machine could not be read again as they were. Blame: local.
+  case spool(SpoolFault)
 
   public var code: String {
     switch self {
@@ -38,6 +40,7 @@ public enum AggregationError: BlamedError, Hashable {
     case .tooFewParticipants: "too-few-participants"
     case .unrecoverable(let fault): fault.code
     case .local(let error): error.code
+    case .spool(let fault): fault.rawValue
     }
   }
 
@@ -46,7 +49,7 @@ public enum AggregationError: BlamedError, Hashable {
     case .parameters, .misuse: .caller
     case .misbehaviour: .peer
     case .tooFewParticipants, .unrecoverable: .participants
-    case .local: .local
+    case .local, .spool: .local
     }
   }
 
@@ -58,6 +61,7 @@ public enum AggregationError: BlamedError, Hashable {
     case .tooFewParticipants(let shortage): shortage.message
     case .unrecoverable(let fault): fault.message
     case .local(let error): error.message
+    case .spool(let fault): fault.message
     }
   }
 
@@ -72,6 +76,20 @@ public enum AggregationError: BlamedError, Hashable {
     case .tooFewParticipants: "Bring the missing organisations back and start another attempt."
     case .unrecoverable: "Start a new round without the organisations named."
     case .local(let error): error.remedy
+    case .spool: "Check the disk on which masked inputs are spooled, and start another attempt."
+    }
+  }
+}
+
+/// What is wrong with spooled bytes.
+public enum SpoolFault: String, Hashable, Sendable {
+  case unreadable = "spool-unreadable"
+  case changed = "spool-changed"
+
+  var message: String {
+    switch self {
+    case .unreadable: "A spooled masked input could not be read."
+    case .changed: "A spooled masked input is not the one that was checked."
     }
   }
 }
@@ -80,12 +98,14 @@ public enum AggregationError: BlamedError, Hashable {
 public enum ParameterFault: Hashable, Sendable {
   public enum Field: String, Hashable, Sendable {
     case tensorCount, bits, clip, counterCount, counterName, counterBound, weightCap, minimumCohort, minimumHonest
-    case assumedCorrupt, dimension
+    case assumedCorrupt, dimension, maximumDropouts
   }
 
   case outOfRange(Field)
   case duplicateCounter(String)
-  case cohortSize(Int)
+  case cohortSize(Int, allowed: ClosedRange<Int>)
+  /// No k-regular graph keeps terms private and the sum recoverable at these rates.
+  case graph(GraphFault)
   case duplicateName(OrganizationName)
   case duplicateIdentity(OrganizationName, OrganizationName)
   case serverIdentityInCohort(OrganizationName)
@@ -102,6 +122,7 @@ public enum ParameterFault: Hashable, Sendable {
     case .outOfRange: "parameter-out-of-range"
     case .duplicateCounter: "duplicate-counter"
     case .cohortSize: "cohort-size"
+    case .graph(let fault): fault.code
     case .duplicateName: "duplicate-name"
     case .duplicateIdentity: "duplicate-identity"
     case .serverIdentityInCohort: "server-identity-in-cohort"
@@ -116,8 +137,9 @@ public enum ParameterFault: Hashable, Sendable {
     switch self {
     case .outOfRange(let field): "The parameter \(field.rawValue) is outside its range."
     case .duplicateCounter(let name): "The counter group '\(name)' is declared twice."
-    case .cohortSize(let count):
-      "A cohort of \(count) is outside the range \(AggregationContext.cohortCounts) of a secure sum."
+    case .cohortSize(let count, let allowed):
+      "A cohort of \(count) is outside the range \(allowed) of a secure sum on this graph."
+    case .graph(let fault): fault.message
     case .duplicateName(let name): "The organisation \(name) is in the cohort twice."
     case .duplicateIdentity(let first, let second): "\(first) and \(second) have the same identity key."
     case .serverIdentityInCohort(let name): "\(name) has the identity key of the server."

@@ -26,6 +26,23 @@ public enum Rounding: String, Hashable, Sendable, CaseIterable {
   case nearest
 }
 
+/// Who shares masks and secrets with whom.
+public enum SumGraph: Hashable, Sendable {
+  /// Everybody with everybody: Bonawitz et al. 2017.
+  case complete
+  /// Everybody with k others, drawn anew in every attempt: Bell et al. 2020, semi-malicious parameters. k and the
+  /// threshold follow from the cohort, `assumedCorrupt` and `maximumDropouts`: at most so many may be lost in an attempt.
+  case regular(maximumDropouts: Int)
+
+  /// The largest cohort for which ``automatic(members:maximumDropouts:)`` takes the complete graph.
+  public static let largestAutomaticComplete = 100
+
+  /// Complete for at most a hundred organisations, k-regular above.
+  public static func automatic(members: Int, maximumDropouts: Int) -> SumGraph {
+    members <= largestAutomaticComplete ? .complete : .regular(maximumDropouts: maximumDropouts)
+  }
+}
+
 /// What shapes a term of the sum, agreed on by both sides.
 ///
 /// Implements the parameters of §Encoding of values and §Parameters of the protocol. Ranges are checked here;
@@ -54,6 +71,7 @@ public struct AggregationParameters: Hashable, Sendable {
   public let minimumHonest: Int
   /// n_c: organisations assumed to collude with the server.
   public let assumedCorrupt: Int
+  public let graph: SumGraph
 
   /// Counters over all groups.
   public var counterCount: Int { counters.reduce(0) { $0 + $1.count } }
@@ -61,7 +79,8 @@ public struct AggregationParameters: Hashable, Sendable {
   /// - Throws: ``AggregationError/parameters(_:)`` if a field is outside its range.
   public init(
     tensorCount: Int, bits: Int, clip: Double, rounding: Rounding, counters: [CounterGroup], weightCap: UInt64,
-    generator: MaskGenerator, minimumCohort: Int, minimumHonest: Int, assumedCorrupt: Int
+    generator: MaskGenerator, minimumCohort: Int, minimumHonest: Int, assumedCorrupt: Int,
+    graph: SumGraph = .complete
   ) throws(AggregationError) {
     func require(_ condition: Bool, _ field: ParameterFault.Field) throws(AggregationError) {
       guard condition else { throw .parameters(.outOfRange(field)) }
@@ -83,10 +102,11 @@ public struct AggregationParameters: Hashable, Sendable {
     }
     try require(tensorCount + total >= 1, .dimension)
     try require(weightCap >= 1, .weightCap)
-    let members = 0...AggregationContext.cohortCounts.upperBound
+    let members = 0...AggregationContext.regularCohortCounts.upperBound
     try require(members.contains(minimumCohort) && minimumCohort >= 2, .minimumCohort)
     try require(members.contains(minimumHonest) && minimumHonest >= 2, .minimumHonest)
     try require(members.contains(assumedCorrupt), .assumedCorrupt)
+    if case .regular(let dropouts) = graph { try require(members.contains(dropouts), .maximumDropouts) }
     self.tensorCount = tensorCount
     self.bits = bits
     self.clip = clip
@@ -97,6 +117,7 @@ public struct AggregationParameters: Hashable, Sendable {
     self.minimumCohort = minimumCohort
     self.minimumHonest = minimumHonest
     self.assumedCorrupt = assumedCorrupt
+    self.graph = graph
   }
 
   func append(to encoder: inout CanonicalEncoder) {
@@ -115,5 +136,11 @@ public struct AggregationParameters: Hashable, Sendable {
     encoder.append(UInt64(minimumCohort))
     encoder.append(UInt64(minimumHonest))
     encoder.append(UInt64(assumedCorrupt))
+    switch graph {
+    case .complete: encoder.append("complete")
+    case .regular(let maximumDropouts):
+      encoder.append("regular")
+      encoder.append(UInt64(maximumDropouts))
+    }
   }
 }

@@ -4,7 +4,9 @@ public import Cryptography
 public enum ClientStage: String, Hashable, Sendable, CaseIterable {
   /// Nothing was drawn yet.
   case ready
-  /// AdvertiseKeys was sent.
+  /// AdvertiseKeys was sent; on a k-regular graph the nonce of the beacon comes next.
+  case awaitingBeaconRequest
+  /// AdvertiseKeys was sent, on a k-regular graph the nonce too.
   case awaitingRoster
   /// ShareKeys was sent.
   case awaitingShares
@@ -18,9 +20,9 @@ public enum ClientStage: String, Hashable, Sendable, CaseIterable {
   case abandoned
 }
 
-/// One organisation in one attempt of a secure sum, malicious-server variant, complete graph.
+/// One organisation in one attempt of a secure sum, malicious-server variant.
 ///
-/// Implements the client of §Rounds (Bonawitz et al. 2017). Sans I/O: messages in, messages out. **Every throw
+/// Implements the client of §Rounds (Bonawitz et al. 2017; on a k-regular graph Bell et al. 2020). Sans I/O: messages in, messages out. **Every throw
 /// leaves the machine as it was**: a bad message of the server is refused before anything is done with a secret,
 /// and the shell decides whether to wait or to ``abandon()``. No stage can be gone through twice: what could do it
 /// again is consumed.
@@ -40,11 +42,11 @@ public struct ClientRound: ~Copyable, Sendable {
     self.position = position
   }
 
-  public var stage: ClientStage { state.stage }
+  public var stage: ClientStage { state.stage(isRegular: context.regularGraph != nil) }
 
   /// R0: draws the keys of this attempt.
   ///
-  /// ready → awaitingRoster.
+  /// ready → awaitingRoster, or awaitingBeaconRequest on a k-regular graph.
   public mutating func advertise(
     signer: borrowing IdentitySigningKey
   ) throws(AggregationError) -> AdvertiseKeysMessage {
@@ -60,7 +62,23 @@ public struct ClientRound: ~Copyable, Sendable {
     }
   }
 
-  /// R1: checks everybody's keys and shares the own secrets.
+  /// R0b, on a k-regular graph: reveals the nonce for one list of advertisements.
+  ///
+  /// awaitingBeaconRequest → awaitingRoster.
+  public mutating func receive(_ request: BeaconRequest) throws(AggregationError) -> BeaconRevealMessage {
+    guard stage == .awaitingBeaconRequest, let client = take().advertised() else { throw wrongStage }
+    let message: BeaconRevealMessage
+    do throws(AggregationError) {
+      message = try client.reveal(request, position: position, context: context)
+    } catch {
+      state = .advertised(client)
+      throw error
+    }
+    state = .revealed(client.revealed(for: request))
+    return message
+  }
+
+  /// R1: checks the keys of those it shares with and shares the own secrets.
   ///
   /// awaitingRoster → awaitingShares.
   public mutating func receive(
@@ -68,10 +86,17 @@ public struct ClientRound: ~Copyable, Sendable {
   ) throws(AggregationError) -> ShareKeysMessage {
     guard stage == .awaitingRoster else { throw wrongStage }
     try require(signer)
+    return context.regularGraph == nil
+      ? try share(roster, signer: signer) : try shareOnRegularGraph(roster, signer: signer)
+  }
+
+  private mutating func share(
+    _ roster: AdvertisementRoster, signer: borrowing IdentitySigningKey
+  ) throws(AggregationError) -> ShareKeysMessage {
     guard let client = take().advertised() else { throw wrongStage }
     let step: SharingStep
     do throws(AggregationError) {
-      step = try client.share(roster, position: position, context: context, signer: signer)
+      step = try client.share(roster, list: nil, position: position, context: context, signer: signer)
     } catch {
       state = .advertised(client)
       throw error
@@ -81,21 +106,48 @@ public struct ClientRound: ~Copyable, Sendable {
     return message
   }
 
+  private mutating func shareOnRegularGraph(
+    _ roster: AdvertisementRoster, signer: borrowing IdentitySigningKey
+  ) throws(AggregationError) -> ShareKeysMessage {
+    guard let client = take().revealed() else { throw wrongStage }
+    let step: SharingStep
+    do throws(AggregationError) {
+      step = try client.advertised.share(
+        roster, list: client.list, position: position, context: context, signer: signer)
+    } catch {
+      state = .revealed(client)
+      throw error
+    }
+    let message = step.message
+    state = .shared(client.advertised.shared(step))
+    return message
+  }
+
   /// R2: opens the shares, complains about bad ones, and masks the term.
   ///
-  /// awaitingShares → awaitingSurvivors; the round keys are erased. The shell spools the bytes of the message and
-  /// sends only those: masking another term under the same keys is impossible afterwards.
+  /// awaitingShares → awaitingSurvivors; the round keys are erased, so masking another term under them is impossible
+  /// afterwards. `spool` is given the bytes of the masked input in order, chunk by chunk: beside the term and the spool
+  /// the machine needs memory for a chunk a lane. The shell sends nothing but the bytes it spooled, and none before the
+  /// message is there.
+  ///
+  /// - Parameters:
+  ///   - term: of the shape of the parameters. That its integers are within their bounds is checked for an
+  ///     ``EncodedTerm`` only.
+  ///   - lanes: cores that may be used.
+  /// - Throws: ``AggregationError``, or what `spool` throws. The machine is as it was then, and what was spooled is to be
+  ///   thrown away.
   public mutating func receive(
-    _ delivery: ShareDelivery, term: EncodedTerm, signer: borrowing IdentitySigningKey
-  ) throws(AggregationError) -> MaskedInputMessage {
+    _ delivery: ShareDelivery, term: some TermSource, lanes: Lanes = .one, signer: borrowing IdentitySigningKey,
+    spool: (UnsafeRawBufferPointer) throws -> Void
+  ) throws -> MaskedInputMessage {
     guard stage == .awaitingShares else { throw wrongStage }
     try require(signer)
     try require(term)
     guard let client = take().shared() else { throw wrongStage }
     let step: MaskingStep
-    do throws(AggregationError) {
+    do {
       step = try client.mask(
-        delivery, term: term, organization: organization, context: context, signer: signer)
+        delivery, term: term, position: position, lanes: lanes, context: context, signer: signer, spool: spool)
     } catch {
       state = .shared(client)
       throw error
@@ -105,10 +157,28 @@ public struct ClientRound: ~Copyable, Sendable {
     return message
   }
 
+  /// As above, with the masked input in memory.
+  public mutating func receive(
+    _ delivery: ShareDelivery, term: EncodedTerm, lanes: Lanes = .one, signer: borrowing IdentitySigningKey
+  ) throws(AggregationError) -> (message: MaskedInputMessage, body: [UInt8]) {
+    var body: [UInt8] = []
+    body.reserveCapacity(context.maskedInputByteCount)
+    do {
+      let message = try receive(delivery, term: term, lanes: lanes, signer: signer) { body += $0 }
+      return (message, body)
+    } catch let error as AggregationError {
+      throw error
+    } catch let error as CryptographyError {
+      throw .local(error)
+    } catch {
+      throw .spool(.unreadable)
+    }
+  }
+
   /// R3: checks U3 and signs the one statement of this attempt.
   ///
   /// awaitingSurvivors → awaitingStatements. The shell has applied the rules about near sets to
-  /// ``SurvivorAnnouncement/survivors`` before, and records the statement in the ledger before it sends it.
+  /// ``SurvivorAnnouncement/survivors(in:)`` before, and records the statement in the ledger before it sends it.
   public mutating func receive(
     _ announcement: SurvivorAnnouncement, signer: borrowing IdentitySigningKey
   ) throws(AggregationError) -> ConsistencyCheckMessage {
@@ -117,7 +187,7 @@ public struct ClientRound: ~Copyable, Sendable {
     guard let client = take().masked() else { throw wrongStage }
     let verified: VerifiedSurvivors
     do throws(AggregationError) {
-      verified = try client.verify(announcement, organization: organization, context: context)
+      verified = try client.verify(announcement, position: position, context: context)
     } catch {
       state = .masked(client)
       throw error
@@ -128,7 +198,7 @@ public struct ClientRound: ~Copyable, Sendable {
       signature: verified.statement.payload.signature(by: signer))
   }
 
-  /// R4: against t signatures on the own statement, gives out the reply.
+  /// R4: against enough signatures on the own statement, gives out the reply.
   ///
   /// awaitingStatements → released; every share is erased, the released ones included. The shell records the exact
   /// bytes in the ledger before it sends them and resends only those.
@@ -164,12 +234,12 @@ public struct ClientRound: ~Copyable, Sendable {
     guard signer.verifyingKey == context.cohort[position].identity else { throw .misuse(.wrongSigner) }
   }
 
-  private func require(_ term: EncodedTerm) throws(AggregationError) {
+  private func require(_ term: some TermSource) throws(AggregationError) {
     let parameters = context.parameters
-    guard term.tensors.count == parameters.tensorCount, term.counters.count == parameters.counterCount else {
-      throw .misuse(.wrongTermShape(tensors: term.tensors.count, counters: term.counters.count))
+    guard term.tensorCount == parameters.tensorCount, term.counterCount == parameters.counterCount else {
+      throw .misuse(.wrongTermShape(tensors: term.tensorCount, counters: term.counterCount))
     }
-    guard term.isWithinBounds(context) else { throw .misuse(.storedTermIsCorrupt) }
+    guard (term as? EncodedTerm)?.isWithinBounds(context) ?? true else { throw .misuse(.storedTermIsCorrupt) }
   }
 }
 
@@ -180,16 +250,19 @@ public struct ClientRound: ~Copyable, Sendable {
 enum ClientState: ~Copyable, Sendable {
   case ready
   case advertised(AdvertisedClient)
+  /// On a k-regular graph only.
+  case revealed(RevealedClient)
   case shared(SharedClient)
   case masked(MaskedClient)
   case signed(SignedClient)
   case released
   case abandoned
 
-  var stage: ClientStage {
+  func stage(isRegular: Bool) -> ClientStage {
     switch self {
     case .ready: .ready
-    case .advertised: .awaitingRoster
+    case .advertised: isRegular ? .awaitingBeaconRequest : .awaitingRoster
+    case .revealed: .awaitingRoster
     case .shared: .awaitingShares
     case .masked: .awaitingSurvivors
     case .signed: .awaitingStatements
@@ -202,6 +275,20 @@ enum ClientState: ~Copyable, Sendable {
     switch consume self {
     case .advertised(let client): return client
     case .ready: return nil
+    case .revealed: return nil
+    case .shared: return nil
+    case .masked: return nil
+    case .signed: return nil
+    case .released: return nil
+    case .abandoned: return nil
+    }
+  }
+
+  consuming func revealed() -> RevealedClient? {
+    switch consume self {
+    case .revealed(let client): return client
+    case .ready: return nil
+    case .advertised: return nil
     case .shared: return nil
     case .masked: return nil
     case .signed: return nil
@@ -215,6 +302,7 @@ enum ClientState: ~Copyable, Sendable {
     case .shared(let client): return client
     case .ready: return nil
     case .advertised: return nil
+    case .revealed: return nil
     case .masked: return nil
     case .signed: return nil
     case .released: return nil
@@ -227,6 +315,7 @@ enum ClientState: ~Copyable, Sendable {
     case .masked(let client): return client
     case .ready: return nil
     case .advertised: return nil
+    case .revealed: return nil
     case .shared: return nil
     case .signed: return nil
     case .released: return nil
@@ -239,6 +328,7 @@ enum ClientState: ~Copyable, Sendable {
     case .signed(let client): return client
     case .ready: return nil
     case .advertised: return nil
+    case .revealed: return nil
     case .shared: return nil
     case .masked: return nil
     case .released: return nil

@@ -95,7 +95,7 @@ struct Accumulator: Sendable {
   /// Adds every mask with its sign, or the opposite one to take it away again.
   ///
   /// Each mask must be fresh: its streams are read from the start. Blocks outside, masks inside.
-  mutating func apply(_ masks: [Mask], removing: Bool = false) throws(CryptographyError) {
+  mutating func apply(_ masks: [Mask], removing: Bool = false, lanes: Lanes = .one) throws(CryptographyError) {
     var scratch = SecretBytes(count: Self.blockByteCount)
     try Self.apply(masks, to: &tensors, removing: removing, scratch: &scratch) {
       (mask, buffer) throws(CryptographyError) in try mask.tensor.fill(buffer)

@@ -1,8 +1,10 @@
 public import Cryptography
 
-/// The ten messages of a round.
+/// The messages of a round, in order; the two of the beacon exist on k-regular graphs only.
 public enum MessageKind: String, Hashable, Sendable, CaseIterable {
   case advertiseKeys = "advertise-keys"
+  case beaconRequest = "beacon-request"
+  case beaconReveal = "beacon-reveal"
   case roster
   case shareKeys = "share-keys"
   case shares
@@ -38,6 +40,14 @@ public enum PeerFault: Hashable, Sendable {
   case ownEntryAltered(MessageKind)
   case duplicateKey(KeyKind, OrganizationName, OrganizationName)
   case wrongCommitments(OrganizationName)
+  /// A nonce of the beacon is not the one its owner committed to, or one is due and missing, or the other way round.
+  case wrongBeaconNonce(OrganizationName)
+  /// The nonces are not one for each member of the list for which they were revealed, or it is another list.
+  case wrongBeacon
+  /// A list of organisations is not the one that the survivor set and the graph ask for.
+  case wrongNeighbors(MessageKind)
+  /// Hashes that should complete a tree do not give the root that was signed.
+  case invalidTree(MessageKind)
   case invalidSignature(of: Party, MessageKind)
   case invalidInclusion(OrganizationName)
   /// The ciphertexts are not one for each other member of U1.
@@ -47,6 +57,8 @@ public enum PeerFault: Hashable, Sendable {
   case survivorsMismatch(MessageKind)
   case wrongLength(expected: Int, actual: Int)
   case unusedBitsSet
+  /// The bytes of a masked input do not have the hash that was signed.
+  case maskedInputAltered
   case statementMismatch
   /// A complaint about an organisation that is not another member of U2, or a badly signed one.
   case invalidComplaint(about: OrganizationName)
@@ -70,6 +82,10 @@ public enum PeerFault: Hashable, Sendable {
     case .ownEntryAltered: "own-entry-altered"
     case .duplicateKey: "duplicate-key"
     case .wrongCommitments: "wrong-commitments"
+    case .wrongBeaconNonce: "wrong-beacon-nonce"
+    case .wrongBeacon: "wrong-beacon"
+    case .wrongNeighbors: "wrong-neighbors"
+    case .invalidTree: "invalid-tree"
     case .invalidSignature: "invalid-signature"
     case .invalidInclusion: "invalid-inclusion"
     case .wrongRecipients: "wrong-recipients"
@@ -77,6 +93,7 @@ public enum PeerFault: Hashable, Sendable {
     case .survivorsMismatch: "survivors-mismatch"
     case .wrongLength: "wrong-length"
     case .unusedBitsSet: "unused-bits-set"
+    case .maskedInputAltered: "masked-input-altered"
     case .statementMismatch: "statement-mismatch"
     case .invalidComplaint: "invalid-complaint"
     case .wrongShareSet: "wrong-share-set"
@@ -100,6 +117,10 @@ public enum PeerFault: Hashable, Sendable {
     case .ownEntryAltered(let kind): "the \(kind.rawValue) message alters what its receiver had sent"
     case .duplicateKey(let key, let first, let second): "\(first) and \(second) have the same \(key.rawValue) key"
     case .wrongCommitments(let name): "the commitments of \(name) do not fit the threshold or the mask key"
+    case .wrongBeaconNonce(let name): "the nonce of \(name) is not the one it committed to"
+    case .wrongBeacon: "the nonces of the beacon do not fit the list for which they were revealed"
+    case .wrongNeighbors(let kind): "the \(kind.rawValue) message is not about the participants it must be about"
+    case .invalidTree(let kind): "the hashes of the \(kind.rawValue) message do not give the root they must give"
     case .invalidSignature(let party, let kind): "a \(kind.rawValue) signature of \(party) does not verify"
     case .invalidInclusion(let name): "a ciphertext of \(name) is not under the root it signed"
     case .wrongRecipients: "the ciphertexts are not one for each other participant"
@@ -107,6 +128,7 @@ public enum PeerFault: Hashable, Sendable {
     case .survivorsMismatch(let kind): "the \(kind.rawValue) message is about another set of participants"
     case .wrongLength(let expected, let actual): "\(actual) bytes where \(expected) are due"
     case .unusedBitsSet: "unused bits of the masked input are set"
+    case .maskedInputAltered: "the bytes of the masked input do not have the hash that was signed"
     case .statementMismatch: "the signed statement is not the one of this attempt"
     case .invalidComplaint(let name): "a complaint about \(name) that is not valid"
     case .wrongShareSet: "the shares released are not the ones asked for"

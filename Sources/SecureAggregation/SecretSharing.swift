@@ -4,15 +4,25 @@ public import Cryptography
 ///
 /// The first point commits to the shared secret. No point is the identity.
 public struct FeldmanCommitments: Hashable, Sendable {
-  public let points: [GroupElement]
+  public let bytes: [UInt8]
 
-  public init(points: [GroupElement]) { self.points = points }
+  public init(points: [GroupElement]) { bytes = points.flatMap(\.bytes) }
+  public init(bytes: [UInt8]) throws(CryptographyError) {
+    guard !bytes.isEmpty, bytes.count.isMultiple(of: 32) else { throw .malformedEncoding(.truncated) }
+    self.bytes = bytes }
+  public var count: Int { bytes.count / 32 }
+  var isWellFormed: Bool { (try? points()) != nil }
+  func points() throws(CryptographyError) -> [GroupElement] {
+    var r: [GroupElement] = []
+    for i in 0..<count { r.append(try GroupElement(bytes: bytes[(32*i)..<(32*i+32)])) }
+    return r
+  }
 
   /// The commitment to the value of the polynomial at `index`, or nil if it is the identity on the way.
   ///
   /// About t group multiplications.
   func commitment(at index: Int) -> GroupElement? {
-    guard var value = points.last else { return nil }
+    guard let points = try? points(), var value = points.last else { return nil }
     let position = PublicScalar(UInt64(index))
     for point in points.dropLast().reversed() {
       guard let scaled = try? value.multiplied(byPublic: position), let sum = try? scaled.adding(point) else {
@@ -56,6 +66,9 @@ struct SecretPolynomial: ~Copyable {
     return FeldmanCommitments(points: points)
   }
 
+  borrowing func writeShare(at index: Int, into secret: inout SecretBytes, slot: Int) {
+    if let s = try? share(at: index) { secret.copyScalar(s, to: slot) }
+  }
   /// The share for `index` ≥ 1, by Horner's rule.
   borrowing func share(at index: Int) throws(CryptographyError) -> Scalar {
     let position = PublicScalar(UInt64(index))
@@ -134,17 +147,20 @@ extension SecretBytes {
 /// One guarded allocation of 64 bytes a position, erased when the value ends.
 struct ShareVault: ~Copyable {
   private var slab: SecretBytes
-  private(set) var holds: [Bool]
-
-  init(cohortCount: Int) {
-    slab = SecretBytes(count: 2 * SecretSharing.scalarByteCount * cohortCount)
-    holds = Array(repeating: false, count: cohortCount)
+  private var held: [Bool]
+  func holds(_ slot: Int) -> Bool { held[slot] }
+  init(ownerCount: Int) {
+    slab = SecretBytes(count: 2 * SecretSharing.scalarByteCount * ownerCount)
+    held = Array(repeating: false, count: ownerCount)
+  }
+  mutating func store(_ plaintext: borrowing SecretBytes, for slot: Int) throws(CryptographyError) {
+    store(maskShare: try plaintext.scalar(at: 0), selfMaskShare: try plaintext.scalar(at: 1), for: slot)
   }
 
   mutating func store(maskShare: borrowing Scalar, selfMaskShare: borrowing Scalar, for position: Int) {
     slab.copyScalar(maskShare, to: 2 * position)
     slab.copyScalar(selfMaskShare, to: 2 * position + 1)
-    holds[position] = true
+    held[position] = true
   }
 
   /// The bytes of one kind of share. The caller makes sure that it asks for one kind a position only.

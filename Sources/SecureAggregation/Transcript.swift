@@ -28,32 +28,38 @@ struct SignedPayload {
   }
 
   func isSigned(_ signature: Signature, by key: IdentityVerifyingKey) -> Bool {
-    key.verify(signature, label: label, canonical: canonical)
+    VerificationMemo.verifies(signature, of: self, by: key)
   }
 }
 
 /// The hashes that tie the rounds of an attempt together.
 enum Transcript {
-  /// T1 over the signed advertisements in cohort order.
-  static func digest(context: ContextDigest, advertisements: [AdvertiseKeysMessage]) -> TranscriptDigest {
-    let leaves = advertisements.map { MerkleHashing.leaf(canonicalBytes($0)) }
+  /// T1: over U1, the root of the signed advertisements in cohort order and, on a k-regular graph, the beacon.
+  static func digest(
+    context: ContextDigest, members: MemberSet, root: SHA256Digest, beacon: BeaconDigest?
+  ) -> TranscriptDigest {
     var encoder = CanonicalEncoder("bauta/v1/transcript")
     encoder.append(context)
-    encoder.append(UInt64(leaves.count))
-    encoder.append(MerkleHashing.root(of: leaves))
+    encoder.append(members)
+    encoder.append(root)
+    encoder.append(beacon != nil)
+    if let beacon { encoder.append(beacon) }
     return TranscriptDigest(hashing: encoder.finish())
   }
 
-  /// Digest of a set of organisations given in cohort order.
-  static func survivors(_ names: [OrganizationName]) -> SurvivorsHash {
-    let leaves = names.map { name in
-      var encoder = CanonicalEncoder("bauta/v1/survivor")
-      encoder.append(name.value)
-      return MerkleHashing.leaf(encoder.finish())
-    }
+  /// The leaf of an advertisement. Commitments are in it by their hash.
+  static func advertisementLeaf(_ message: AdvertiseKeysMessage) -> LeafHash {
+    var encoder = CanonicalEncoder("bauta/v1/advertisement")
+    message.appendSigned(to: &encoder)
+    encoder.append(message.signature)
+    return MerkleHashing.leaf(encoder.finish())
+  }
+
+  /// Digest of a set of members.
+  static func survivors(_ set: MemberSet) -> SurvivorsHash {
     var encoder = CanonicalEncoder("bauta/v1/survivor-set")
-    encoder.append(UInt64(leaves.count))
-    encoder.append(MerkleHashing.root(of: leaves))
+    encoder.append(UInt64(set.cohortCount))
+    encoder.append(set)
     return SurvivorsHash(hashing: encoder.finish())
   }
 
@@ -67,15 +73,12 @@ enum Transcript {
     return hasher.finish(as: MaskedInputRole.self)
   }
 
-  /// Root over (organisation, hash of its masked input) of U3 in cohort order.
-  static func maskedInputRoot(_ inputs: [(name: OrganizationName, hash: MaskedInputHash)]) -> MaskedInputRoot {
-    let leaves = inputs.map { input in
-      var encoder = CanonicalEncoder("bauta/v1/masked-input-leaf")
-      encoder.append(input.name.value)
-      encoder.append(input.hash)
-      return MerkleHashing.leaf(encoder.finish())
-    }
-    return MaskedInputRoot(MerkleHashing.root(of: leaves))
+  /// The leaf of (organisation, hash of its masked input) in the tree over U3 in cohort order.
+  static func maskedInputLeaf(_ name: OrganizationName, _ hash: MaskedInputHash) -> LeafHash {
+    var encoder = CanonicalEncoder("bauta/v1/masked-input-leaf")
+    encoder.append(name.value)
+    encoder.append(hash)
+    return MerkleHashing.leaf(encoder.finish())
   }
 
   static func shareLeaf(recipient: OrganizationName, ciphertext: [UInt8]) -> LeafHash {
@@ -83,11 +86,5 @@ enum Transcript {
     encoder.append(recipient.value)
     encoder.append(SHA256Digest(hashing: ciphertext))
     return MerkleHashing.leaf(encoder.finish())
-  }
-
-  private static func canonicalBytes(_ message: AdvertiseKeysMessage) -> [UInt8] {
-    var encoder = CanonicalEncoder("bauta/v1/advertisement")
-    message.append(to: &encoder)
-    return encoder.finish()
   }
 }

@@ -44,11 +44,18 @@ struct AdvertiseKeysTests {
     let other = try stranger.roster(for: 0).advertisements[2]
     let fault = PeerFault.invalidSignature(of: .organization(name), .advertiseKeys)
     try refuse(exchange, fault) { $0.advertisements[2].channelKey = other.channelKey }
-    try refuse(exchange, fault) { $0.advertisements[2].selfMaskCommitments = other.selfMaskCommitments }
+    try refuse(exchange, fault) {
+      $0.advertisements[2].selfMaskKey = other.selfMaskKey
+      $0.advertisements[2].commitments?.selfMask = try #require(other.commitments).selfMask
+      $0.advertisements[2].commitmentHash = try #require($0.advertisements[2].commitments).hash
+    }
     try refuse(exchange, fault) {
       $0.advertisements[2].maskKey = other.maskKey
-      $0.advertisements[2].maskCommitments = other.maskCommitments
+      $0.advertisements[2].commitments?.mask = try #require(other.commitments).mask
+      $0.advertisements[2].commitmentHash = try #require($0.advertisements[2].commitments).hash
     }
+    try refuse(exchange, .wrongCommitments(name)) { $0.advertisements[2].commitments = other.commitments }
+    try refuse(exchange, .wrongCommitments(name)) { $0.advertisements[2].commitments = nil }
     try refuse(exchange, fault) { $0.advertisements[2].signature = other.signature }
   }
 
@@ -83,12 +90,9 @@ struct AdvertiseKeysTests {
     let names = exchange.members.map(\.name)
     let channel = try forged(exchange, 3) { $0.channelKey = first.channelKey }
     try refuse(exchange, .duplicateKey(.channel, names[1], names[3])) { $0.advertisements[3] = channel }
-    let mask = try forged(exchange, 3) {
-      $0.maskKey = first.maskKey
-      $0.maskCommitments = first.maskCommitments
-    }
+    let mask = try forged(exchange, 3) { $0.maskKey = first.maskKey }
     try refuse(exchange, .duplicateKey(.mask, names[1], names[3])) { $0.advertisements[3] = mask }
-    let selfMask = try forged(exchange, 3) { $0.selfMaskCommitments = first.selfMaskCommitments }
+    let selfMask = try forged(exchange, 3) { $0.selfMaskKey = first.selfMaskKey }
     try refuse(exchange, .duplicateKey(.selfMask, names[1], names[3])) { $0.advertisements[3] = selfMask }
   }
 
@@ -97,15 +101,24 @@ struct AdvertiseKeysTests {
     let exchange = try ready()
     let other = try exchange.roster(for: 0).advertisements[1]
     let name = exchange.members[3].name
-    let changes: [(inout AdvertiseKeysMessage) -> Void] = [
-      { $0.maskCommitments = FeldmanCommitments(points: Array($0.maskCommitments.points.dropLast())) },
-      { $0.selfMaskCommitments = FeldmanCommitments(points: Array($0.selfMaskCommitments.points.dropLast())) },
-      { $0.selfMaskCommitments = FeldmanCommitments(points: []) },
-      { $0.maskCommitments = FeldmanCommitments(points: Array($0.maskCommitments.points.reversed())) },
-      { $0.maskCommitments = FeldmanCommitments(points: $0.maskCommitments.points + [other.maskKey]) },
+    func commitments(_ bytes: [UInt8]) throws -> FeldmanCommitments { try FeldmanCommitments(bytes: bytes) }
+    let changes: [(inout ShareCommitments) throws -> Void] = [
+      { $0.mask = try commitments(Array($0.mask.bytes.dropLast(32))) },
+      { $0.selfMask = try commitments(Array($0.selfMask.bytes.dropLast(32))) },
+      { $0.selfMask = try commitments(other.maskKey.bytes) },
+      { $0.mask = try commitments(Array($0.mask.bytes.suffix(32) + $0.mask.bytes.dropLast(32))) },
+      { $0.mask = try commitments($0.mask.bytes + other.maskKey.bytes) },
+      // The identity, and bytes that are no point, after the first.
+      { $0.mask = try commitments($0.mask.bytes.dropLast(32) + [UInt8](repeating: 0, count: 32)) },
+      { $0.selfMask = try commitments($0.selfMask.bytes.dropLast(32) + [UInt8](repeating: 0xff, count: 32)) },
     ]
     for change in changes {
-      let message = try forged(exchange, 3) { change(&$0) }
+      let message = try forged(exchange, 3) { message in
+        var changed = try #require(message.commitments)
+        try change(&changed)
+        message.commitments = changed
+        message.commitmentHash = changed.hash
+      }
       try refuse(exchange, .wrongCommitments(name)) { $0.advertisements[3] = message }
     }
   }
@@ -130,7 +143,7 @@ struct AdvertiseKeysTests {
   func tooFew() throws {
     let exchange = try ready()
     var roster = try exchange.roster(for: 0)
-    roster.advertisements.removeLast(2)
+    roster.limit(to: [0, 1, 2])
     let member = exchange.members[0]
     let error = try failure { _ = try member.round.receive(roster, signer: member.identity.key) }
     #expect(
@@ -140,7 +153,7 @@ struct AdvertiseKeysTests {
             stage: .advertiseKeys, present: 3, required: 4, missing: exchange.members.suffix(2).map(\.name))))
     #expect(member.round.stage == .awaitingRoster)
     var enough = try exchange.roster(for: 0)
-    enough.advertisements.removeLast()
+    enough.limit(to: [0, 1, 2, 3])
     _ = try member.round.receive(enough, signer: member.identity.key)
     #expect(member.round.stage == .awaitingShares)
   }
@@ -187,10 +200,15 @@ extension AdvertiseKeysMessage {
   /// The same contents under a fresh signature.
   func signed(by identity: Identity) -> AdvertiseKeysMessage {
     var message = self
-    message.signature = Self.payload(
-      context: context, organization: organization, channelKey: channelKey, maskKey: maskKey,
-      maskCommitments: maskCommitments, selfMaskCommitments: selfMaskCommitments
-    ).signature(by: identity.key)
+    message.signature = payload.signature(by: identity.key)
     return message
+  }
+}
+
+extension AdvertisementRoster {
+  /// Pretends on the complete graph that only those at the positions given had advertised.
+  mutating func limit(to positions: [Int]) {
+    members = MemberSet(cohortCount: members.cohortCount, positions: positions)
+    advertisements = positions.map { advertisements[$0] }
   }
 }

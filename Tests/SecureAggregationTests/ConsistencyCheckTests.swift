@@ -43,8 +43,14 @@ struct ConsistencyCheckTests {
       $0.entries[2].signature = $0.entries[1].signature
     }
     try refuse(exchange, .survivorsMismatch(.survivors)) {
-      $0.shareSurvivors = Transcript.survivors(Array(names.dropLast()))
+      $0.shareSurvivors = Transcript.survivors(MemberSet(cohortCount: 5, positions: 0..<4))
     }
+    try refuse(exchange, .wrongNeighbors(.survivors)) { $0.entries.removeLast() }
+    try refuse(exchange, .invalidTree(.survivors)) { $0.siblings = [SHA256Digest(hashing: [1])] }
+    try refuse(exchange, .wrongNeighbors(.survivors)) {
+      $0.members = MemberSet(cohortCount: 5, positions: 0..<4)
+    }
+    try refuse(exchange, .ownEntry(.survivors)) { $0.members = MemberSet(cohortCount: 5, positions: 1..<5) }
   }
 
   @Test("A survivor outside U2 is refused")
@@ -54,13 +60,17 @@ struct ConsistencyCheckTests {
     try exchange.shareKeys([0, 1, 2, 3])
     try exchange.maskedInputs([0, 1, 2, 3])
     let name = exchange.members[4].name
-    try refuse(exchange, .notInEarlierSet(name, stage: .shareKeys)) { $0.entries[3].organization = name }
+    try refuse(exchange, .notInEarlierSet(name, stage: .shareKeys)) {
+      $0.entries[3].organization = name
+      $0.members = MemberSet(cohortCount: 5, positions: [0, 1, 2, 4])
+    }
+    try refuse(exchange, .wrongNeighbors(.survivors)) { $0.entries[3].organization = name }
   }
 
   @Test("The server must sign the set that it announces")
   func serverSignature() throws {
     let exchange = try ready()
-    try refuse(exchange, .invalidSignature(of: .server, .survivors)) { $0.entries.removeLast() }
+    try refuse(exchange, .invalidSignature(of: .server, .survivors)) { $0.limit(to: [0, 1, 2, 3]) }
     let stranger = Identity()
     try refuse(exchange, .invalidSignature(of: .server, .survivors)) {
       $0 = $0.signed(by: stranger)
@@ -94,7 +104,7 @@ struct ConsistencyCheckTests {
     try exchange.advance(to: .consistencyCheck)
     let member = exchange.members[0]
     var announcement = try exchange.announcement(for: 0)
-    announcement.entries.removeLast(5 - required + 1)
+    announcement.limit(to: Array(0..<(required - 1)))
     announcement = announcement.signed(by: exchange.serverIdentity)
     let error = try failure { _ = try member.round.receive(announcement, signer: member.identity.key) }
     #expect(
@@ -105,7 +115,7 @@ struct ConsistencyCheckTests {
             missing: exchange.members.suffix(5 - required + 1).map(\.name))))
     #expect(member.round.stage == .awaitingSurvivors)
     var enough = try exchange.announcement(for: 0)
-    enough.entries.removeLast(5 - required)
+    enough.limit(to: Array(0..<required))
     _ = try member.round.receive(enough.signed(by: exchange.serverIdentity), signer: member.identity.key)
     #expect(member.round.stage == .awaitingStatements)
   }
@@ -116,10 +126,10 @@ struct ConsistencyCheckTests {
     let members = exchange.members
     let full = try exchange.announcement(for: 0)
     var first = full
-    first.entries.removeLast()
+    first.limit(to: [0, 1, 2, 3])
     first = first.signed(by: exchange.serverIdentity)
     var second = full
-    second.entries.removeFirst()
+    second.limit(to: [1, 2, 3, 4])
     second = second.signed(by: exchange.serverIdentity)
     // 0 and 1 are told that 4 is missing; 2, 3 and 4 that 0 is.
     var messages: [ConsistencyCheckMessage] = []
@@ -131,7 +141,7 @@ struct ConsistencyCheckTests {
     func statements(_ indices: [Int], as statement: ConsistencyStatement) -> StatementSet {
       StatementSet(
         context: exchange.context.digest, statement: statement.digest,
-        entries: indices.map { StatementSet.Entry(organization: members[$0].name, signature: messages[$0].signature) })
+        signers: MemberSet(cohortCount: 5, positions: indices), signatures: indices.map { messages[$0].signature })
     }
     for (index, own) in [(0, [0, 1]), (3, [2, 3, 4])] {
       let member = members[index]
@@ -141,7 +151,8 @@ struct ConsistencyCheckTests {
         continue
       }
       #expect(shortage.required == 4 && shortage.present == own.count)
-      let mixed = try failure { _ = try member.round.receive(statements([1, 2, 3], as: messages[index].statement)) }
+      let four = index == 0 ? [0, 1, 2, 3] : [1, 2, 3, 4]
+      let mixed = try failure { _ = try member.round.receive(statements(four, as: messages[index].statement)) }
       guard case .misbehaviour(.invalidSignature(_, .statements), by: .server) = mixed else {
         Issue.record("\(mixed)")
         continue
@@ -176,7 +187,7 @@ struct ConsistencyCheckTests {
       #expect(error == .misbehaviour(fault, by: .organization(name)), sourceLocation: location)
       #expect(exchange.server.answered == [members[0].name], sourceLocation: location)
     }
-    try refuse(.statementMismatch) { $0.statement.inputSurvivors = Transcript.survivors([members[0].name]) }
+    try refuse(.statementMismatch) { $0.statement.inputSurvivors = Transcript.survivors(MemberSet(cohortCount: 5, positions: [0])) }
     try refuse(.invalidSignature(of: .organization(members[1].name), .consistencyCheck)) {
       $0.signature = sent.signature
     }
@@ -191,8 +202,14 @@ extension SurvivorAnnouncement {
   func signed(by identity: Identity) -> SurvivorAnnouncement {
     var message = self
     message.signature = Self.payload(
-      transcript: transcript, shareSurvivors: shareSurvivors, inputSurvivors: Transcript.survivors(survivors)
+      transcript: transcript, shareSurvivors: shareSurvivors, inputSurvivors: Transcript.survivors(members)
     ).signature(by: identity.key)
     return message
+  }
+
+  /// Pretends on the complete graph that only those at the positions given had sent a masked input.
+  mutating func limit(to positions: [Int]) {
+    members = MemberSet(cohortCount: members.cohortCount, positions: positions)
+    entries = positions.map { entries[$0] }
   }
 }

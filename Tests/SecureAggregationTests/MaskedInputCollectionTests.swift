@@ -37,6 +37,8 @@ struct MaskedInputCollectionTests {
     try refuse(exchange, .invalidInclusion(names[2])) { $0.entries[1] = forOther.entries[1] }
     try refuse(exchange, .invalidInclusion(names[2])) { $0.entries[1].path.removeLast() }
     try refuse(exchange, .invalidInclusion(names[2])) { $0.entries[1].path.append($0.entries[1].path[0]) }
+    try refuse(exchange, .invalidInclusion(names[2])) { $0.entries[1].count = $0.entries[1].index }
+    try refuse(exchange, .invalidInclusion(names[2])) { $0.entries[1].index ^= 1 }
     try refuse(exchange, .invalidSignature(of: .organization(names[2]), .shares)) {
       $0.entries[1].root = $0.entries[2].root
     }
@@ -54,6 +56,9 @@ struct MaskedInputCollectionTests {
     try refuse(exchange, .duplicateOrganization(names[2])) { $0.entries.insert($0.entries[1], at: 1) }
     try refuse(exchange, .unsortedOrganizations(.shares)) { $0.entries.swapAt(0, 1) }
     try refuse(exchange, .ownEntry(.shares)) { $0.entries[0].sender = names[0] }
+    try refuse(exchange, .ownEntry(.shares)) { $0.members = MemberSet(cohortCount: 5, positions: 1..<5) }
+    try refuse(exchange, .wrongNeighbors(.shares)) { $0.entries.removeLast() }
+    try refuse(exchange, .wrongNeighbors(.shares)) { $0.members = MemberSet(cohortCount: 5, positions: 0..<4) }
   }
 
   @Test("A sender outside U1 is refused")
@@ -62,7 +67,11 @@ struct MaskedInputCollectionTests {
     try exchange.advertiseKeys([0, 1, 2, 3])
     try exchange.shareKeys([0, 1, 2, 3])
     let name = exchange.members[4].name
-    try refuse(exchange, .notInEarlierSet(name, stage: .advertiseKeys)) { $0.entries[2].sender = name }
+    try refuse(exchange, .notInEarlierSet(name, stage: .advertiseKeys)) {
+      $0.entries[2].sender = name
+      $0.members = MemberSet(cohortCount: 5, positions: [0, 1, 2, 4])
+    }
+    try refuse(exchange, .wrongNeighbors(.shares)) { $0.entries[2].sender = name }
   }
 
   @Test("Deliveries of another attempt are refused")
@@ -88,6 +97,7 @@ struct MaskedInputCollectionTests {
     let exchange = try ready()
     var delivery = try exchange.delivery(for: 0)
     delivery.entries.removeLast(2)
+    delivery.members = MemberSet(cohortCount: 5, positions: 0..<3)
     let member = exchange.members[0]
     let error = try failure {
       _ = try member.round.receive(delivery, term: member.term, signer: member.identity.key)
@@ -139,7 +149,7 @@ struct MaskedInputCollectionTests {
       try exchange.send(.shareKeys(try exchange.shareKeysMessage(index)), from: exchange.members[index].name)
     }
     let roster = try exchange.roster(for: 4)
-    let step = try client.share(roster, position: 4, context: context, signer: attacker.identity.key)
+    let step = try client.share(roster, list: nil, position: 4, context: context, signer: attacker.identity.key)
     var message = step.message
     let data = ShareKeysMessage.associatedData(
       transcript: message.transcript, sender: attacker.name, recipient: victim.name)
@@ -161,8 +171,11 @@ struct MaskedInputCollectionTests {
     if !dropsOut {
       let delivery = try exchange.delivery(for: 4)
       let shared = client.shared(step)
+      var body: [UInt8] = []
       let masked = try shared.mask(
-        delivery, term: attacker.term, organization: attacker.name, context: context, signer: attacker.identity.key)
+        delivery, term: attacker.term, position: 4, lanes: .one, context: context, signer: attacker.identity.key
+      ) { body += $0 }
+      exchange.bodies[attacker.name] = body
       try exchange.send(.maskedInput(masked.message), from: attacker.name)
       survivors.append(4)
     }
@@ -231,26 +244,36 @@ struct MaskedInputCollectionTests {
 
     func refuse(
       _ fault: PeerFault, from index: Int = 1, location: SourceLocation = #_sourceLocation,
-      _ change: (inout MaskedInputMessage) -> Void
+      _ changeMessage: (inout MaskedInputMessage) -> Void = { _ in }, body change: (inout [UInt8]) -> Void = { _ in }
     ) throws {
       var altered = index == 1 ? message : sent
-      change(&altered)
+      changeMessage(&altered)
       let name = members[index].name
-      let error = try failure(location) { try exchange.server.receive(.maskedInput(altered), from: name) }
+      var body = try #require(exchange.bodies[name])
+      change(&body)
+      let error = try failure(location) {
+        try exchange.server.receive(.maskedInput(altered), body: body, from: name)
+      }
       #expect(error == .misbehaviour(fault, by: .organization(name)), sourceLocation: location)
       #expect(exchange.server.answered == [members[0].name], sourceLocation: location)
     }
     let length = exchange.context.maskedInputByteCount
     #expect(length == (37 * 20 + 7) / 8 + 32)
     try refuse(.transcriptMismatch(.maskedInput)) { $0.transcript = TranscriptDigest(hashing: [1]) }
-    try refuse(.survivorsMismatch(.maskedInput)) { $0.shareSurvivors = Transcript.survivors([members[0].name]) }
-    try refuse(.wrongLength(expected: length, actual: length - 1)) { $0.maskedInput.removeLast() }
-    try refuse(.wrongLength(expected: length, actual: length + 1)) { $0.maskedInput.append(0) }
+    try refuse(.survivorsMismatch(.maskedInput)) { $0.shareSurvivors = Transcript.survivors(MemberSet(cohortCount: 5, positions: [0])) }
+    try refuse(.wrongLength(expected: length, actual: length - 1), body: { $0.removeLast() })
+    try refuse(.wrongLength(expected: length, actual: length + 1), body: { $0.append(0) })
+    try refuse(.wrongLength(expected: length, actual: 0), body: { $0 = [] })
+    try refuse(.maskedInputAltered, body: { $0[0] ^= 1 })
+    try refuse(.maskedInputAltered, body: { $0[length - 1] ^= 1 })
     // 740 bits: the upper half of byte 92 is unused.
-    try refuse(.unusedBitsSet) { $0.maskedInput[92] |= 0x10 }
-    try refuse(.invalidSignature(of: party, .maskedInput)) { $0.maskedInput[0] ^= 1 }
+    var unused = try #require(exchange.bodies[members[1].name])
+    unused[92] |= 0x10
+    let signed = message.signed(over: unused, by: members[1].identity)
+    try refuse(.unusedBitsSet, { $0 = signed }, body: { $0 = unused })
+    try refuse(.invalidSignature(of: party, .maskedInput)) { $0.maskedInputHash = sent.maskedInputHash }
     try refuse(.invalidSignature(of: party, .maskedInput)) { $0.signature = sent.signature }
-    try refuse(.duplicateMessage(.maskedInput), from: 0) { $0.maskedInput[0] ^= 1 }
+    try refuse(.duplicateMessage(.maskedInput), from: 0) { $0.maskedInputHash = message.maskedInputHash }
     let received = try exchange.delivery(for: 1).entries
     func accuse(_ accused: OrganizationName, by index: Int, _ ciphertext: [UInt8]? = nil) -> Complaint {
       let relayed = received.first { $0.sender == accused }?.ciphertext
@@ -282,5 +305,18 @@ struct MaskedInputCollectionTests {
     try exchange.consistencyChecks([0, 1, 2, 3])
     try exchange.unmaskings([0, 1, 2, 3])
     try exchange.expectExactSum(of: [0, 1, 2, 3])
+  }
+}
+
+extension MaskedInputMessage {
+  /// The same over other bytes, under a fresh signature.
+  func signed(over body: [UInt8], by identity: Identity) -> MaskedInputMessage {
+    var message = self
+    message.maskedInputHash = Transcript.maskedInput(body)
+    message.signature = Self.payload(
+      transcript: transcript, organization: organization, shareSurvivors: shareSurvivors,
+      hash: message.maskedInputHash
+    ).signature(by: identity.key)
+    return message
   }
 }

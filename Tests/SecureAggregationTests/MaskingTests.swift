@@ -134,7 +134,8 @@ struct MaskingTests {
       if let term { exchange.members[1].term = term }
       term = exchange.members[1].term
       try exchange.advance(to: .maskedInputCollection)
-      inputs.append(try exchange.maskedInputMessage(1).maskedInput)
+      _ = try exchange.maskedInputMessage(1)
+      inputs.append(try #require(exchange.bodies[exchange.members[1].name]))
     }
     let plain = Accumulator(try #require(term), bits: 8).packed()
     // Coordinates first, then the bytes of the counters.

@@ -26,7 +26,7 @@ struct MessageCodingTests {
         })
     }
     func addServer() throws {
-      let message = try #require(exchange.outbox[name])
+      let message = try #require(exchange.server.message(for: name))
       samples.append(
         Sample(kind: message.kind, bytes: message.encoded()) {
           try ServerRoundMessage(decoding: $0, context: context).encoded()
@@ -57,6 +57,22 @@ struct MessageCodingTests {
     try exchange.consistencyChecks([1, 2])
     try addServer()
     add(.unmasking(try exchange.unmaskingMessage(0)))
+    // On the complete graph these two are never sent; their encoding is the same on every graph.
+    let signature = check.signature
+    let everyone = MemberSet(cohortCount: 3, positions: 0..<3)
+    let request = ServerRoundMessage.beaconRequest(
+      BeaconRequest(
+        context: context.digest, members: everyone, advertisementRoot: SHA256Digest(hashing: [1]),
+        commitments: SHA256Digest(hashing: [2]), signature: signature))
+    samples.append(
+      Sample(kind: .beaconRequest, bytes: request.encoded()) {
+        try ServerRoundMessage(decoding: $0, context: context).encoded()
+      })
+    add(
+      .beaconReveal(
+        BeaconRevealMessage(
+          context: context.digest, organization: name, list: BeaconListDigest(hashing: [3]),
+          nonce: [UInt8](repeating: 4, count: 32))))
     return samples
   }
 
@@ -93,7 +109,7 @@ struct MessageCodingTests {
     let exchange = try Exchange(count: 3)
     try exchange.advertiseKeys()
     let name = exchange.members[0].name
-    let roster = try #require(exchange.outbox[name])
+    let roster = try #require(exchange.server.message(for: name))
     #expect(
       try failure { _ = try ClientRoundMessage(decoding: roster.encoded(), from: name, context: exchange.context) }
         == .misbehaviour(.malformed(nil, reason: "unexpected-label"), by: .organization(name)))
@@ -110,16 +126,16 @@ struct MessageCodingTests {
     let name = exchange.members[0].name
     let digest = TranscriptDigest(hashing: [1])
     func tooLong(
-      _ kind: MessageKind, location: SourceLocation = #_sourceLocation, _ fields: (inout CanonicalEncoder) -> Void
+      _ kind: MessageKind, location: SourceLocation = #_sourceLocation, _ fields: (inout CanonicalEncoder) throws -> Void
     ) throws {
       var encoder = CanonicalEncoder(kind.label)
-      fields(&encoder)
+      try fields(&encoder)
       let bytes = encoder.finish()
       let error = try failure(location) {
         switch kind {
-        case .advertiseKeys, .shareKeys, .maskedInput, .consistencyCheck, .unmasking:
+        case .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .consistencyCheck, .unmasking:
           _ = try ClientRoundMessage(decoding: bytes, from: name, context: context)
-        case .roster, .shares, .survivors, .statements:
+        case .beaconRequest, .roster, .shares, .survivors, .statements:
           _ = try ServerRoundMessage(decoding: bytes, context: context)
         }
       }
@@ -132,6 +148,7 @@ struct MessageCodingTests {
     for count in [UInt64(4), 1 << 40, .max] {
       try tooLong(.roster) {
         $0.append(context.digest)
+        $0.append([UInt8(0)])
         $0.append(count)
       }
       try tooLong(.shareKeys) {
@@ -143,11 +160,13 @@ struct MessageCodingTests {
       try tooLong(.shares) {
         $0.append(context.digest)
         $0.append(digest)
+        $0.append([UInt8(0)])
         $0.append(count)
       }
       try tooLong(.statements) {
         $0.append(context.digest)
         $0.append(digest)
+        $0.append([UInt8(0)])
         $0.append(count)
       }
       try tooLong(.unmasking) {
@@ -160,19 +179,33 @@ struct MessageCodingTests {
         $0.append(context.digest)
         $0.append(digest)
         $0.append(digest)
+        $0.append([UInt8(0)])
+        $0.append(count)
+      }
+      try tooLong(.maskedInput) {
+        $0.append(context.digest)
+        $0.append(digest)
+        $0.append(name)
+        $0.append(digest)
         $0.append(count)
       }
     }
-    // A masked input one byte beyond the dimension, and a name beyond 253 bytes.
-    let signature = [UInt8](repeating: 1, count: 64)
-    try tooLong(.maskedInput) {
+    // A nonce of 33 bytes, a set of another cohort, commitments of another threshold, and a name beyond 253 bytes.
+    try tooLong(.beaconReveal) {
       $0.append(context.digest)
-      $0.append(digest)
       $0.append(name)
       $0.append(digest)
-      $0.append(UInt64(0))
-      $0.append(signature)
-      $0.append([UInt8](repeating: 0, count: context.maskedInputByteCount + 1))
+      $0.append([UInt8](repeating: 1, count: 33))
+    }
+    try tooLong(.beaconRequest) {
+      $0.append(context.digest)
+      $0.append([0, 0] as [UInt8])
+    }
+    try tooLong(.advertiseKeys) {
+      try exchange.advertiseKeys()
+      var message = try exchange.roster(for: 0).advertisements[0]
+      message.commitments?.mask = try FeldmanCommitments(bytes: [UInt8](repeating: 1, count: 4 * 32))
+      message.append(to: &$0)
     }
     try tooLong(.advertiseKeys) {
       $0.append(context.digest)
@@ -186,12 +219,11 @@ struct MessageCodingTests {
     try exchange.advertiseKeys()
     let message = try exchange.roster(for: 0).advertisements[1]
     let bytes = ClientRoundMessage.advertiseKeys(message).encoded()
-    let points = [message.maskKey] + message.maskCommitments.points + message.selfMaskCommitments.points
-    for point in points {
+    for point in [message.maskKey, message.selfMaskKey] {
       for replacement in [[UInt8](repeating: 0, count: 32), [UInt8](repeating: 0xff, count: 32)] {
         var altered = bytes
         let start = try #require(
-          (0...(bytes.count - 32)).last { Array(bytes[$0..<($0 + 32)]) == point.bytes })
+          (0...(bytes.count - 32)).first { Array(bytes[$0..<($0 + 32)]) == point.bytes })
         altered.replaceSubrange(start..<(start + 32), with: replacement)
         let error = try failure {
           _ = try ClientRoundMessage(decoding: altered, from: message.organization, context: exchange.context)

@@ -63,7 +63,7 @@ struct ParametersTests {
   @Test("Cohorts that are too small or too corrupt are refused")
   func cohorts() throws {
     for count in [0, 1, 2, 257] {
-      #expect(throws: AggregationError.parameters(.cohortSize(count))) { try self.context(count) }
+      #expect(throws: AggregationError.parameters(.cohortSize(count, allowed: 3...256))) { try self.context(count) }
     }
     #expect(throws: AggregationError.parameters(.thresholdTooLow(threshold: 3, assumedCorrupt: 2))) {
       try self.context(3) { $0.assumedCorrupt = 2 }

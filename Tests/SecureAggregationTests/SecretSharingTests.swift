@@ -70,8 +70,8 @@ struct SecretSharingTests {
     let polynomial = try SecretPolynomial(threshold: threshold)
     let secret = try polynomial.constant().withUnsafeBytes { Array($0) }
     let commitments = try polynomial.commitments()
-    #expect(commitments.points.count == threshold)
-    #expect(commitments.points.first == SecretSharing.basePointMultiple(of: secret))
+    #expect(commitments.count == threshold)
+    #expect(try commitments.points().first == SecretSharing.basePointMultiple(of: secret))
     let shares = try (1...7).map { try polynomial.share(at: $0).withUnsafeBytes { Array($0) } }
     for (index, share) in shares.enumerated() {
       #expect(commitments.verifies(share: share, at: index + 1))
@@ -93,9 +93,9 @@ struct SecretSharingTests {
 
   @Test("The vault gives back the kind asked for")
   func vault() throws {
-    var vault = ShareVault(cohortCount: 3)
+    var vault = ShareVault(ownerCount: 3)
     vault.store(maskShare: Scalar(small: 4), selfMaskShare: Scalar(small: 9), for: 1)
-    #expect(vault.holds == [false, true, false])
+    #expect((0..<3).map { vault.holds($0) } == [false, true, false])
     #expect(vault.release(.mask, for: 1) == bytes(4))
     #expect(vault.release(.selfMask, for: 1) == bytes(9))
   }
@@ -109,10 +109,10 @@ struct MerkleTreeTests {
     let root = MerkleHashing.root(of: leaves)
     let tree = MerkleTree(leaves: leaves)
     for index in 0..<count {
-      let path = tree.path(of: index)
-      #expect(path.count <= MerkleTree.maximumPathLength)
+      let path = tree.siblings(of: [index])
+      #expect(path.count <= 5)
       func given(_ leaf: LeafHash, _ position: Int, _ path: [SHA256Digest]) -> SHA256Digest? {
-        MerkleTree.root(leaf: leaf, index: position, count: count, path: path)
+        MerkleTree.root(leaves: [(position, leaf)], count: count, siblings: path)
       }
       #expect(given(leaves[index], index, path) == root)
       #expect(given(MerkleHashing.leaf([99]), index, path) != root)
@@ -123,7 +123,34 @@ struct MerkleTreeTests {
         #expect(given(leaves[index], other, path) != root)
       }
     }
-    #expect(MerkleTree.root(leaf: leaves[0], index: count, count: count, path: []) == nil)
-    #expect(MerkleTree.root(leaf: leaves[0], index: -1, count: count, path: []) == nil)
+    #expect(tree.root == root)
+    #expect(MerkleTree.root(leaves: [(count, leaves[0])], count: count, siblings: []) == nil)
+    #expect(MerkleTree.root(leaves: [(-1, leaves[0])], count: count, siblings: []) == nil)
+    #expect(MerkleTree.root(leaves: [], count: count, siblings: [root]) == nil)
+  }
+
+  @Test("Every subset of the leaves is proved by the hashes that it lacks", arguments: 1...9)
+  func subsets(count: Int) throws {
+    let leaves = (0..<count).map { MerkleHashing.leaf([UInt8($0)]) }
+    let root = MerkleHashing.root(of: leaves)
+    let tree = MerkleTree(leaves: leaves)
+    for subset in 1..<(1 << count) {
+      let indices = (0..<count).filter { subset >> $0 & 1 == 1 }
+      let siblings = tree.siblings(of: indices)
+      let known = indices.map { (index: $0, hash: leaves[$0]) }
+      #expect(MerkleTree.root(leaves: known, count: count, siblings: siblings) == root)
+      #expect(MerkleTree.root(leaves: known, count: count, siblings: siblings + [root]) == nil)
+      if indices.count == count { #expect(siblings.isEmpty) }
+      if !siblings.isEmpty {
+        #expect(MerkleTree.root(leaves: known, count: count, siblings: Array(siblings.dropLast())) == nil)
+      }
+      var altered = known
+      altered[0].hash = MerkleHashing.leaf([99])
+      #expect(MerkleTree.root(leaves: altered, count: count, siblings: siblings) != root)
+      if known.count > 1 {
+        #expect(MerkleTree.root(leaves: known.reversed(), count: count, siblings: siblings) == nil)
+        #expect(MerkleTree.root(leaves: known + [known[0]], count: count, siblings: siblings) == nil)
+      }
+    }
   }
 }

@@ -57,12 +57,13 @@ struct ParameterSet {
   var minimumCohort = 3
   var minimumHonest = 2
   var assumedCorrupt = 1
+  var graph = SumGraph.complete
 
   func make() throws(AggregationError) -> AggregationParameters {
     try AggregationParameters(
       tensorCount: tensorCount, bits: bits, clip: clip, rounding: rounding, counters: counters, weightCap: 1000,
       generator: generator, minimumCohort: minimumCohort, minimumHonest: minimumHonest,
-      assumedCorrupt: assumedCorrupt)
+      assumedCorrupt: assumedCorrupt, graph: graph)
   }
 }
 
@@ -72,8 +73,8 @@ final class Exchange {
   let serverIdentity: Identity
   let members: [Member]
   var server: ServerRound
-  /// What the server sent when it last advanced.
-  var outbox: [OrganizationName: ServerRoundMessage] = [:]
+  /// The bytes of the masked input that a member sent last.
+  var bodies: [OrganizationName: [UInt8]] = [:]
 
   init(
     count: Int = 5, parameters: ParameterSet = ParameterSet(), binding text: String = "attempt 1",
@@ -115,14 +116,15 @@ final class Exchange {
 
   func send(_ message: ClientRoundMessage, from name: OrganizationName) throws {
     try server.receive(
-      try ClientRoundMessage(decoding: message.encoded(), from: name, context: context), from: name)
+      try ClientRoundMessage(decoding: message.encoded(), from: name, context: context),
+      body: bodies[name] ?? [], from: name)
   }
 
-  func close() throws { outbox = try server.advance(signer: serverIdentity.key) }
+  func close() throws { try server.advance(signer: serverIdentity.key) }
 
   /// The server's message for a member, after its encoding.
   func delivered(to member: Int) throws -> ServerRoundMessage {
-    let message = try #require(outbox[members[member].name])
+    let message = try #require(server.message(for: members[member].name))
     return try ServerRoundMessage(decoding: message.encoded(), context: context)
   }
 
@@ -132,6 +134,20 @@ final class Exchange {
     for index in who ?? Array(members.indices) {
       let member = members[index]
       try send(.advertiseKeys(try member.round.advertise(signer: member.identity.key)), from: member.name)
+    }
+    try close()
+    if context.regularGraph != nil { try revealNonces(who) }
+  }
+
+  func beaconRequest(for index: Int) throws -> BeaconRequest {
+    guard case .beaconRequest(let request) = try delivered(to: index) else { throw TestFault.unexpectedMessage }
+    return request
+  }
+
+  func revealNonces(_ who: [Int]? = nil) throws {
+    for index in who ?? Array(members.indices) {
+      let member = members[index]
+      try send(.beaconReveal(try member.round.receive(try beaconRequest(for: index))), from: member.name)
     }
     try close()
   }
@@ -160,7 +176,9 @@ final class Exchange {
 
   func maskedInputMessage(_ index: Int) throws -> MaskedInputMessage {
     let member = members[index]
-    return try member.round.receive(try delivery(for: index), term: member.term, signer: member.identity.key)
+    let input = try member.round.receive(try delivery(for: index), term: member.term, signer: member.identity.key)
+    bodies[member.name] = input.body
+    return input.message
   }
 
   func maskedInputs(_ who: [Int]? = nil) throws {
@@ -207,7 +225,7 @@ final class Exchange {
   func advance(to stage: RoundStage) throws {
     if stage == .advertiseKeys { return }
     try advertiseKeys()
-    if stage == .shareKeys { return }
+    if stage == .shareKeys || stage == .graphBeacon { return }
     try shareKeys()
     if stage == .maskedInputCollection { return }
     try maskedInputs()

@@ -33,21 +33,23 @@ struct UnmaskingTests {
   func statements() throws {
     let exchange = try ready()
     let names = exchange.members.map(\.name)
-    let stranger = try OrganizationName("zebra.example")
-    try refuse(exchange, .unknownOrganization(stranger)) { $0.entries[3].organization = stranger }
-    try refuse(exchange, .duplicateOrganization(names[1])) { $0.entries[2] = $0.entries[1] }
-    try refuse(exchange, .unsortedOrganizations(.statements)) { $0.entries.swapAt(1, 2) }
+    try refuse(exchange, .wrongLength(expected: 4, actual: 3)) { $0.signatures.removeLast() }
+    try refuse(exchange, .wrongLength(expected: 4, actual: 5)) { $0.signatures.append($0.signatures[0]) }
+    try refuse(exchange, .invalidSignature(of: .organization(names[1]), .statements)) {
+      $0.signatures.swapAt(1, 2)
+    }
     try refuse(exchange, .notInEarlierSet(names[4], stage: .maskedInputCollection)) {
-      $0.entries[3].organization = names[4]
+      $0.signers = MemberSet(cohortCount: 5, positions: [0, 1, 2, 4])
     }
     try refuse(exchange, .invalidSignature(of: .organization(names[2]), .statements)) {
-      $0.entries[2].signature = $0.entries[1].signature
+      $0.signatures[2] = $0.signatures[1]
     }
     try refuse(exchange, .statementMismatch) { $0.statement = StatementDigest(hashing: [1]) }
     try refuse(exchange, .contextMismatch(.statements)) { $0.context = ContextDigest(hashing: [1]) }
     let member = exchange.members[0]
     var few = try exchange.statements(for: 0)
-    few.entries.removeLast()
+    few.signers = MemberSet(cohortCount: 5, positions: [0, 1, 2])
+    few.signatures.removeLast()
     #expect(
       try failure { _ = try member.round.receive(few) }
         == .tooFewParticipants(Shortage(stage: .consistencyCheck, present: 3, required: 4, missing: [names[3]])))
@@ -106,7 +108,7 @@ struct UnmaskingTests {
           transcript: late.transcript, generator: context.parameters.generator))
     }
     var accumulator = Accumulator(parameters: context.parameters)
-    accumulator.add(packed: late.maskedInput)
+    accumulator.add(packed: try #require(exchange.bodies[name]))
     try accumulator.apply(masks, removing: true)
     let term = exchange.members[4].term.tensors
     let equal = zip(accumulator.packed(), term).filter { UInt32($0) == $1 }.count

@@ -2,7 +2,9 @@ public import Cryptography
 
 // R3 ConsistencyCheck: the members of U3 agree on who they are before anybody releases a share.
 
-/// Server to client: U3 with the signature that each member gave with its masked input.
+/// Server to client: U3, with the signatures that the receiver and its neighbours in it gave with their masked inputs.
+///
+/// On a k-regular graph `siblings` complete the tree over the hashes of all masked inputs.
 ///
 /// The server signs (T1, U2, U3), so that two different announcements prove that it equivocated.
 public struct SurvivorAnnouncement: Hashable, Sendable, RoundMessage {
@@ -17,22 +19,30 @@ public struct SurvivorAnnouncement: Hashable, Sendable, RoundMessage {
   public var context: ContextDigest
   public var transcript: TranscriptDigest
   public var shareSurvivors: SurvivorsHash
-  /// U3 in cohort order.
+  /// U3: whoever is in it is in the sum. The shell applies the rules about near sets to it, by
+  /// ``survivors(in:)``.
+  public var members: MemberSet
+  /// In cohort order.
   public var entries: [Entry]
+  public var siblings: [SHA256Digest]
   /// By the server.
   public var signature: Signature
 
-  /// U3: whoever is named here is in the sum. The shell applies the rules about near sets to it.
-  public var survivors: [OrganizationName] { entries.map(\.organization) }
+  /// The names of U3 in cohort order.
+  public func survivors(in context: AggregationContext) -> [OrganizationName] { context.names(members) }
 
   func append(to encoder: inout CanonicalEncoder) {
     encoder.append(context)
     encoder.append(transcript)
     encoder.append(shareSurvivors)
+    encoder.append(members)
     encoder.append(list: entries) { (encoder: inout CanonicalEncoder, entry: Entry) in
       encoder.append(entry.organization)
       encoder.append(entry.maskedInputHash)
       encoder.append(entry.signature)
+    }
+    encoder.append(list: siblings) { (encoder: inout CanonicalEncoder, digest: SHA256Digest) in
+      encoder.append(digest)
     }
     encoder.append(signature)
   }
@@ -53,12 +63,14 @@ extension SurvivorAnnouncement {
     self.context = try decoder.digest()
     transcript = try decoder.digest()
     shareSurvivors = try decoder.digest()
+    members = try decoder.members(of: context)
     entries = try decoder.list(maximum: context.cohort.count) {
       (decoder: inout CanonicalDecoder) throws(CryptographyError) in
       Entry(
         organization: try decoder.organization(), maskedInputHash: try decoder.digest(),
         signature: try decoder.signature())
     }
+    siblings = try decoder.siblings(of: context)
     signature = try decoder.signature()
   }
 }
@@ -118,62 +130,80 @@ extension ConsistencyCheckMessage {
 
 /// An announcement that passed every check of R3. Only such a one can be signed.
 struct VerifiedSurvivors: Sendable {
-  /// U3 in cohort order.
-  let survivors: [OrganizationName]
+  /// U3.
+  let survivors: MemberSet
   let statement: ConsistencyStatement
 
   fileprivate init(
-    _ announcement: SurvivorAnnouncement, client: borrowing MaskedClient, organization: OrganizationName,
+    _ announcement: SurvivorAnnouncement, client: borrowing MaskedClient, position: Int,
     context: AggregationContext
   ) throws(AggregationError) {
     guard announcement.context == context.digest else {
       throw .misbehaviour(.contextMismatch(.survivors), by: .server)
     }
-    let transcript = client.roster.transcript
-    guard announcement.transcript == transcript else {
+    guard announcement.transcript == client.transcript else {
       throw .misbehaviour(.transcriptMismatch(.survivors), by: .server)
     }
     guard announcement.shareSurvivors == client.shareSurvivors else {
       throw .misbehaviour(.survivorsMismatch(.survivors), by: .server)
     }
-    let survivors = announcement.survivors
-    try CohortOrder.check(survivors, in: context, kind: .survivors)
-    guard let own = announcement.entries.first(where: { $0.organization == organization }) else {
+    survivors = announcement.members
+    if let stranger = survivors.subtracting(client.members).positions.first {
+      throw .misbehaviour(.notInEarlierSet(context.cohort[stranger].name, stage: .shareKeys), by: .server)
+    }
+    let shown = try CohortOrder.positions(
+      of: announcement.entries.map(\.organization), in: context, kind: .survivors)
+    guard let own = shown.firstIndex(of: position), survivors.contains(position) else {
       throw .misbehaviour(.ownEntry(.survivors), by: .server)
     }
-    guard own.maskedInputHash == client.maskedInputHash else {
+    guard announcement.entries[own].maskedInputHash == client.maskedInputHash else {
       throw .misbehaviour(.ownEntryAltered(.survivors), by: .server)
     }
-    let members = client.members
-    for entry in announcement.entries {
-      try Self.check(
-        entry, members: members, transcript: transcript, shareSurvivors: client.shareSurvivors, context: context)
+    let peers = client.peers.filter { announcement.members.contains($0) }
+    guard shown.filter({ $0 != position }) == peers else {
+      throw .misbehaviour(.wrongNeighbors(.survivors), by: .server)
     }
-    try CohortOrder.require(survivors, of: members, stage: .maskedInputCollection, context: context)
-    statement = ConsistencyStatement(
-      transcript: transcript, shareSurvivors: client.shareSurvivors,
-      inputSurvivors: Transcript.survivors(survivors),
-      maskedInputRoot: Transcript.maskedInputRoot(
-        announcement.entries.map { ($0.organization, $0.maskedInputHash) }))
+    for (entry, member) in zip(announcement.entries, shown) {
+      try Self.check(entry, identity: context.cohort[member].identity, client: client)
+    }
+    try CohortOrder.require(survivors, of: client.members, stage: .maskedInputCollection, context: context)
+    // Without t neighbours left nobody could take the own self mask off.
+    guard context.regularGraph == nil || peers.count >= context.threshold else {
+      throw .tooFewParticipants(
+        Shortage(
+          stage: .maskedInputCollection, present: peers.count, required: context.threshold,
+          missing: client.peers.filter { !peers.contains($0) }.map { context.cohort[$0].name }))
+    }
+    statement = try Self.statement(announcement, shown: shown, client: client)
     let payload = SurvivorAnnouncement.payload(
-      transcript: transcript, shareSurvivors: statement.shareSurvivors, inputSurvivors: statement.inputSurvivors)
+      transcript: client.transcript, shareSurvivors: statement.shareSurvivors,
+      inputSurvivors: statement.inputSurvivors)
     guard payload.isSigned(announcement.signature, by: context.server) else {
       throw .misbehaviour(.invalidSignature(of: .server, .survivors), by: .server)
     }
-    self.survivors = survivors
+  }
+
+  private static func statement(
+    _ announcement: SurvivorAnnouncement, shown: [Int], client: borrowing MaskedClient
+  ) throws(AggregationError) -> ConsistencyStatement {
+    let survivors = announcement.members
+    let root = MerkleTree.root(
+      leaves: zip(shown, announcement.entries).map {
+        (survivors.rank(of: $0), Transcript.maskedInputLeaf($1.organization, $1.maskedInputHash))
+      }, count: survivors.count, siblings: announcement.siblings)
+    guard let root else { throw .misbehaviour(.invalidTree(.survivors), by: .server) }
+    return ConsistencyStatement(
+      transcript: client.transcript, shareSurvivors: client.shareSurvivors,
+      inputSurvivors: Transcript.survivors(survivors), maskedInputRoot: MaskedInputRoot(root))
   }
 
   private static func check(
-    _ entry: SurvivorAnnouncement.Entry, members: [OrganizationName], transcript: TranscriptDigest,
-    shareSurvivors: SurvivorsHash, context: AggregationContext
+    _ entry: SurvivorAnnouncement.Entry, identity: IdentityVerifyingKey, client: borrowing MaskedClient
   ) throws(AggregationError) {
-    guard members.contains(entry.organization), let position = context.position(of: entry.organization) else {
-      throw .misbehaviour(.notInEarlierSet(entry.organization, stage: .shareKeys), by: .server)
-    }
     let payload = MaskedInputMessage.payload(
-      transcript: transcript, organization: entry.organization, shareSurvivors: shareSurvivors,
+      transcript: client.transcript, organization: entry.organization, shareSurvivors: client.shareSurvivors,
       hash: entry.maskedInputHash)
-    guard payload.isSigned(entry.signature, by: context.cohort[position].identity) else {
+    guard payload.isSigned(entry.signature, by: identity) else {
       throw .misbehaviour(.invalidSignature(of: .organization(entry.organization), .survivors), by: .server)
     }
   }
@@ -182,92 +212,79 @@ struct VerifiedSurvivors: Sendable {
 extension MaskedClient {
   /// Checks what the server announced. Changes nothing.
   borrowing func verify(
-    _ announcement: SurvivorAnnouncement, organization: OrganizationName, context: AggregationContext
+    _ announcement: SurvivorAnnouncement, position: Int, context: AggregationContext
   ) throws(AggregationError) -> VerifiedSurvivors {
-    try VerifiedSurvivors(announcement, client: self, organization: organization, context: context)
+    try VerifiedSurvivors(announcement, client: self, position: position, context: context)
   }
 
   consuming func signed(_ survivors: VerifiedSurvivors) -> SignedClient {
-    SignedClient(vault: vault, members: members, survivors: survivors)
+    SignedClient(held: held, survivors: survivors)
   }
 }
 
 /// Client after R3: bound to one statement.
 struct SignedClient: ~Copyable {
-  let vault: ShareVault
-  /// U2 in cohort order.
-  let members: [OrganizationName]
+  let held: HeldShares
   let survivors: VerifiedSurvivors
 }
 
 /// Server in R3: collects signatures on the one statement.
 struct ConsistencyCheckStage: Sendable {
-  let roster: VerifiedRoster
-  /// U2 in cohort order.
-  let members: [OrganizationName]
-  /// U3 in cohort order.
-  let survivors: [OrganizationName]
+  let relay: ShareRelay
+  /// U3.
+  let survivors: MemberSet
   let statement: ConsistencyStatement
-  /// Who complained about whom in R2.
-  let complaints: [OrganizationName: [Complaint]]
-  private(set) var received: [OrganizationName: ConsistencyCheckMessage] = [:]
+  /// The masked inputs of U3, whose complaints count in R4.
+  let inputs: Answers<MaskedInputMessage>
+  private let tree: MerkleTree
+  private let signature: Signature
+  private(set) var received: Answers<ConsistencyCheckMessage>
 
-  init(closing stage: MaskedInputStage) {
-    roster = stage.roster
-    members = stage.members
-    survivors = stage.survivors
-    complaints = stage.received.mapValues(\.complaints)
+  init(closing stage: MaskedInputStage, context: AggregationContext, signer: borrowing IdentitySigningKey) {
+    relay = stage.relay
+    inputs = stage.received
+    survivors = stage.received.members
+    tree = MerkleTree(
+      leaves: survivors.positions.compactMap { position in
+        stage.received[position].map { Transcript.maskedInputLeaf($0.organization, $0.maskedInputHash) }
+      })
     statement = ConsistencyStatement(
-      transcript: stage.roster.transcript, shareSurvivors: stage.shareSurvivors,
-      inputSurvivors: Transcript.survivors(survivors),
-      maskedInputRoot: Transcript.maskedInputRoot(
-        survivors.compactMap { name in stage.received[name].map { (name, $0.hash) } }))
+      transcript: relay.roster.transcript, shareSurvivors: stage.shareSurvivors,
+      inputSurvivors: Transcript.survivors(survivors), maskedInputRoot: MaskedInputRoot(tree.root))
+    signature = SurvivorAnnouncement.payload(
+      transcript: statement.transcript, shareSurvivors: statement.shareSurvivors,
+      inputSurvivors: statement.inputSurvivors
+    ).signature(by: signer)
+    received = Answers(cohortCount: context.cohort.count)
   }
 
-  static func announcement(
-    closing stage: MaskedInputStage, context: AggregationContext, signer: borrowing IdentitySigningKey
-  ) -> SurvivorAnnouncement {
-    let entries = stage.survivors.compactMap { name in
-      stage.received[name].map {
-        SurvivorAnnouncement.Entry(organization: name, maskedInputHash: $0.hash, signature: $0.signature)
-      }
-    }
-    let payload = SurvivorAnnouncement.payload(
-      transcript: stage.roster.transcript, shareSurvivors: stage.shareSurvivors,
-      inputSurvivors: Transcript.survivors(stage.survivors))
+  /// What a member of U3 is sent.
+  func announcement(for position: Int, context: AggregationContext) -> SurvivorAnnouncement {
+    let shown = (relay.peers(of: position).filter { survivors.contains($0) } + [position]).sorted()
     return SurvivorAnnouncement(
-      context: context.digest, transcript: stage.roster.transcript, shareSurvivors: stage.shareSurvivors,
-      entries: entries, signature: payload.signature(by: signer))
+      context: context.digest, transcript: statement.transcript, shareSurvivors: statement.shareSurvivors,
+      members: survivors,
+      entries: shown.compactMap { position in
+        inputs[position].map {
+          SurvivorAnnouncement.Entry(
+            organization: $0.organization, maskedInputHash: $0.maskedInputHash, signature: $0.signature)
+        }
+      }, siblings: tree.siblings(of: shown.map { survivors.rank(of: $0) }), signature: signature)
   }
 
-  mutating func receive(_ message: ConsistencyCheckMessage, context: AggregationContext) throws(AggregationError) {
+  mutating func receive(
+    _ message: ConsistencyCheckMessage, at position: Int, context: AggregationContext
+  ) throws(AggregationError) {
     let sender = message.organization
     let party = Party.organization(sender)
-    guard message.context == context.digest else {
-      throw .misbehaviour(.contextMismatch(.consistencyCheck), by: party)
-    }
-    guard survivors.contains(sender), let position = context.position(of: sender) else {
+    guard survivors.contains(position) else {
       throw .misbehaviour(.notInEarlierSet(sender, stage: .maskedInputCollection), by: party)
     }
-    if let earlier = received[sender] {
-      guard earlier == message else { throw .misbehaviour(.duplicateMessage(.consistencyCheck), by: party) }
-      return
-    }
+    guard try received.isNew(message, from: sender, at: position, .consistencyCheck) else { return }
     guard message.statement == statement else { throw .misbehaviour(.statementMismatch, by: party) }
     guard statement.payload.isSigned(message.signature, by: context.cohort[position].identity) else {
       throw .misbehaviour(.invalidSignature(of: party, .consistencyCheck), by: party)
     }
-    received[sender] = message
-  }
-
-  /// U4 in cohort order.
-  var signers: [OrganizationName] { survivors.filter { received[$0] != nil } }
-
-  func statements(context: AggregationContext) -> StatementSet {
-    StatementSet(
-      context: context.digest, statement: statement.digest,
-      entries: signers.compactMap { name in
-        received[name].map { StatementSet.Entry(organization: name, signature: $0.signature) }
-      })
+    received[position] = message
   }
 }

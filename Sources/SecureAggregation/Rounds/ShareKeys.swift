@@ -1,33 +1,49 @@
 public import Cryptography
 
-// R1 ShareKeys: each organisation checks everybody's advertisement and shares z and b among all of U1.
+// R1 ShareKeys: each organisation checks the advertisements of those it will share with, and shares z and b among them.
 
-/// Server to client: the signed advertisements of U1 in cohort order.
+/// Server to client: U1, and the signed advertisements of the receiver and its neighbours in cohort order.
+///
+/// On the complete graph the neighbours are all others. On a k-regular one `siblings` complete the tree over all
+/// advertisements, and `nonces` are those of all of U1, from which everybody computes the graph itself.
 public struct AdvertisementRoster: Hashable, Sendable, RoundMessage {
   static let kind = MessageKind.roster
 
   public var context: ContextDigest
+  /// U1.
+  public var members: MemberSet
   public var advertisements: [AdvertiseKeysMessage]
+  public var siblings: [SHA256Digest]
+  /// 32 bytes for each member of U1 in cohort order; empty on the complete graph.
+  public var nonces: [UInt8]
 
   func append(to encoder: inout CanonicalEncoder) {
     encoder.append(context)
+    encoder.append(members)
     encoder.append(list: advertisements) { (encoder: inout CanonicalEncoder, message: AdvertiseKeysMessage) in
       message.append(to: &encoder)
     }
+    encoder.append(list: siblings) { (encoder: inout CanonicalEncoder, digest: SHA256Digest) in
+      encoder.append(digest)
+    }
+    encoder.append(nonces)
   }
 }
 
 extension AdvertisementRoster {
   init(from decoder: inout CanonicalDecoder, context: AggregationContext) throws(CryptographyError) {
     self.context = try decoder.digest()
+    members = try decoder.members(of: context)
     advertisements = try decoder.list(maximum: context.cohort.count) {
       (decoder: inout CanonicalDecoder) throws(CryptographyError) in
       try AdvertiseKeysMessage(from: &decoder, context: context)
     }
+    siblings = try decoder.siblings(of: context)
+    nonces = try decoder.bytes(maximum: GraphBeacon.nonceByteCount * context.cohort.count)
   }
 }
 
-/// Client to server: a ciphertext of both shares for every other member of U1, under one signed root.
+/// Client to server: a ciphertext of both shares for every neighbour in U1, under one signed root.
 public struct ShareKeysMessage: Hashable, Sendable, RoundMessage {
   public struct Entry: Hashable, Sendable {
     public var recipient: OrganizationName
@@ -97,92 +113,100 @@ extension ShareKeysMessage {
   }
 }
 
-/// U1 with T1. Made only by checking: whoever holds one has verified every advertisement in it.
+/// U1 with T1, as one client sees it. Made only by checking: whoever holds one has verified every advertisement in it.
 struct VerifiedRoster: Sendable {
   let transcript: TranscriptDigest
-  /// In cohort order.
-  let members: [OrganizationName]
-  let advertisements: [OrganizationName: AdvertiseKeysMessage]
+  /// U1.
+  let members: MemberSet
+  /// Neighbours of the checking client in U1, in cohort order.
+  let peers: [Int]
+  /// Of the client and its peers, by position.
+  let advertisements: [Int: AdvertiseKeysMessage]
 
-  /// - Parameter own: What the checking client sent itself, or nil on the server.
+  /// - Parameters:
+  ///   - own: What the checking client sent itself.
+  ///   - list: The list for which it revealed its nonce; nil on the complete graph.
   fileprivate init(
-    _ roster: AdvertisementRoster, context: AggregationContext, own: AdvertiseKeysMessage?
+    _ roster: AdvertisementRoster, position: Int, own: AdvertiseKeysMessage, list: BeaconRequest?,
+    context: AggregationContext
   ) throws(AggregationError) {
     guard roster.context == context.digest else { throw .misbehaviour(.contextMismatch(.roster), by: .server) }
-    try CohortOrder.check(roster.advertisements.map(\.organization), in: context, kind: .roster)
-    if let own {
-      guard let relayed = roster.advertisements.first(where: { $0.organization == own.organization }) else {
-        throw .misbehaviour(.ownEntry(.roster), by: .server)
-      }
-      guard relayed == own else { throw .misbehaviour(.ownEntryAltered(.roster), by: .server) }
+    let positions = try CohortOrder.positions(
+      of: roster.advertisements.map(\.organization), in: context, kind: .roster)
+    try Self.check(own, isIn: roster)
+    let beacon = try list.map { (list) throws(AggregationError) in
+      try Self.beacon(roster, position: position, own: own, list: list, context: context)
+    }
+    let neighbors = try SharingGraph(beacon: beacon, context: context).neighbors(of: position)
+    peers = neighbors.filter { roster.members.contains($0) }
+    guard positions.filter({ $0 != position }) == peers, roster.members.contains(position) else {
+      throw .misbehaviour(.wrongNeighbors(.roster), by: .server)
     }
     var keys = KeyUniqueness()
-    for message in roster.advertisements {
+    for (message, sender) in zip(roster.advertisements, positions) {
       try keys.insert(message, relayedBy: .server)
-      try message.check(in: context, relayedBy: .server)
+      try message.check(in: context, relayedBy: .server, hasCommitments: context.verifiesEveryShare)
+      if list != nil {
+        let nonce = GraphBeacon.nonce(roster.nonces, rank: roster.members.rank(of: sender))
+        guard message.beaconCommitment == GraphBeacon.commitment(to: nonce) else {
+          throw .misbehaviour(.wrongBeaconNonce(message.organization), by: .server)
+        }
+      }
     }
-    try CohortOrder.require(
-      roster.advertisements.map(\.organization), of: context.cohort.map(\.name), stage: .advertiseKeys,
-      context: context)
-    self.transcript = Transcript.digest(context: context.digest, advertisements: roster.advertisements)
-    self.members = roster.advertisements.map(\.organization)
-    self.advertisements = Dictionary(
-      uniqueKeysWithValues: roster.advertisements.map { ($0.organization, $0) })
+    try CohortOrder.require(roster.members, of: context.everyone, stage: .advertiseKeys, context: context)
+    let root = MerkleTree.root(
+      leaves: zip(positions, roster.advertisements).map {
+        (roster.members.rank(of: $0), Transcript.advertisementLeaf($1))
+      }, count: roster.members.count, siblings: roster.siblings)
+    guard let root, list == nil || root == list?.advertisementRoot else {
+      throw .misbehaviour(.invalidTree(.roster), by: .server)
+    }
+    members = roster.members
+    transcript = Transcript.digest(context: context.digest, members: members, root: root, beacon: beacon)
+    advertisements = Dictionary(uniqueKeysWithValues: zip(positions, roster.advertisements))
   }
 
-  /// The server's own roster, whose advertisements were checked on receipt.
-  init(closing stage: AdvertiseKeysStage, context: AggregationContext) throws(AggregationError) {
-    try self.init(stage.roster(context: context), context: context, own: nil)
-  }
-}
-
-/// Rules about lists of organisations.
-enum CohortOrder {
-  /// Known, strictly ascending, no repetition.
-  static func check(
-    _ names: [OrganizationName], in context: AggregationContext, kind: MessageKind, by party: Party = .server
+  private static func check(
+    _ own: AdvertiseKeysMessage, isIn roster: AdvertisementRoster
   ) throws(AggregationError) {
-    var previous: Int?
-    for name in names {
-      guard let position = context.position(of: name) else {
-        throw .misbehaviour(.unknownOrganization(name), by: party)
-      }
-      if let previous {
-        guard position != previous else { throw .misbehaviour(.duplicateOrganization(name), by: party) }
-        guard position > previous else { throw .misbehaviour(.unsortedOrganizations(kind), by: party) }
-      }
-      previous = position
+    guard let relayed = roster.advertisements.first(where: { $0.organization == own.organization }) else {
+      throw .misbehaviour(.ownEntry(.roster), by: .server)
+    }
+    guard relayed.withoutCommitments == own.withoutCommitments else {
+      throw .misbehaviour(.ownEntryAltered(.roster), by: .server)
     }
   }
 
-  /// Enough of those who could have answered `stage` did.
-  static func require(
-    _ present: [OrganizationName], of candidates: [OrganizationName], stage: RoundStage, context: AggregationContext
-  ) throws(AggregationError) {
-    let required = context.requiredParticipants(in: stage)
-    guard present.count < required else { return }
-    let answered = Set(present)
-    throw .tooFewParticipants(
-      Shortage(
-        stage: stage, present: present.count, required: required,
-        missing: candidates.filter { !answered.contains($0) }))
+  /// The beacon of the nonces, if they are those of the list and the own one is in its place.
+  private static func beacon(
+    _ roster: AdvertisementRoster, position: Int, own: AdvertiseKeysMessage, list: BeaconRequest,
+    context: AggregationContext
+  ) throws(AggregationError) -> BeaconDigest {
+    guard roster.members == list.members, roster.nonces.count == GraphBeacon.nonceByteCount * list.members.count,
+      GraphBeacon.fits(roster.nonces, commitments: list.commitments)
+    else { throw .misbehaviour(.wrongBeacon, by: .server) }
+    let nonce = GraphBeacon.nonce(roster.nonces, rank: roster.members.rank(of: position))
+    guard GraphBeacon.commitment(to: nonce) == own.beaconCommitment else {
+      throw .misbehaviour(.wrongBeaconNonce(own.organization), by: .server)
+    }
+    return GraphBeacon.digest(context: context.digest, list: list.digest, nonces: roster.nonces)
   }
 }
 
 extension AdvertisedClient {
-  /// Seals both shares for every other member of U1 and signs the root.
+  /// Seals both shares for every peer and signs the root.
   private borrowing func shareKeys(
     _ roster: VerifiedRoster, context: AggregationContext, signer: borrowing IdentitySigningKey
   ) throws(CryptographyError) -> ShareKeysMessage {
     let own = message.organization
     var entries: [ShareKeysMessage.Entry] = []
-    for recipient in roster.members where recipient != own {
-      guard let position = context.position(of: recipient), let peer = roster.advertisements[recipient] else {
-        continue
-      }
+    entries.reserveCapacity(roster.peers.count)
+    for position in roster.peers {
+      guard let peer = roster.advertisements[position] else { continue }
       var plaintext = SecretBytes(count: 2 * SecretSharing.scalarByteCount)
-      plaintext.copyScalar(try mask.share(at: position + 1), to: 0)
-      plaintext.copyScalar(try selfMask.share(at: position + 1), to: 1)
+      mask.writeShare(at: position + 1, into: &plaintext, slot: 0)
+      selfMask.writeShare(at: position + 1, into: &plaintext, slot: 1)
+      let recipient = peer.organization
       let keys = try channel.sessionKeys(with: peer.channelKey, asLowerIndex: own < recipient)
       let data = ShareKeysMessage.associatedData(transcript: roster.transcript, sender: own, recipient: recipient)
       entries.append(
@@ -205,8 +229,8 @@ struct OwnSecrets: ~Copyable {
     var slab = SecretBytes(count: 4 * SecretSharing.scalarByteCount)
     slab.copyScalar(try client.mask.constant(), to: 0)
     slab.copyScalar(try client.selfMask.constant(), to: 1)
-    slab.copyScalar(try client.mask.share(at: position + 1), to: 2)
-    slab.copyScalar(try client.selfMask.share(at: position + 1), to: 3)
+    client.mask.writeShare(at: position + 1, into: &slab, slot: 2)
+    client.selfMask.writeShare(at: position + 1, into: &slab, slot: 3)
     self.slab = slab
   }
 
@@ -234,10 +258,13 @@ struct SharedClient: ~Copyable {
 
 extension AdvertisedClient {
   /// Checks the roster and prepares everything of R1. Changes nothing.
+  ///
+  /// - Parameter list: the list for which the nonce was revealed; nil on the complete graph.
   borrowing func share(
-    _ roster: AdvertisementRoster, position: Int, context: AggregationContext, signer: borrowing IdentitySigningKey
+    _ roster: AdvertisementRoster, list: BeaconRequest?, position: Int, context: AggregationContext,
+    signer: borrowing IdentitySigningKey
   ) throws(AggregationError) -> SharingStep {
-    let verified = try VerifiedRoster(roster, context: context, own: message)
+    let verified = try VerifiedRoster(roster, position: position, own: message, list: list, context: context)
     do throws(CryptographyError) {
       let message = try shareKeys(verified, context: context, signer: signer)
       return SharingStep(
@@ -254,26 +281,27 @@ extension AdvertisedClient {
 
 /// Server in R1: collects ciphertexts; those who answered before the stage closes form U2.
 struct ShareKeysStage: Sendable {
-  let roster: VerifiedRoster
-  private(set) var received: [OrganizationName: ShareKeysMessage] = [:]
+  let roster: CollectedRoster
+  private(set) var received: Answers<ShareKeysMessage>
 
-  init(roster: VerifiedRoster) { self.roster = roster }
+  init(roster: CollectedRoster, context: AggregationContext) {
+    self.roster = roster
+    received = Answers(cohortCount: context.cohort.count)
+  }
 
-  mutating func receive(_ message: ShareKeysMessage, context: AggregationContext) throws(AggregationError) {
+  mutating func receive(
+    _ message: ShareKeysMessage, at position: Int, context: AggregationContext
+  ) throws(AggregationError) {
     let sender = message.organization
     let party = Party.organization(sender)
-    if let earlier = received[sender] {
-      guard earlier == message else { throw .misbehaviour(.duplicateMessage(.shareKeys), by: party) }
-      return
-    }
-    guard message.context == context.digest else { throw .misbehaviour(.contextMismatch(.shareKeys), by: party) }
-    guard let position = context.position(of: sender), roster.advertisements[sender] != nil else {
+    guard try received.isNew(message, from: sender, at: position, .shareKeys) else { return }
+    guard roster.members.contains(position) else {
       throw .misbehaviour(.notInEarlierSet(sender, stage: .advertiseKeys), by: party)
     }
     guard message.transcript == roster.transcript else {
       throw .misbehaviour(.transcriptMismatch(.shareKeys), by: party)
     }
-    guard message.entries.map(\.recipient) == roster.members.filter({ $0 != sender }) else {
+    guard message.entries.map(\.recipient) == roster.peers(of: position).map({ context.cohort[$0].name }) else {
       throw .misbehaviour(.wrongRecipients, by: party)
     }
     for entry in message.entries where entry.ciphertext.count != ShareKeysMessage.ciphertextByteCount {
@@ -285,28 +313,6 @@ struct ShareKeysStage: Sendable {
     guard payload.isSigned(message.signature, by: context.cohort[position].identity) else {
       throw .misbehaviour(.invalidSignature(of: party, .shareKeys), by: party)
     }
-    received[sender] = message
-  }
-
-  /// U2 in cohort order.
-  var members: [OrganizationName] { roster.members.filter { received[$0] != nil } }
-
-  /// What each member of U2 is sent: the ciphertexts of the others for it.
-  func deliveries(context: AggregationContext) -> [OrganizationName: ShareDelivery] {
-    var items: [OrganizationName: [ShareDelivery.Entry]] = [:]
-    let members = members
-    for sender in members {
-      guard let message = received[sender] else { continue }
-      let leaves = message.leaves
-      let tree = MerkleTree(leaves: leaves)
-      let root = ShareRoot(MerkleHashing.root(of: leaves))
-      for (index, entry) in message.entries.enumerated() where received[entry.recipient] != nil {
-        items[entry.recipient, default: []].append(
-          ShareDelivery.Entry(
-            sender: sender, ciphertext: entry.ciphertext, path: tree.path(of: index), root: root,
-            signature: message.signature))
-      }
-    }
-    return items.mapValues { ShareDelivery(context: context.digest, transcript: roster.transcript, entries: $0) }
+    received[position] = message
   }
 }

@@ -3,6 +3,8 @@ public import Cryptography
 /// Stages of one attempt as the server sees them.
 public enum RoundStage: String, Hashable, Sendable, CaseIterable {
   case advertiseKeys = "AdvertiseKeys"
+  /// On a k-regular graph only.
+  case graphBeacon = "GraphBeacon"
   case shareKeys = "ShareKeys"
   case maskedInputCollection = "MaskedInputCollection"
   case consistencyCheck = "ConsistencyCheck"
@@ -14,6 +16,7 @@ public enum RoundStage: String, Hashable, Sendable, CaseIterable {
 /// What one organisation sends in a round.
 public enum ClientRoundMessage: Hashable, Sendable {
   case advertiseKeys(AdvertiseKeysMessage)
+  case beaconReveal(BeaconRevealMessage)
   case shareKeys(ShareKeysMessage)
   case maskedInput(MaskedInputMessage)
   case consistencyCheck(ConsistencyCheckMessage)
@@ -22,6 +25,7 @@ public enum ClientRoundMessage: Hashable, Sendable {
   public var kind: MessageKind {
     switch self {
     case .advertiseKeys: .advertiseKeys
+    case .beaconReveal: .beaconReveal
     case .shareKeys: .shareKeys
     case .maskedInput: .maskedInput
     case .consistencyCheck: .consistencyCheck
@@ -33,6 +37,7 @@ public enum ClientRoundMessage: Hashable, Sendable {
   public var organization: OrganizationName {
     switch self {
     case .advertiseKeys(let message): message.organization
+    case .beaconReveal(let message): message.organization
     case .shareKeys(let message): message.organization
     case .maskedInput(let message): message.organization
     case .consistencyCheck(let message): message.organization
@@ -44,6 +49,7 @@ public enum ClientRoundMessage: Hashable, Sendable {
   public var context: ContextDigest {
     switch self {
     case .advertiseKeys(let message): message.context
+    case .beaconReveal(let message): message.context
     case .shareKeys(let message): message.context
     case .maskedInput(let message): message.context
     case .consistencyCheck(let message): message.context
@@ -54,6 +60,7 @@ public enum ClientRoundMessage: Hashable, Sendable {
   public func encoded() -> [UInt8] {
     switch self {
     case .advertiseKeys(let message): MessageCoding.encode(message)
+    case .beaconReveal(let message): MessageCoding.encode(message)
     case .shareKeys(let message): MessageCoding.encode(message)
     case .maskedInput(let message): MessageCoding.encode(message)
     case .consistencyCheck(let message): MessageCoding.encode(message)
@@ -69,11 +76,12 @@ public enum ClientRoundMessage: Hashable, Sendable {
     let party = Party.organization(sender)
     switch MessageCoding.kind(of: bytes) {
     case .advertiseKeys: self = .advertiseKeys(try MessageCoding.decode(bytes, from: party, context: context))
+    case .beaconReveal: self = .beaconReveal(try MessageCoding.decode(bytes, from: party, context: context))
     case .shareKeys: self = .shareKeys(try MessageCoding.decode(bytes, from: party, context: context))
     case .maskedInput: self = .maskedInput(try MessageCoding.decode(bytes, from: party, context: context))
     case .consistencyCheck: self = .consistencyCheck(try MessageCoding.decode(bytes, from: party, context: context))
     case .unmasking: self = .unmasking(try MessageCoding.decode(bytes, from: party, context: context))
-    case .roster, .shares, .survivors, .statements, nil:
+    case .beaconRequest, .roster, .shares, .survivors, .statements, nil:
       throw .misbehaviour(.malformed(nil, reason: "unexpected-label"), by: party)
     }
   }
@@ -81,6 +89,7 @@ public enum ClientRoundMessage: Hashable, Sendable {
 
 /// What the server sends in a round.
 public enum ServerRoundMessage: Hashable, Sendable {
+  case beaconRequest(BeaconRequest)
   case roster(AdvertisementRoster)
   case shares(ShareDelivery)
   case survivors(SurvivorAnnouncement)
@@ -88,6 +97,7 @@ public enum ServerRoundMessage: Hashable, Sendable {
 
   public var kind: MessageKind {
     switch self {
+    case .beaconRequest: .beaconRequest
     case .roster: .roster
     case .shares: .shares
     case .survivors: .survivors
@@ -97,6 +107,7 @@ public enum ServerRoundMessage: Hashable, Sendable {
 
   public func encoded() -> [UInt8] {
     switch self {
+    case .beaconRequest(let message): MessageCoding.encode(message)
     case .roster(let message): MessageCoding.encode(message)
     case .shares(let message): MessageCoding.encode(message)
     case .survivors(let message): MessageCoding.encode(message)
@@ -108,11 +119,12 @@ public enum ServerRoundMessage: Hashable, Sendable {
   /// - Throws: ``AggregationError/misbehaviour(_:by:)`` with ``PeerFault/malformed(_:reason:)``.
   public init(decoding bytes: [UInt8], context: AggregationContext) throws(AggregationError) {
     switch MessageCoding.kind(of: bytes) {
+    case .beaconRequest: self = .beaconRequest(try MessageCoding.decode(bytes, from: .server, context: context))
     case .roster: self = .roster(try MessageCoding.decode(bytes, from: .server, context: context))
     case .shares: self = .shares(try MessageCoding.decode(bytes, from: .server, context: context))
     case .survivors: self = .survivors(try MessageCoding.decode(bytes, from: .server, context: context))
     case .statements: self = .statements(try MessageCoding.decode(bytes, from: .server, context: context))
-    case .advertiseKeys, .shareKeys, .maskedInput, .consistencyCheck, .unmasking, nil:
+    case .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .consistencyCheck, .unmasking, nil:
       throw .misbehaviour(.malformed(nil, reason: "unexpected-label"), by: .server)
     }
   }
@@ -155,9 +167,7 @@ extension CanonicalEncoder {
   mutating func append(_ name: OrganizationName) { append(name.value) }
   mutating func append(_ signature: Signature) { append(signature.bytes) }
   mutating func append(_ commitments: FeldmanCommitments) {
-    append(list: commitments.points) { (encoder: inout CanonicalEncoder, point: GroupElement) in
-      encoder.append(point.bytes)
-    }
+    append(commitments.bytes)
   }
 }
 
@@ -169,9 +179,12 @@ extension CanonicalDecoder {
   mutating func signature() throws(CryptographyError) -> Signature { try Signature(bytes: try bytes(maximum: 64)) }
 
   mutating func commitments(threshold: Int) throws(CryptographyError) -> FeldmanCommitments {
-    FeldmanCommitments(
-      points: try list(maximum: threshold) { (decoder: inout CanonicalDecoder) throws(CryptographyError) in
-        try GroupElement(bytes: try decoder.bytes(maximum: 32))
-      })
+    try FeldmanCommitments(bytes: try bytes(maximum: GroupElement.byteCount * threshold))
+  }
+
+  /// A count or index of at most `maximum`.
+  mutating func count(maximum: Int) throws(CryptographyError) -> Int {
+    guard let count = Int(exactly: try uint64()), count <= maximum else { throw .malformedEncoding(.fieldTooLong) }
+    return count
   }
 }
