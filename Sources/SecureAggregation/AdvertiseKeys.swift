@@ -60,8 +60,8 @@ public struct AdvertiseKeysMessage: Hashable, Sendable, RoundMessage {
     guard let position = context.position(of: organization) else {
       throw .misbehaviour(.unknownOrganization(organization), by: party)
     }
-    guard maskCommitments.points.count == context.threshold,
-      selfMaskCommitments.points.count == context.threshold, maskCommitments.points.first == maskKey
+    guard maskCommitments.count == context.threshold,
+      selfMaskCommitments.count == context.threshold, maskCommitments.bytes.starts(with: maskKey.bytes)
     else { throw .misbehaviour(.wrongCommitments(organization), by: party) }
     guard payload.isSigned(signature, by: context.cohort[position].identity) else {
       throw .misbehaviour(.invalidSignature(of: .organization(organization), Self.kind), by: party)
@@ -85,7 +85,7 @@ extension AdvertiseKeysMessage {
 struct KeyUniqueness {
   private var channel: [ChannelPublicKey: OrganizationName] = [:]
   private var mask: [GroupElement: OrganizationName] = [:]
-  private var selfMask: [GroupElement: OrganizationName] = [:]
+  private var selfMask: [[UInt8]: OrganizationName] = [:]
 
   mutating func insert(_ message: AdvertiseKeysMessage, relayedBy party: Party) throws(AggregationError) {
     let name = message.organization
@@ -95,8 +95,8 @@ struct KeyUniqueness {
     if let other = mask.updateValue(name, forKey: message.maskKey) {
       throw .misbehaviour(.duplicateKey(.mask, other, name), by: party)
     }
-    guard let commitment = message.selfMaskCommitments.points.first else { return }
-    if let other = selfMask.updateValue(name, forKey: commitment) {
+    let commitment = message.selfMaskCommitments.bytes.prefix(GroupElement.byteCount)
+    if let other = selfMask.updateValue(name, forKey: Array(commitment)) {
       throw .misbehaviour(.duplicateKey(.selfMask, other, name), by: party)
     }
   }

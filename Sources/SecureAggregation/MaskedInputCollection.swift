@@ -241,7 +241,7 @@ extension SharedClient {
     _ delivery: VerifiedDelivery, organization: OrganizationName, context: AggregationContext,
     signer: borrowing IdentitySigningKey
   ) throws(CryptographyError) -> OpenedShares {
-    var opened = OpenedShares(vault: ShareVault(cohortCount: context.cohort.count))
+    var opened = OpenedShares(vault: ShareVault(ownerCount: context.cohort.count))
     guard let own = context.position(of: organization) else { return opened }
     opened.vault.store(
       maskShare: try secrets.maskShare(), selfMaskShare: try secrets.selfMaskShare(), for: own)

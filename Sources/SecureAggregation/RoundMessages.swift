@@ -155,8 +155,9 @@ extension CanonicalEncoder {
   mutating func append(_ name: OrganizationName) { append(name.value) }
   mutating func append(_ signature: Signature) { append(signature.bytes) }
   mutating func append(_ commitments: FeldmanCommitments) {
-    append(list: commitments.points) { (encoder: inout CanonicalEncoder, point: GroupElement) in
-      encoder.append(point.bytes)
+    append(UInt64(commitments.count))
+    for start in stride(from: 0, to: commitments.bytes.count, by: GroupElement.byteCount) {
+      append(commitments.bytes[start..<(start + GroupElement.byteCount)])
     }
   }
 }

@@ -181,8 +181,8 @@ extension AdvertisedClient {
         continue
       }
       var plaintext = SecretBytes(count: 2 * SecretSharing.scalarByteCount)
-      plaintext.copyScalar(try mask.share(at: position + 1), to: 0)
-      plaintext.copyScalar(try selfMask.share(at: position + 1), to: 1)
+      mask.writeShare(at: position + 1, into: &plaintext, slot: 0)
+      selfMask.writeShare(at: position + 1, into: &plaintext, slot: 1)
       let keys = try channel.sessionKeys(with: peer.channelKey, asLowerIndex: own < recipient)
       let data = ShareKeysMessage.associatedData(transcript: roster.transcript, sender: own, recipient: recipient)
       entries.append(
@@ -205,8 +205,8 @@ struct OwnSecrets: ~Copyable {
     var slab = SecretBytes(count: 4 * SecretSharing.scalarByteCount)
     slab.copyScalar(try client.mask.constant(), to: 0)
     slab.copyScalar(try client.selfMask.constant(), to: 1)
-    slab.copyScalar(try client.mask.share(at: position + 1), to: 2)
-    slab.copyScalar(try client.selfMask.share(at: position + 1), to: 3)
+    client.mask.writeShare(at: position + 1, into: &slab, slot: 2)
+    client.selfMask.writeShare(at: position + 1, into: &slab, slot: 3)
     self.slab = slab
   }
 

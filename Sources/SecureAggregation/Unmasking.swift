@@ -124,7 +124,7 @@ extension SignedClient {
     let surviving = Set(survivors.survivors)
     var entries: [UnmaskingMessage.Entry] = []
     for owner in members {
-      guard let position = context.position(of: owner), vault.holds[position] else { continue }
+      guard let position = context.position(of: owner), vault.holds(position) else { continue }
       // One kind a member, by construction.
       let kind: ShareKind = surviving.contains(owner) ? .selfMask : .mask
       entries.append(
@@ -286,7 +286,7 @@ struct SecretRecovery {
   ) throws(CryptographyError) -> Scalar? {
     let commitments = advertisement.commitments(kind)
     var shares = self.shares(of: owner)
-    if let secret = try reconstruct(shares, expecting: commitments.points.first) { return secret }
+    if let secret = try reconstruct(shares, expecting: try commitments.point(at: 0)) { return secret }
     // Some share is wrong: each is checked, which costs t multiplications.
     var wrong: [OrganizationName] = []
     shares.removeAll { share in
@@ -295,7 +295,7 @@ struct SecretRecovery {
       return true
     }
     blamed.formUnion(wrong)
-    if let secret = try reconstruct(shares, expecting: commitments.points.first) { return secret }
+    if let secret = try reconstruct(shares, expecting: try commitments.point(at: 0)) { return secret }
     fault =
       fault
       ?? .tooFewShares(of: owner, present: shares.count, required: context.threshold, blamed: wrong.sorted())

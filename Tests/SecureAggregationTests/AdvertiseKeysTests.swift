@@ -97,12 +97,14 @@ struct AdvertiseKeysTests {
     let exchange = try ready()
     let other = try exchange.roster(for: 0).advertisements[1]
     let name = exchange.members[3].name
+    let honest = try exchange.roster(for: 0).advertisements[3]
+    let (mask, selfMask) = (try honest.maskCommitments.points(), try honest.selfMaskCommitments.points())
     let changes: [(inout AdvertiseKeysMessage) -> Void] = [
-      { $0.maskCommitments = FeldmanCommitments(points: Array($0.maskCommitments.points.dropLast())) },
-      { $0.selfMaskCommitments = FeldmanCommitments(points: Array($0.selfMaskCommitments.points.dropLast())) },
+      { $0.maskCommitments = FeldmanCommitments(points: mask.dropLast()) },
+      { $0.selfMaskCommitments = FeldmanCommitments(points: selfMask.dropLast()) },
       { $0.selfMaskCommitments = FeldmanCommitments(points: []) },
-      { $0.maskCommitments = FeldmanCommitments(points: Array($0.maskCommitments.points.reversed())) },
-      { $0.maskCommitments = FeldmanCommitments(points: $0.maskCommitments.points + [other.maskKey]) },
+      { $0.maskCommitments = FeldmanCommitments(points: mask.reversed()) },
+      { $0.maskCommitments = FeldmanCommitments(points: mask + [other.maskKey]) },
     ]
     for change in changes {
       let message = try forged(exchange, 3) { change(&$0) }

@@ -186,7 +186,8 @@ struct MessageCodingTests {
     try exchange.advertiseKeys()
     let message = try exchange.roster(for: 0).advertisements[1]
     let bytes = ClientRoundMessage.advertiseKeys(message).encoded()
-    let points = [message.maskKey] + message.maskCommitments.points + message.selfMaskCommitments.points
+    let points =
+      try [message.maskKey] + message.maskCommitments.points() + message.selfMaskCommitments.points()
     for point in points {
       for replacement in [[UInt8](repeating: 0, count: 32), [UInt8](repeating: 0xff, count: 32)] {
         var altered = bytes
