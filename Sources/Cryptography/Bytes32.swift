@@ -11,6 +11,14 @@ struct Bytes32: Hashable, Comparable, Sendable {
   /// 32 zero bytes.
   init() {}
 
+  /// A number of 256 bits, its lowest word first.
+  init(littleEndianWords first: UInt64, _ second: UInt64, _ third: UInt64, _ fourth: UInt64) {
+    word0 = first.littleEndian
+    word1 = second.littleEndian
+    word2 = third.littleEndian
+    word3 = fourth.littleEndian
+  }
+
   /// The bytes, which are exactly 32.
   init(_ bytes: some Collection<UInt8>, of value: CryptographicValue) throws(CryptographyError) {
     self.init()
@@ -28,6 +36,9 @@ struct Bytes32: Hashable, Comparable, Sendable {
   }
 
   var array: [UInt8] { withUnsafeBytes { Array($0) } }
+
+  /// Copies the bytes to 32 bytes of memory of any alignment.
+  func copyBytes(to target: UnsafeMutableRawPointer) { target.storeBytes(of: self, as: Bytes32.self) }
 
   func withUnsafeBytes<R: ~Copyable, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
     try Swift.withUnsafeBytes(of: self, body)

@@ -11,16 +11,30 @@
 /// one sequence of fields each.
 public struct CanonicalEncoder: Sendable {
   private var output: [UInt8] = []
+  /// Most of what is signed or hashed fits, and takes memory once.
+  private static let usualByteCount = 256
 
   /// An encoding that starts with `label`.
-  public init(_ label: String) { append(label) }
+  public init(_ label: String) {
+    output.reserveCapacity(Self.usualByteCount)
+    append(label)
+  }
 
   public mutating func append(_ bytes: some Collection<UInt8>) {
     append(UInt64(bytes.count))
     output.append(contentsOf: bytes)
   }
 
-  public mutating func append(_ string: String) { append(string.utf8) }
+  // The same, not generic: callers are in other modules, where the generic one is not specialised.
+  public mutating func append(_ bytes: [UInt8]) {
+    append(UInt64(bytes.count))
+    output.append(contentsOf: bytes)
+  }
+
+  public mutating func append(_ string: String) {
+    append(UInt64(string.utf8.count))
+    output.append(contentsOf: string.utf8)
+  }
 
   public mutating func append(_ value: UInt64) {
     withUnsafeBytes(of: value.bigEndian) { output.append(contentsOf: $0) }
@@ -55,9 +69,9 @@ public struct CanonicalDecoder: Sendable {
   /// Starts to read `bytes`, which must start with exactly `label`.
   public init(_ bytes: [UInt8], label: String) throws(CryptographyError) {
     input = bytes
-    let expected = Array(label.utf8)
-    guard try uint64() == UInt64(expected.count) else { throw .malformedEncoding(.wrongLabel) }
-    guard try take(expected.count).elementsEqual(expected) else { throw .malformedEncoding(.wrongLabel) }
+    let count = label.utf8.count
+    guard try uint64() == UInt64(count) else { throw .malformedEncoding(.wrongLabel) }
+    guard try take(count).elementsEqual(label.utf8) else { throw .malformedEncoding(.wrongLabel) }
   }
 
   /// A byte string of at most `maximum` bytes.
@@ -74,7 +88,9 @@ public struct CanonicalDecoder: Sendable {
   }
 
   public mutating func uint64() throws(CryptographyError) -> UInt64 {
-    try take(8).reduce(0) { $0 << 8 | UInt64($1) }
+    guard input.count - position >= 8 else { throw .malformedEncoding(.truncated) }
+    defer { position += 8 }
+    return input.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: position, as: UInt64.self)) }
   }
 
   public mutating func int64() throws(CryptographyError) -> Int64 { Int64(bitPattern: try uint64()) }

@@ -11,12 +11,8 @@ public struct ChannelPublicKey: Hashable, Sendable {
   ///   the point has small order.
   public init(bytes: some Collection<UInt8>) throws(CryptographyError) {
     storage = try Bytes32(bytes, of: .channelKey)
-    guard Self.isCanonical(storage.array) else { throw .invalidEncoding(of: .channelKey) }
-    // Every X25519 scalar is a multiple of the cofactor, so any agreement with a small-order point gives zero, which
-    // libsodium reports.
-    var one = SecretBytes(count: Self.byteCount)
-    one.withUnsafeMutableBytes { $0[0] = 1 }
-    _ = try X25519.multiply(one, storage)
+    guard storage.withUnsafeBytes({ Self.isCanonical($0) }) else { throw .invalidEncoding(of: .channelKey) }
+    guard !X25519.smallOrderPoints.contains(storage) else { throw .weakAgreement }
   }
 
   /// Of a pair made here.
@@ -26,13 +22,30 @@ public struct ChannelPublicKey: Hashable, Sendable {
   public var bytes: [UInt8] { storage.array }
 
   /// Whether a little-endian number is below 2²⁵⁵ − 19.
-  private static func isCanonical(_ bytes: [UInt8]) -> Bool {
+  private static func isCanonical(_ bytes: UnsafeRawBufferPointer) -> Bool {
     if bytes[31] != 0x7F { return bytes[31] < 0x7F }
     return bytes[1..<31].contains { $0 != 0xFF } || bytes[0] < 0xED
   }
 }
 
 enum X25519 {
+  /// The canonical coordinates of all points of small order, of the curve and of its twist: https://cr.yp.to/ecdh.html,
+  /// "How do I validate Curve25519 public keys?". An agreement with any of them gives zero, whatever the scalar.
+  static let smallOrderPoints: [Bytes32] = [
+    // 0
+    Bytes32(littleEndianWords: 0, 0, 0, 0),
+    // 1
+    Bytes32(littleEndianWords: 1, 0, 0, 0),
+    // Of order 8
+    Bytes32(
+      littleEndianWords: 0xAEB8_413B_7C7A_EBE0, 0x6AC4_9FF1_FAE3_5616, 0xFDB1_329C_EB8D_09DA, 0x00B8_495F_1605_6286),
+    Bytes32(
+      littleEndianWords: 0x248C_50A3_BC95_9C5F, 0x5BEF_839C_55B1_D0B1, 0x868E_1C58_C45C_4404, 0x5711_9FD0_DD4E_22D8),
+    // 2²⁵⁵ − 20, which is −1
+    Bytes32(
+      littleEndianWords: 0xFFFF_FFFF_FFFF_FFEC, 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF, 0x7FFF_FFFF_FFFF_FFFF),
+  ]
+
   /// The shared point of a secret scalar and a public one.
   /// - Throws: ``CryptographyError/weakAgreement`` if it is zero.
   static func multiply(_ scalar: borrowing SecretBytes, _ point: Bytes32) throws(CryptographyError) -> SecretBytes {
@@ -115,18 +128,17 @@ public struct ChannelSessionKeys: ~Copyable, Sendable {
   ///
   /// `associatedData` is authenticated and not contained; it is a canonical encoding of what the box is for.
   public borrowing func seal(_ plaintext: borrowing SecretBytes, associatedData: [UInt8]) -> [UInt8] {
-    let nonce = randomBytes(Self.nonceByteCount)
-    let sealed = [UInt8](count: plaintext.count + Self.tagByteCount) { output in
+    [UInt8](count: plaintext.count + Self.overheadByteCount) { nonce in
+      randombytes_buf(nonce, Self.nonceByteCount)
       let status = plaintext.withUnsafeBytes { message in
         sending.withUnsafeBytes { key in
           crypto_aead_xchacha20poly1305_ietf_encrypt(
-            output, nil, message.octets, UInt64(message.count), associatedData,
+            nonce + Self.nonceByteCount, nil, message.octets, UInt64(message.count), associatedData,
             UInt64(associatedData.count), nil, nonce, key.octets)
         }
       }
       precondition(status == 0, "libsodium failed to seal")
     }
-    return nonce + sealed
   }
 
   /// Decrypts what the peer sealed for the same `associatedData`.

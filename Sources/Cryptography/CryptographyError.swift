@@ -56,6 +56,7 @@ public enum CryptographicValue: String, Sendable {
   case channelKey = "channel key"
   case maskSeed = "mask seed"
   case scalar
+  case sharePair = "pair of shares"
   case groupElement = "group element"
   case sealedBox = "sealed box"
 }

@@ -65,6 +65,10 @@ public struct Digest<Role: DigestRole>: Hashable, Sendable, Comparable, CustomSt
     storage = bytes.withContiguousBytes { SHA256.digest($0) }
   }
 
+  // The same, not generic: callers are in other modules, where the generic one is not specialised.
+  /// The digest of `bytes`.
+  public init(hashing bytes: [UInt8]) { storage = bytes.withUnsafeBytes { SHA256.digest($0) } }
+
   /// The digest of the bytes in `buffer`.
   public init(hashing buffer: UnsafeRawBufferPointer) { storage = SHA256.digest(buffer) }
 
@@ -80,6 +84,9 @@ public struct Digest<Role: DigestRole>: Hashable, Sendable, Comparable, CustomSt
   public var hexadecimal: String { storage.withUnsafeBytes { Hexadecimal.encode($0) } }
 
   public var description: String { hexadecimal }
+
+  /// Copies the 32 bytes to memory of any alignment.
+  func copyBytes(to target: UnsafeMutableRawPointer) { storage.copyBytes(to: target) }
 
   /// Reads the 32 bytes in place. The pointer is valid only during the call.
   public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
@@ -120,7 +127,11 @@ public struct SHA256Hasher: ~Copyable, @unchecked Sendable {
 
 enum SHA256 {
   static func digest(_ buffer: UnsafeRawBufferPointer) -> Bytes32 {
-    Bytes32 { requireSuccess(EVP_Digest(buffer.baseAddress, buffer.count, $0, nil, algorithm, nil)) }
+    var digest = Bytes32()
+    digest.withUnsafeMutableBytes {
+      requireSuccess(EVP_Digest(buffer.baseAddress, buffer.count, $0.octets, nil, algorithm, nil))
+    }
+    return digest
   }
 
   static func startedContext() -> OpaquePointer {

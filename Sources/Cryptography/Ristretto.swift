@@ -109,7 +109,7 @@ public struct Scalar: ~Copyable, Sendable {
   }
 
   /// What `body` writes into 32 zero bytes, in canonical form.
-  private init(_ body: (UnsafeMutableRawBufferPointer) -> Void) {
+  init(_ body: (UnsafeMutableRawBufferPointer) -> Void) {
     Sodium.requireStarted()
     storage = SecretBytes(count: Self.byteCount)
     storage.withUnsafeMutableBytes(body)
@@ -196,11 +196,22 @@ public struct Scalar: ~Copyable, Sendable {
 /// An integer modulo the order of the ristretto255 group that is not secret: share indices, Lagrange coefficients.
 public struct PublicScalar: Hashable, Sendable {
   public static let byteCount = 32
-  fileprivate let storage: Bytes32
+  let storage: Bytes32
 
   public init(_ value: UInt64) {
     var storage = Bytes32()
     storage.withUnsafeMutableBytes { $0.storeBytes(of: value.littleEndian, as: UInt64.self) }
+    self.storage = storage
+  }
+
+  /// The product of two integers.
+  public init(product left: UInt64, _ right: UInt64) {
+    let (high, low) = left.multipliedFullWidth(by: right)
+    var storage = Bytes32()
+    storage.withUnsafeMutableBytes {
+      $0.storeBytes(of: low.littleEndian, as: UInt64.self)
+      $0.storeBytes(of: high.littleEndian, toByteOffset: 8, as: UInt64.self)
+    }
     self.storage = storage
   }
 
@@ -240,6 +251,33 @@ public struct PublicScalar: Hashable, Sendable {
     }
   }
 
+  /// The negative.
+  public func negated() -> PublicScalar {
+    Sodium.requireStarted()
+    return storage.withUnsafePointer { value in
+      PublicScalar(storage: Bytes32 { crypto_core_ristretto255_scalar_negate($0, value) })
+    }
+  }
+
+  /// The multiplicative inverses of `scalars`, by one inversion and three products each (Montgomery's trick).
+  /// - Throws: ``CryptographyError/notInvertible`` if one is zero.
+  public static func inverses(of scalars: [PublicScalar]) throws(CryptographyError) -> [PublicScalar] {
+    // The product of all before each.
+    var inverses: [PublicScalar] = []
+    inverses.reserveCapacity(scalars.count)
+    var product = PublicScalar(1)
+    for scalar in scalars {
+      inverses.append(product)
+      product = product.multiplied(by: scalar)
+    }
+    var inverse = try product.inverted()
+    for index in scalars.indices.reversed() {
+      inverses[index] = inverses[index].multiplied(by: inverse)
+      inverse = inverse.multiplied(by: scalars[index])
+    }
+    return inverses
+  }
+
   /// The multiplicative inverse.
   /// - Throws: ``CryptographyError/notInvertible`` for zero.
   public func inverted() throws(CryptographyError) -> PublicScalar {
@@ -253,18 +291,12 @@ public struct PublicScalar: Hashable, Sendable {
 }
 
 enum ScalarEncoding {
-  /// Whether 32 bytes are a number below the group order: reducing it changes nothing. Constant in time.
+  /// The order of the group, less one.
+  private static let largest = PublicScalar(1).negated()
+
+  /// Whether 32 bytes are a number below the group order. Constant in time.
   static func isCanonical(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    precondition(bytes.count == 32, "a scalar has 32 bytes")
-    Sodium.requireStarted()
-    var wide = SecretBytes(count: 64)
-    var reduced = SecretBytes(count: 32)
-    return wide.withUnsafeMutableBytes { input in
-      input.copyMemory(from: bytes)
-      return reduced.withUnsafeMutableBytes { output in
-        crypto_core_ristretto255_scalar_reduce(output.octets, input.octets)
-        return sodium_memcmp(output.baseAddress, bytes.baseAddress, 32) == 0
-      }
-    }
+    precondition(bytes.count == Scalar.byteCount, "a scalar has 32 bytes")
+    return largest.storage.withUnsafePointer { sodium_compare(bytes.octets, $0, bytes.count) <= 0 }
   }
 }

@@ -1,11 +1,12 @@
 import CSodium
-import Synchronization
 
 /// Secret bytes in guarded memory, zeroed at the end of their life.
 ///
-/// The memory comes from `sodium_malloc`: locked in RAM where the system's limit allows it, left out of core files,
-/// and between guard pages. Secrets of at most 64 bytes share guarded slabs, because one guarded allocation each would
-/// exhaust the memory maps of a process that holds the shares of a large cohort.
+/// The memory comes from `sodium_malloc`: locked in RAM where the system's limit allows it, left out of core files, and
+/// between guard pages. Secrets of at most 16 KiB share guarded slabs, each in a slot of its own that fits its size,
+/// because one guarded allocation each would exhaust the memory maps of a process that holds the shares of a large cohort.
+/// So guard pages stop what runs over the ends of a slab, or of a longer secret. They do not stop what runs from one
+/// short secret into the next of like size, nor is there a canary between these.
 ///
 /// A value cannot be copied, compared with `==`, encoded or printed. It does not protect against somebody who can read
 /// the memory of the process while the value lives, nor what a closure copies out of it.
@@ -20,7 +21,7 @@ public struct SecretBytes: ~Copyable, @unchecked Sendable {
   public init(count: Int) {
     precondition(count >= 0, "a count of secret bytes is negative")
     self.count = count
-    address = count <= SecretSlots.slotByteCount ? SecretSlots.shared.take() : Self.guardedMemory(count)
+    address = SecretMemory.take(count)
   }
 
   /// `randomCount` bytes from the system's generator.
@@ -29,13 +30,7 @@ public struct SecretBytes: ~Copyable, @unchecked Sendable {
     randombytes_buf(address, randomCount)
   }
 
-  deinit {
-    if count <= SecretSlots.slotByteCount {
-      SecretSlots.shared.giveBack(address)
-    } else {
-      sodium_free(address)
-    }
-  }
+  deinit { SecretMemory.giveBack(address, count) }
 
   /// A secret with the same bytes. The caller erases the original.
   public static func copying(_ bytes: UnsafeRawBufferPointer) -> SecretBytes {
@@ -68,40 +63,4 @@ public struct SecretBytes: ~Copyable, @unchecked Sendable {
 
   /// The number of bytes and nothing else.
   public var description: String { "SecretBytes(\(count) bytes, redacted)" }
-
-  fileprivate static func guardedMemory(_ count: Int) -> UnsafeMutableRawPointer {
-    Sodium.requireStarted()
-    let memory = sodium_malloc(count)
-    guard let memory else { preconditionFailure("the system has no guarded memory left for \(count) secret bytes") }
-    sodium_memzero(memory, count)
-    return memory
-  }
-}
-
-/// 64-byte slots cut from guarded slabs. Free slots are always zero; slabs are kept for the life of the process.
-private final class SecretSlots: Sendable {
-  static let shared = SecretSlots()
-  static let slotByteCount = 64
-  private static let slotsInSlab = 1024
-
-  // Unchecked: a slot is in the list exactly while nobody uses it, and the lock hands it to one owner.
-  private struct Slot: @unchecked Sendable { let address: UnsafeMutableRawPointer }
-  private let free = Mutex<[Slot]>([])
-
-  func take() -> UnsafeMutableRawPointer {
-    free.withLock { slots in
-      if let slot = slots.popLast() { return slot }
-      let slab = SecretBytes.guardedMemory(Self.slotByteCount * Self.slotsInSlab)
-      for index in (1..<Self.slotsInSlab).reversed() {
-        slots.append(Slot(address: slab + index * Self.slotByteCount))
-      }
-      return Slot(address: slab)
-    }.address
-  }
-
-  func giveBack(_ address: UnsafeMutableRawPointer) {
-    sodium_memzero(address, Self.slotByteCount)
-    let slot = Slot(address: address)
-    free.withLock { $0.append(slot) }
-  }
 }

@@ -40,7 +40,13 @@ private enum SignedBytes {
   /// 0x00 ‖ label ‖ 0x00 ‖ canonical.
   static func statement(label: String, canonical: [UInt8]) -> [UInt8] {
     precondition(!label.utf8.contains(0), "a signature label contains NUL")
-    return [0x00] + Array(label.utf8) + [0x00] + canonical
+    var statement: [UInt8] = []
+    statement.reserveCapacity(label.utf8.count + canonical.count + 2)
+    statement.append(0x00)
+    statement.append(contentsOf: label.utf8)
+    statement.append(0x00)
+    statement.append(contentsOf: canonical)
+    return statement
   }
 
   static func isNote(_ text: [UInt8]) -> Bool { !text.contains(0) }

@@ -125,8 +125,21 @@ import Testing
     }
   }
 
+  /// Short and long entries go different ways to the same hash.
+  @Test(arguments: [0, 1, 31, 1022, 1023, 1024, 1025, 5000])
+  func leavesOfAnyLength(count: Int) {
+    let entry = randomBytes(count)
+    let expected = SHA256Digest(hashing: [0x00] + entry)
+    #expect(SHA256Digest(MerkleHashing.leaf(entry)) == expected)
+    #expect(SHA256Digest(MerkleHashing.leaf(entry[...])) == expected)
+    #expect(SHA256Digest(MerkleHashing.leaf(entry + [0])) != expected)
+  }
+
   @Test func leavesAndNodesAreApart() {
     let (left, right) = (MerkleHashing.leaf([1]), MerkleHashing.leaf([2]))
+    let node = SHA256Digest(hashing: [0x01] + left.bytes + right.bytes)
+    #expect(MerkleHashing.node(left.bytes, right.bytes) == node.bytes)
+    #expect(MerkleHashing.node(SHA256Digest(left), SHA256Digest(right)) == node)
     #expect(MerkleHashing.leaf(left.bytes + right.bytes).bytes != MerkleHashing.node(left.bytes, right.bytes))
     #expect(
       MerkleHashing.node(SHA256Digest(left), SHA256Digest(right)).bytes

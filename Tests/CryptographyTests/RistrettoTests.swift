@@ -125,6 +125,52 @@ import Testing
     #expect(throws: CryptographyError.notInvertible) { try PublicScalar(0).inverted() }
   }
 
+  @Test func batchInversion() throws {
+    #expect(try PublicScalar.inverses(of: []).isEmpty)
+    let scalars =
+      try [1, 2, 3, .max].map { PublicScalar($0) } + [PublicScalar(canonicalBytes: hex(Self.orderMinusOne))]
+    #expect(try PublicScalar.inverses(of: scalars) == scalars.map { scalar in try scalar.inverted() })
+    #expect(throws: CryptographyError.notInvertible) {
+      try PublicScalar.inverses(of: scalars + [PublicScalar(0)] + scalars)
+    }
+  }
+
+  @Test func productsOfIntegers() {
+    for (left, right) in [(0, 5), (3, 7), (.max, .max), (1 << 63, 2)] as [(UInt64, UInt64)] {
+      #expect(PublicScalar(product: left, right) == PublicScalar(left).multiplied(by: PublicScalar(right)))
+    }
+    #expect(PublicScalar(1).negated().bytes == (try? hex(Self.orderMinusOne)))
+    #expect(PublicScalar(0).negated() == PublicScalar(0))
+  }
+
+  /// f(x) = Σ c_k · x^k by powers, against Horner's rule; the points are those of the coefficients.
+  @Test(arguments: [1, 2, 7])
+  func polynomialValues(count: Int) throws {
+    let polynomial = ScalarPolynomial(randomCount: count)
+    // f at count different places determines f: with values at 0, 1, … by interpolation at 12.
+    let places = (0..<count).map { PublicScalar(UInt64($0)) }
+    let values = (0..<count).map { revealed(polynomial.value(at: UInt64($0))) }
+    let weights = try places.map { place in
+      try places.filter { $0 != place }.reduce(PublicScalar(1)) { weight, other in
+        try weight.multiplied(by: PublicScalar(12).subtracting(other))
+          .multiplied(by: place.subtracting(other).inverted())
+      }
+    }
+    let interpolated = revealed(try Scalar.weightedSum(of: values, weights: weights))
+    #expect(interpolated == revealed(polynomial.value(at: 12)))
+    #expect(values[0] == revealed(polynomial.constant()))
+    // In the exponent: the value at 3 times the base point is Σ 3^k · C_k.
+    let points = try polynomial.timesBasePoint()
+    #expect(points.count == 32 * count)
+    var sum = try GroupElement(bytes: points.suffix(32))
+    for index in (0..<(count - 1)).reversed() {
+      sum = try sum.multiplied(byPublic: PublicScalar(3))
+        .adding(GroupElement(bytes: points[(32 * index)..<(32 * index + 32)]))
+    }
+    #expect(try polynomial.value(at: 3).timesBasePoint() == sum)
+    #expect(try polynomial.value(at: 4).timesBasePoint() != sum || count == 1)
+  }
+
   @Test func clonesAreEqual() {
     let scalar = Scalar.random()
     #expect(revealed(scalar.clone()) == revealed(scalar))

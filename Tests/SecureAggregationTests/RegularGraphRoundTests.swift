@@ -7,6 +7,7 @@ import Testing
 @Suite("k-regular graph")
 struct RegularGraphRoundTests {
   private static let count = 104
+  private static let dropouts = 14
   private static let identities = (0..<count).map { _ in Identity() }
   private static let serverIdentity = Identity()
 
@@ -14,7 +15,7 @@ struct RegularGraphRoundTests {
     var parameters = ParameterSet()
     parameters.tensorCount = 5
     parameters.assumedCorrupt = 4
-    parameters.graph = .regular(maximumDropouts: 10)
+    parameters.graph = .regular(maximumDropouts: Self.dropouts)
     return try Exchange(
       count: Self.count, parameters: parameters, binding: binding, identities: Self.identities,
       serverIdentity: Self.serverIdentity, seed: seed)
@@ -124,12 +125,12 @@ struct RegularGraphRoundTests {
       $0 = $0.signed(by: Self.serverIdentity)
     }
     let required = exchange.context.requiredParticipants(in: .advertiseKeys)
-    #expect(required == Self.count - 10)
+    #expect(required == Self.count - Self.dropouts)
     try refuse(
       .tooFewParticipants(
         Shortage(
           stage: .advertiseKeys, present: required - 1, required: required,
-          missing: exchange.members.suffix(11).map(\.name)))
+          missing: exchange.members.suffix(Self.dropouts + 1).map(\.name)))
     ) {
       $0.members = MemberSet(cohortCount: Self.count, positions: 0..<(required - 1))
       $0 = $0.signed(by: Self.serverIdentity)
@@ -195,7 +196,7 @@ struct RegularGraphRoundTests {
     try refuse([.wrongBeacon]) { $0.nonces.removeLast(32) }
     try refuse([.wrongBeacon]) { $0.nonces += [UInt8](repeating: 0, count: 32) }
     try refuse([.wrongBeacon]) { for index in 0..<32 { $0.nonces.swapAt(index, 32 + index) } }
-    try refuse([.wrongBeacon]) { $0.members = MemberSet(cohortCount: Self.count, positions: 0..<100) }
+    try refuse([.wrongBeacon]) { $0.members = MemberSet(cohortCount: Self.count, positions: 0..<96) }
     // A neighbour left out, another member in its place, a tree that does not fit.
     try refuse([.wrongNeighbors(.roster)]) { $0.advertisements.removeLast() }
     let own = Set(good.advertisements.map(\.organization))
@@ -270,12 +271,12 @@ struct RegularGraphRoundTests {
     try refuse(misbehaviour(.invalidTree(.survivors))) { $0.siblings.removeLast() }
     try refuse(misbehaviour(.invalidTree(.survivors))) { $0.siblings.append(SHA256Digest(hashing: [1])) }
     try refuse(misbehaviour(.wrongNeighbors(.survivors))) { $0.entries.removeLast() }
-    // Ten neighbours lost and nobody else: within the dropouts, but not enough of them are left.
+    // Some neighbours lost and nobody else: within the dropouts, but not enough of them are left.
     let threshold = exchange.context.threshold
     let positions = good.entries.compactMap { exchange.context.position(of: $0.organization) }
     let neighbors = positions.filter { $0 != 0 }
     let lost = Array(neighbors.suffix(neighbors.count - threshold + 1))
-    #expect(lost.count <= 10)
+    #expect(lost.count <= Self.dropouts)
     try refuse(
       .tooFewParticipants(
         Shortage(

@@ -60,12 +60,23 @@ struct UnmaskingTests {
 
   @Test("One share of one kind for each member, and never a second reply")
   func oneKind() throws {
-    let exchange = try ready()
+    var parameters = ParameterSet()
+    parameters.assumedCorrupt = 1
+    let exchange = try Exchange(parameters: parameters)
+    try exchange.advertiseKeys()
+    let advertisements = try exchange.roster(for: 0).advertisements
+    try exchange.shareKeys()
+    try exchange.maskedInputs([0, 1, 2, 3])
+    try exchange.consistencyChecks([0, 1, 2, 3])
     let names = exchange.members.map(\.name)
     for index in 0..<4 {
       let reply = try exchange.unmaskingMessage(index)
       #expect(reply.entries.map(\.owner) == names)
       #expect(reply.entries.map(\.kind) == [.selfMask, .selfMask, .selfMask, .selfMask, .mask])
+      for entry in reply.entries {
+        let advertisement = try #require(advertisements.first { $0.organization == entry.owner })
+        #expect(advertisement.commitments(entry.kind)?.verifies(share: entry.share, at: index + 1) == true)
+      }
       let again = try failure { _ = try exchange.unmaskingMessage(index) }
       #expect(again == .misuse(.wrongClientStage(.released)))
     }

@@ -128,11 +128,15 @@ extension ConsistencyCheckMessage {
   }
 }
 
+/// Only this file can make one, and so a value that holds one: an extension elsewhere in the module cannot.
+private struct Seal: Sendable {}
+
 /// An announcement that passed every check of R3. Only such a one can be signed.
 struct VerifiedSurvivors: Sendable {
   /// U3.
   let survivors: MemberSet
   let statement: ConsistencyStatement
+  private let seal: Seal
 
   fileprivate init(
     _ announcement: SurvivorAnnouncement, client: borrowing MaskedClient, position: Int,
@@ -181,6 +185,7 @@ struct VerifiedSurvivors: Sendable {
     guard payload.isSigned(announcement.signature, by: context.server) else {
       throw .misbehaviour(.invalidSignature(of: .server, .survivors), by: .server)
     }
+    seal = Seal()
   }
 
   private static func statement(

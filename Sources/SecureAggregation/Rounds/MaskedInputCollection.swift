@@ -153,6 +153,9 @@ extension MaskedInputMessage {
   }
 }
 
+/// Only this file can make one, and so a value that holds one: an extension elsewhere in the module cannot.
+private struct Seal: Sendable {}
+
 /// A delivery whose signatures, paths and set were checked.
 struct VerifiedDelivery: Sendable {
   let entries: [ShareDelivery.Entry]
@@ -161,6 +164,7 @@ struct VerifiedDelivery: Sendable {
   /// U2.
   let members: MemberSet
   let digest: SurvivorsHash
+  private let seal: Seal
 
   fileprivate init(
     _ delivery: ShareDelivery, roster: VerifiedRoster, position: Int, context: AggregationContext
@@ -188,6 +192,7 @@ struct VerifiedDelivery: Sendable {
     members = delivery.members
     digest = Transcript.survivors(members)
     entries = delivery.entries
+    seal = Seal()
   }
 
   private static func check(

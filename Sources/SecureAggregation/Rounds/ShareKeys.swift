@@ -113,6 +113,9 @@ extension ShareKeysMessage {
   }
 }
 
+/// Only this file can make one, and so a value that holds one: an extension elsewhere in the module cannot.
+private struct Seal: Sendable {}
+
 /// U1 with T1, as one client sees it. Made only by checking: whoever holds one has verified every advertisement in it.
 struct VerifiedRoster: Sendable {
   let transcript: TranscriptDigest
@@ -122,6 +125,7 @@ struct VerifiedRoster: Sendable {
   let peers: [Int]
   /// Of the client and its peers, by position.
   let advertisements: [Int: AdvertiseKeysMessage]
+  private let seal: Seal
 
   /// - Parameters:
   ///   - own: What the checking client sent itself.
@@ -164,6 +168,7 @@ struct VerifiedRoster: Sendable {
     members = roster.members
     transcript = Transcript.digest(context: context.digest, members: members, root: root, beacon: beacon)
     advertisements = Dictionary(uniqueKeysWithValues: zip(positions, roster.advertisements))
+    seal = Seal()
   }
 
   private static func check(

@@ -80,9 +80,14 @@ extension UnmaskingMessage {
   }
 }
 
+/// Only this file can make one, and so a value that holds one: an extension elsewhere in the module cannot.
+private struct Seal: Sendable {}
+
 /// Proof that ⌊(n + n_c)/2⌋ + 1 distinct members of U3 signed the statement that the client signed. Releasing demands
 /// one.
 struct ThresholdProof: ~Copyable {
+  private let seal: Seal
+
   fileprivate init(
     _ set: StatementSet, client: borrowing SignedClient, context: AggregationContext
   ) throws(AggregationError) {
@@ -106,6 +111,7 @@ struct ThresholdProof: ~Copyable {
         throw .misbehaviour(.invalidSignature(of: .organization(member.name), .statements), by: .server)
       }
     }
+    seal = Seal()
   }
 }
 
@@ -122,16 +128,18 @@ extension SignedClient {
   consuming func release(
     _ proof: consuming ThresholdProof, organization: OrganizationName, context: AggregationContext
   ) -> UnmaskingMessage {
+    let owners = held.owners
+    let statement = survivors.statement.digest
+    // One kind an owner, by construction.
+    let kinds = owners.map { survivors.survivors.contains($0) ? ShareKind.selfMask : .mask }
+    let shares = held.vault.release(kinds, under: proof)
     var entries: [UnmaskingMessage.Entry] = []
-    for (slot, owner) in held.owners.enumerated() where held.vault.holds(slot) {
-      // One kind a member, by construction.
-      let kind: ShareKind = survivors.survivors.contains(owner) ? .selfMask : .mask
-      entries.append(
-        UnmaskingMessage.Entry(
-          owner: context.cohort[owner].name, kind: kind, share: held.vault.release(kind, for: slot)))
+    for (slot, owner) in owners.enumerated() {
+      guard let share = shares[slot] else { continue }
+      entries.append(UnmaskingMessage.Entry(owner: context.cohort[owner].name, kind: kinds[slot], share: share))
     }
     return UnmaskingMessage(
-      context: context.digest, organization: organization, statement: survivors.statement.digest, entries: entries)
+      context: context.digest, organization: organization, statement: statement, entries: entries)
   }
 }
 
