@@ -122,6 +122,11 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
+      name: "MisuseTests",
+      // Not imported: the fixtures are compiled against these.
+      dependencies: ["FederationClient", "Federation", "AuditLog", "SecureAggregation", "Cryptography"],
+      exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
       name: "EndToEndTests",
       dependencies: [
         "bauta", "FederationClient", "FederationServer", "FederationWire", "Federation", "AuditLog",

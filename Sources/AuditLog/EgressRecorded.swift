@@ -1,6 +1,9 @@
 import Cryptography
 import TransparencyLog
 
+/// Only this file can make one, and so a value that holds one: an extension elsewhere in the module cannot.
+private struct Seal: Sendable {}
+
 /// Proof that a message is on the record: what the transport asks for before it sends a byte.
 ///
 /// Only `AuditLogWriter.recordEgress` makes one, after the entry is on disk, and it holds the very bytes that were
@@ -10,8 +13,10 @@ public struct EgressRecorded: ~Copyable, Sendable {
   public let record: AppendedRecord
   /// The message in the pieces in which it is sent; one for a message that is not streamed.
   public let chunks: [[UInt8]]
+  private let seal: Seal
 
   fileprivate init(message: MessageIdentifier, record: AppendedRecord, chunks: [[UInt8]]) {
+    seal = Seal()
     self.message = message
     self.record = record
     self.chunks = chunks

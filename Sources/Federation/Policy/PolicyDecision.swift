@@ -30,6 +30,9 @@ public enum RefusalClass: String, Sendable, CaseIterable, Codable {
   case unavailable
 }
 
+/// Only this file can make one, and so a value that holds one: an extension elsewhere in the module cannot.
+private struct Seal: Sendable {}
+
 /// Proof that a policy was asked about one message, for the gate that lets it out and for its record.
 ///
 /// Can be made only here: from an ``AcceptedPlan``, from a ``PolicyRefusal``, or for a control message. It is used up
@@ -48,10 +51,12 @@ public struct PolicyDecision: ~Copyable, Sendable {
   public let policy: SHA256Digest?
   /// The plan that was decided upon; nil for a control message.
   public let plan: PlanHash?
+  private let seal: Seal
 
   fileprivate init(
     verdict: Verdict, kind: OutboundKind, rules: [String], policy: SHA256Digest?, plan: PlanHash?
   ) {
+    seal = Seal()
     self.verdict = verdict
     self.kind = kind
     self.rules = rules
@@ -87,8 +92,10 @@ public struct AcceptedPlan: Sendable {
   public let policy: SHA256Digest
   /// Every rule that was held against the plan; all are satisfied.
   public let checks: [PolicyCheck]
+  private let seal: Seal
 
   fileprivate init(plan: RunPlan, manifest: ManifestHash, policy: SHA256Digest, checks: [PolicyCheck]) {
+    seal = Seal()
     self.plan = plan
     self.manifest = manifest
     self.policy = policy
@@ -157,8 +164,12 @@ extension Policy {
 public struct PrivacyCharge: ~Copyable, Sendable {
   /// ε charged; nil where no differential privacy applies.
   public let epsilon: Double?
+  private let seal: Seal
 
-  fileprivate init(epsilon: Double?) { self.epsilon = epsilon }
+  fileprivate init(epsilon: Double?) {
+    seal = Seal()
+    self.epsilon = epsilon
+  }
 
   /// For a message outside differential privacy.
   public static func notPrivate() -> PrivacyCharge { PrivacyCharge(epsilon: nil) }

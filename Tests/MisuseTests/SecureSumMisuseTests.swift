@@ -1,0 +1,13 @@
+import Testing
+
+/// What would give the same secret out twice, or on nobody's signature.
+@Suite(.timeLimit(.minutes(2))) struct SecureSumMisuseTests {
+  /// Shares of either kind leave a client once.
+  @Test func releaseTwice() async throws { try await expectRefused() }
+  @Test func releaseWithoutProof() async throws { try await expectRefused() }
+  /// A state that was advanced is gone, and with it what it could have signed or masked again.
+  @Test func earlierState() async throws { try await expectRefused() }
+  /// What says that something was verified comes from verifying it.
+  @Test func forgedProofs() async throws { try await expectRefused() }
+  @Test func proofsByExtension() async throws { try await expectRefused() }
+}
