@@ -10,4 +10,9 @@ import Testing
   /// What says that something was verified comes from verifying it.
   @Test func forgedProofs() async throws { try await expectRefused() }
   @Test func proofsByExtension() async throws { try await expectRefused() }
+  /// Nor does the rest of the module make one by hand.
+  @Test func forgedInSecureAggregation() async throws { try await expectRefused() }
+  /// Of the two shares of an owner one kind leaves, under a proof.
+  @Test func bothKinds() async throws { try await expectRefused() }
+  @Test func shareWithoutProof() async throws { try await expectRefused() }
 }

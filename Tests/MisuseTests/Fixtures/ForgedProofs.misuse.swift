@@ -2,7 +2,7 @@
 
 func roster(_ step: borrowing SharingStep) {
   // expected-error@+1 {{'VerifiedRoster' initializer is inaccessible due to 'fileprivate' protection level}}
-  _ = VerifiedRoster.init(_:context:own:)
+  _ = VerifiedRoster.init
 }
 
 func delivery(_ step: borrowing MaskingStep) {
