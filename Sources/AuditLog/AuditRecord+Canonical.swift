@@ -91,6 +91,8 @@ extension AuditRecord.Draft {
       try group.put("index", receipt?.index)
       group.put("leaf", receipt?.leaf)
     }
+    try fields.put("stateVersion", stateVersion)
+    try fields.put("reason", reason)
   }
 
   init(_ fields: inout EntryFieldReader) throws(EntryDefectError) {
@@ -132,6 +134,8 @@ extension AuditRecord.Draft {
       AuditRecord.Receipt(
         index: try group.require("index", group.count("index")), leaf: try group.require("leaf", group.digest("leaf")))
     }
+    stateVersion = try fields.count("stateVersion")
+    reason = try fields.text("reason")
   }
 }
 

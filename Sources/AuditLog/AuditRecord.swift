@@ -42,6 +42,8 @@ public struct AuditRecord: Hashable, Sendable {
     case policyDecision, approval, manifestChange, keyChange, privacyCharge
     case runStarted, roundStarted, roundCompleted, runEnded, stopped
     case serviceStarted, serviceStopped
+    /// The owner has said why the state is not the one that the log knows.
+    case stateAcknowledged
   }
 
   /// What its author fills in; the log adds organisation, sequence, previous and time.
@@ -80,6 +82,11 @@ public struct AuditRecord: Hashable, Sendable {
     public var outcome: Outcome?
     public var error: Failure?
     public var receipt: Receipt?
+    /// Version of the organisation's state under which the record was made: it only grows, so that a state restored
+    /// from an older copy is noticed against the log.
+    public var stateVersion: UInt64?
+    /// Why, in the owner's words.
+    public var reason: String?
 
     public init(_ event: Event) {
       self.event = event

@@ -184,7 +184,7 @@ private struct EgressSummary {
       case .connectionClosed where !isElsewhere: lastEnd.connection = record.sequence
       case .delivery, .connectionClosed, .messageReceived, .handshake, .handshakeRefused, .policyDecision, .approval,
         .manifestChange, .keyChange, .privacyCharge, .runStarted, .roundStarted, .roundCompleted, .serviceStarted,
-        .serviceStopped:
+        .serviceStopped, .stateAcknowledged:
         break
       }
     }

@@ -16,6 +16,8 @@ public enum ClientError: BlamedError {
   case progression(ProgressionError)
   case data(DataError)
   case storage(StorageFailure)
+  /// The organisation's own state forbids it, or does not agree with its log.
+  case state(StateFault)
   /// An RPC failed in a way that trying again cannot mend.
   case call(String)
   /// The server refused what this client sent.
@@ -35,6 +37,7 @@ public enum ClientError: BlamedError {
     case .progression(let error): error
     case .data(let error): error
     case .storage(let error): error
+    case .state(let error): error
     case .call, .refused, .unexpected, .cancelled, .noData: nil
     }
   }

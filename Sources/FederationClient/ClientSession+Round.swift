@@ -8,8 +8,6 @@ import SecureAggregation
 
 /// The five rounds of a sum, each step persisted before it is sent.
 extension ClientSession {
-  typealias Answer = (ClientMessage.Body, AuditRecord.Draft?)
-
   /// Computes (or finds again) the term, and enters the attempt.
   func begin(_ task: TaskAnnouncement) throws(ClientError) -> Answer {
     abandonRound()
@@ -27,21 +25,54 @@ extension ClientSession {
     guard context.cohort.contains(where: { $0.name == parts.name }) else {
       throw .unexpected("a task for a cohort without this organisation")
     }
-    var ledger = try parts.store.ledger(of: opening)
+    return try enter(opening, context: context, active)
+  }
+
+  /// Enters the attempt, if nothing that is remembered of the opening forbids it.
+  private func enter(
+    _ opening: OpeningIdentifier, context: AggregationContext, _ active: ActiveRun
+  ) throws(ClientError) -> Answer {
+    let origin = try origin(of: opening, cohort: context.cohort.map(\.name), active)
+    let known = try parts.store.opening(opening)
+    if let known {
+      // What was made under other terms is neither masked for these, nor made anew: there is one term an opening.
+      guard known.origin == origin else { return try refuse(context, .state, StateFault.otherOpening(opening)) }
+      guard known.term != nil else { return try refuse(context, .state, StateFault.closed(opening)) }
+    }
+    var ledger =
+      known?.ledger
+      ?? AttemptLedger(run: opening.run.text, round: UInt64(opening.round), task: opening.task.rawValue)
     do throws(AggregationError) { try ledger.enter(attempt: UInt64(opening.attempt)) } catch {
       return try refuse(context, .state, error)
     }
     let term: EncodedTerm
     do throws(ClientError) {
-      term = try makeTerm(opening, context: context, active)
+      term = try makeTerm(opening, stored: known?.term, context: context, active)
     } catch {
       return try refuse(context, .unavailable, error)
     }
+    try reach(.decided, .advertiseKeys, opening)
     // Attempt and term are on disk before anything of the attempt leaves; a later attempt masks the same integers.
-    try parts.store.enter(opening, ledger: ledger, term: term)
+    try parts.store.enter(
+      opening,
+      .init(
+        ledger: ledger, term: term.encoded(), origin: origin, cohort: context.cohort.map(\.name),
+        model: active.progression.modelHash))
     return try advertise(
       ActiveRound(
         opening: opening, context: context, machine: try machine(context), ledger: ledger, term: term))
+  }
+
+  /// Everything that a term is made under: the context, but for the attempt.
+  private func origin(
+    of opening: OpeningIdentifier, cohort: [OrganizationName], _ active: ActiveRun
+  ) throws(ClientError) -> ContextDigest {
+    let first = OpeningIdentifier(run: opening.run, task: opening.task, round: opening.round, attempt: 0)
+    do throws(FederationError) {
+      return try active.agreement.context(
+        of: first, cohort: cohort, features: active.progression.features, model: active.progression.modelHash
+      ).digest
+    } catch { throw .federation(error) }
   }
 
   /// The cohort stays the same for the run; the model is the one that follows, or is taken over where this
@@ -68,9 +99,9 @@ extension ClientSession {
 
   /// Encoded once for an opening; every attempt masks the same integers.
   private func makeTerm(
-    _ opening: OpeningIdentifier, context: AggregationContext, _ active: ActiveRun
+    _ opening: OpeningIdentifier, stored: [UInt8]?, context: AggregationContext, _ active: ActiveRun
   ) throws(ClientError) -> EncodedTerm {
-    if let stored = try parts.store.term(of: opening) {
+    if let stored {
       do throws(AggregationError) { return try EncodedTerm(decoding: stored, context: context) } catch {
         throw .aggregation(error)
       }
@@ -90,22 +121,17 @@ extension ClientSession {
     do throws(AggregationError) {
       message = try entered.machine.advertise(signer: identity)
     } catch { throw .aggregation(error) }
-    let answer = answer(.advertiseKeys(message), opening: entered.opening)
+    let answer = answer(.advertiseKeys(message), entered)
     round = consume entered
     return answer
   }
 
   /// Answers a message of the secure sum, or leaves the attempt if it does not pass the checks.
   func proceed(_ payload: RoundPayload) throws(ClientError) -> Answer {
-    guard var current = round.take(), payload.opening == current.opening else {
-      throw .unexpected("a round message of an attempt in which this organisation is not")
-    }
+    guard round?.opening == payload.opening, var current = round.take() else { return try resume(payload) }
     do {
       let message = try ServerRoundMessage(decoding: payload.payload, context: current.context)
-      let reply = try step(&current, message)
-      let answer = answer(
-        reply, opening: current.opening, context: current.context, shareSurvivors: current.shareSurvivors,
-        survivors: current.survivors)
+      let answer = try step(&current, message)
       round = consume current
       return answer
     } catch let error as AggregationError {
@@ -114,6 +140,11 @@ extension ClientSession {
     } catch let error as NearSetRefusal {
       current.machine.abandon()
       return try refuse(current.context, .policy, error)
+    } catch let error as StateFault {
+      current.machine.abandon()
+      return try refuse(current.context, .state, error)
+    } catch let error as AuditLogError {
+      throw .log(error)
     } catch let error as ClientError {
       current.machine.abandon()
       throw error
@@ -123,34 +154,105 @@ extension ClientSession {
   }
 
   /// One step of the machine, with what the step leaves behind on disk before it may be sent.
-  private func step(
-    _ current: inout ActiveRound, _ message: ServerRoundMessage
-  ) throws -> ClientRoundMessage {
-    let attempt = UInt64(current.opening.attempt)
+  private func step(_ current: inout ActiveRound, _ message: ServerRoundMessage) throws -> Answer {
+    let opening = current.opening
+    let attempt = UInt64(opening.attempt)
     switch message {
     case .roster(let roster):
-      return .shareKeys(try current.machine.receive(roster, signer: identity))
+      try reach(.decided, .shareKeys, opening)
+      return answer(.shareKeys(try current.machine.receive(roster, signer: identity)), current)
     case .shares(let delivery):
+      try reach(.decided, .maskedInput, opening)
       let input = try current.machine.receive(delivery, term: current.term, signer: identity)
       current.shareSurvivors = delivery.entries.count + 1
-      return .maskedInput(input)
+      return try commit(.maskedInput(input), current)
     case .survivors(let announcement):
-      let signed = try judge(announcement.survivors, of: current.opening)
+      let signed = try judge(announcement.survivors, of: opening)
+      try reach(.decided, .consistencyCheck, opening)
       let statement = try current.machine.receive(announcement, signer: identity)
       current.survivors = announcement.survivors.count
       current.signedRoot = statement.statement.maskedInputRoot
       try current.ledger.recordStatement(attempt: attempt, statement: statement.statement.digest)
-      try parts.store.save(current.ledger, of: current.opening, signing: signed)
-      return .consistencyCheck(statement)
+      return try commit(.consistencyCheck(statement), current, signing: signed)
     case .statements(let statements):
+      // Asked again within one process: the machine has ended, and the bytes are those of before.
+      if current.ledger.hasReleased { return try released(statements, opening, current.ledger, current.context) }
+      try reach(.decided, .unmasking, opening)
       let reply = ClientRoundMessage.unmasking(try current.machine.receive(statements))
       guard let signed = current.ledger.statement else {
         throw ClientError.unexpected("an unmasking without statement")
       }
       try current.ledger.recordRelease(attempt: attempt, statement: signed.digest, reply: reply.encoded())
-      try parts.store.save(current.ledger, of: current.opening)
-      return reply
+      return try commit(reply, current)
     }
+  }
+
+  /// Persists what binds this organisation, and only then lets it be sent.
+  private func commit(
+    _ message: ClientRoundMessage, _ current: borrowing ActiveRound, signing signed: SignedOpening? = nil
+  ) throws(ClientError) -> Answer {
+    let answer = answer(message, current)
+    try parts.store.commit(
+      .init(
+        kind: message.kind.rawValue, identifier: answer.identifier, payload: MessageHash(hashing: message.encoded())),
+      of: current.opening, ledger: current.ledger, signing: signed)
+    return answer
+  }
+
+  /// Answers for an attempt of an earlier process: only with the reply that was persisted, and only for its statement.
+  ///
+  /// No keys are drawn, and nothing that was not released before is released.
+  private func resume(_ payload: RoundPayload) throws(ClientError) -> Answer {
+    guard MessageKind(rawValue: payload.kind) == .statements, let active = run,
+      payload.opening.run == active.agreement.run, let known = try parts.store.opening(payload.opening)
+    else { throw .unexpected("a round message of an attempt in which this organisation is not") }
+    abandonRound()
+    let context: AggregationContext
+    do throws(FederationError) {
+      context = try active.agreement.context(
+        of: payload.opening, cohort: known.cohort, features: active.progression.features, model: known.model)
+    } catch { throw .federation(error) }
+    do {
+      guard case .statements(let statements) = try ServerRoundMessage(decoding: payload.payload, context: context)
+      else { throw StateFault.notReleased(payload.opening) }
+      return try released(statements, payload.opening, known.ledger, context)
+    } catch let error as StateFault {
+      return try refuse(context, .state, error)
+    } catch let error as AggregationError {
+      return try refuse(context, .protocol, error)
+    } catch let error as AuditLogError {
+      throw .log(error)
+    } catch let error as ClientError {
+      throw error
+    } catch { throw .unexpected("a message that could not be handled") }
+  }
+
+  /// The bytes that were released for exactly this statement, in a new envelope.
+  private func released(
+    _ statements: StatementSet, _ opening: OpeningIdentifier, _ ledger: AttemptLedger, _ context: AggregationContext
+  ) throws -> Answer {
+    guard statements.context == context.digest, let signed = ledger.statement,
+      signed.attempt == UInt64(opening.attempt), let bytes = ledger.reply(for: statements.statement)
+    else { throw StateFault.notReleased(opening) }
+    let reply = try ClientRoundMessage(decoding: bytes, from: parts.name, context: context)
+    var answer = answer(reply, opening: opening)
+    if let committed = try parts.store.committed(reply.kind.rawValue, of: opening) {
+      answer.resendOf = try sequence(of: committed.identifier, run: opening.run)
+    }
+    return answer
+  }
+
+  /// The last record under which a message left, if it has come so far.
+  private func sequence(of identifier: MessageIdentifier, run: RunIdentifier) throws(AuditLogError) -> UInt64? {
+    var filter = AuditFilter()
+    filter.events = [.messageSent]
+    filter.run = run.text
+    var reader = try AuditLogReader(directory: parts.log.directory, filter: filter)
+    var found: UInt64?
+    while let entry = try reader.next() {
+      if entry.record.message?.id == identifier { found = entry.record.sequence }
+    }
+    return found
   }
 
   /// Holds a survivor set against those that were signed before over the same data.
@@ -164,7 +266,8 @@ extension ClientSession {
       dataSet: dataSet, run: opening.run.text, task: opening.task.rawValue, round: UInt64(opening.round),
       survivors: Set(survivors), model: active.progression.contentHash(of: opening.task),
       time: Int64(Date().timeIntervalSince1970))
-    return try rule.judge(proposed, history: parts.store.history(dataSet: dataSet))
+    return try rule.judge(
+      proposed, history: parts.store.history(dataSet: dataSet), lostAt: parts.store.lostAt)
   }
 
   /// Leaves the attempt: one word on the wire, the reason in the log.
@@ -181,7 +284,7 @@ extension ClientSession {
     progress(.refused(run: run, reasons: [error.message, error.remedy]))
     let digest = SHA256Digest(context.digest)
     let signature = RefusalSigning.sign(run: run, digest: digest, reason: reason, signer: identity)
-    return (.refusal(digest: digest, reason: reason, signature: signature), nil)
+    return Answer(.refusal(digest: digest, reason: reason, signature: signature))
   }
 
   /// Checks the published sum and recomputes the model from it.
@@ -194,7 +297,7 @@ extension ClientSession {
     }
     guard !active.cohort.isEmpty else {
       // Came back in the middle of a sum: the next task brings the model.
-      return (.ready, nil)
+      return Answer(.ready)
     }
     let isRepeated =
       active.lastResult?.task == result.opening.task && active.lastResult?.round == result.opening.round
@@ -225,6 +328,7 @@ extension ClientSession {
     run = active
     let shareSurvivors = round?.shareSurvivors
     abandonRound()
+    try reach(.decided, .ready, nil)
     try parts.store.close(result.opening)
     try record(.roundCompleted) {
       $0.task = result.opening.task.rawValue
@@ -238,7 +342,7 @@ extension ClientSession {
     // Under a checkpoint round by round, so that a process that is killed leaves a short tail.
     do throws(AuditLogError) { try parts.log.publish() } catch { throw .log(error) }
     progress(.completed(result.opening, survivors: sum.survivors.count, of: active.cohort.count))
-    return (.ready, nil)
+    return Answer(.ready)
   }
 
   /// A published sum is over enough organisations, and over those masked inputs that this organisation signed for.
@@ -253,6 +357,12 @@ extension ClientSession {
   }
 
   // MARK: - Records
+
+  private func answer(_ message: ClientRoundMessage, _ current: borrowing ActiveRound) -> Answer {
+    answer(
+      message, opening: current.opening, context: current.context, shareSurvivors: current.shareSurvivors,
+      survivors: current.survivors)
+  }
 
   /// The message with what its record says beside its bytes.
   private func answer(
@@ -275,6 +385,6 @@ extension ClientSession {
     }
     progress(.sent(message.kind.rawValue, opening))
     let payload = RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded())
-    return (.round(payload), draft)
+    return Answer(.round(payload), draft: draft)
   }
 }

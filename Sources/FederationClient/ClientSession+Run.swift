@@ -39,6 +39,7 @@ extension ClientSession {
         announcement, plan: plan, .policy, reasons: error.violations.map(\.description),
         rule: error.violations.map(\.rule).joined(separator: " "))
     }
+    try reach(.decided, .acceptance, nil)
     let runner = TaskRunner(data: data, plan: plan, minimumRows: parts.policy.cohort.minimumRows)
     let agreement = RunAgreement(manifest: parts.manifest, plan: plan, run: announcement.run)
     if let earlier, earlier.agreement.run == announcement.run {
@@ -50,10 +51,15 @@ extension ClientSession {
         agreement: agreement, accepted: accepted, runner: runner, progression: earlier.progression,
         wasAway: earlier.wasAway, cohort: earlier.cohort)
     } else {
+      let wasAway: Bool
+      do throws(ClientError) { wasAway = try parts.store.accept(announcement.run) } catch {
+        guard case .state(let fault) = error else { throw error }
+        return try refuse(
+          announcement, plan: plan, .state, reasons: [fault.message, fault.remedy], rule: fault.code)
+      }
       run = ActiveRun(
         agreement: agreement, accepted: accepted, runner: runner,
-        progression: RunProgression(plan: plan, run: announcement.run, features: data.features),
-        wasAway: try parts.store.accept(announcement.run))
+        progression: RunProgression(plan: plan, run: announcement.run, features: data.features), wasAway: wasAway)
     }
     let rules = accepted.checks.map(\.rule).joined(separator: " ")
     try record(.policyDecision) { $0.policy = .init(.allowed, rule: rules) }
@@ -62,7 +68,7 @@ extension ClientSession {
         run: announcement.run, rows: data.train.rowCount + data.test.rowCount, columns: data.features.count))
     let signature = AcceptanceSigning.sign(
       run: announcement.run, plan: plan.hash, features: data.features, signer: identity)
-    return (.acceptance(plan: plan.hash, features: data.features, signature: signature), nil)
+    return Answer(.acceptance(plan: plan.hash, features: data.features, signature: signature))
   }
 
   /// The server must show the very manifest that this organisation has approved, with everybody's approval.
@@ -85,7 +91,7 @@ extension ClientSession {
       $0.policy = .init(.refused, rule: rule)
     }
     let signature = RefusalSigning.sign(run: announcement.run, digest: digest, reason: reason, signer: identity)
-    return (.refusal(digest: digest, reason: reason, signature: signature), nil)
+    return Answer(.refusal(digest: digest, reason: reason, signature: signature))
   }
 
   /// Stores the model and closes the run.
@@ -101,6 +107,7 @@ extension ClientSession {
       do throws(ProgressionError) { try checked.adopt(model: end.model) } catch { throw .progression(error) }
       path = try ModelFiles(directory: parts.runsDirectory).save(end.model, run: end.run)
     }
+    try reach(.decided, .ready, nil)
     try parts.store.close(end.run)
     try record(.runEnded) {
       $0.run = end.run.text

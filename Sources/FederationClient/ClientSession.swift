@@ -27,8 +27,24 @@ actor ClientSession {
     let store: ClientStore
     let gate: EgressGate
     let runsDirectory: String
-    /// Ends the process in the middle of a run, to rehearse a dropout.
-    let fault: Fault?
+    /// Told of every step of the order of writing.
+    var observe: WritingObserver = { _ in }
+    /// Passes between answers that bring a run no further.
+    var idlePause: Duration = .seconds(1)
+  }
+
+  /// What is sent, with what its record says beside its bytes.
+  struct Answer {
+    let body: ClientMessage.Body
+    var draft: AuditRecord.Draft?
+    var identifier = MessageIdentifier.random()
+    /// The record under which the same message of the secure sum left before.
+    var resendOf: UInt64?
+
+    init(_ body: ClientMessage.Body, draft: AuditRecord.Draft? = nil) {
+      self.body = body
+      self.draft = draft
+    }
   }
 
   let parts: Parts
@@ -84,7 +100,7 @@ actor ClientSession {
       switch instruction.body {
       case .wait:
         try await pace()
-        answer = (.poll, nil)
+        answer = Answer(.poll)
       case .announcement(let announcement):
         try await pace()
         answer = try accept(announcement)
@@ -104,17 +120,16 @@ actor ClientSession {
         instruction = try await greet()
         continue
       }
-      instruction = try await send(answer.0, draft: answer.1, answering: instruction.instruction)
-      parts.fault?.strike(after: answer.0)
+      instruction = try await send(answer, answering: instruction.instruction)
     }
   }
 
-  /// Lets a second pass between answers that bring a run no further, so that a server that asks for them without end
+  /// Lets some time pass between answers that bring a run no further, so that a server that asks for them without end
   /// can neither keep this machine busy nor fill its log.
   private func pace() async throws(ClientError) {
     let now = ContinuousClock.now
-    if let last = lastIdle, now < last + .seconds(1) {
-      do { try await Task.sleep(until: last + .seconds(1), clock: .continuous) } catch { throw .cancelled }
+    if let last = lastIdle, now < last + parts.idlePause {
+      do { try await Task.sleep(until: last + parts.idlePause, clock: .continuous) } catch { throw .cancelled }
     }
     lastIdle = .now
   }
@@ -125,13 +140,13 @@ actor ClientSession {
     guard let approval = parts.manifest.approval(by: parts.name) else {
       throw .federation(.manifest(.missingApprovals([parts.name])))
     }
-    return try await send(.hello(manifest: parts.manifest.hash, approval: approval), answering: 0)
+    return try await send(Answer(.hello(manifest: parts.manifest.hash, approval: approval)), answering: 0)
   }
 
   /// Tells the server that the end has arrived. The run is over whether it hears that or not.
   private func bidFarewell(answering number: UInt64) async throws(ClientError) {
     do throws(ClientError) {
-      _ = try await send(.ready, answering: number, isLast: true)
+      _ = try await send(Answer(.ready), answering: number, isLast: true)
     } catch {
       if case .log = error { throw error }
     }
@@ -139,27 +154,44 @@ actor ClientSession {
 
   /// Sends one message under a decision of the policy, and parses the answer.
   private func send(
-    _ body: ClientMessage.Body, draft: AuditRecord.Draft? = nil, answering number: UInt64, isLast: Bool = false
+    _ answer: Answer, answering number: UInt64, isLast: Bool = false
   ) async throws(ClientError) -> ServerMessage {
     let message = ClientMessage(
-      identifier: .random(), run: run?.agreement.run, answers: number, body: body)
-    var draft = draft ?? AuditRecord.Draft(.messageSent)
+      identifier: answer.identifier, run: run?.agreement.run, answers: number, body: answer.body)
+    let decision = try decision(for: answer.body)
+    let kind = decision.kind
+    try requireCommitted(answer.body)
+    var draft = answer.draft ?? AuditRecord.Draft(.messageSent)
     draft.federation = parts.manifest.manifest.federation.value
     draft.manifest = parts.manifest.hash
     draft.plan = run?.agreement.plan.hash
     draft.run = run?.agreement.run.text
-    let outbound = OutboundMessage(message, draft: draft)
+    draft.stateVersion = try parts.store.version
+    try reach(.persisted, kind, answer.body.opening)
     let bytes = try await parts.gate.send(
-      outbound, decision: try decision(for: body), charge: .notPrivate(), isLast: isLast)
-    let answer: ServerMessage
+      OutboundMessage(message, draft: draft, resendOf: answer.resendOf), decision: decision, charge: .notPrivate(),
+      isLast: isLast)
+    let reply: ServerMessage
     do throws(WireError) {
-      answer = try ServerMessage(parsing: bytes, run: run?.agreement.run)
+      reply = try ServerMessage(parsing: bytes, run: run?.agreement.run)
     } catch { throw .wire(error) }
-    if let receipt = answer.receipt {
+    if let receipt = reply.receipt {
       guard receipt.message == message.identifier else { throw .unexpected("a receipt for another message") }
       try await parts.gate.confirm(receipt, run: draft.run)
     }
-    return answer
+    try reach(.completed, kind, answer.body.opening)
+    return reply
+  }
+
+  /// Of what binds an organisation in an attempt, only the bytes that its state knows may leave.
+  private func requireCommitted(_ body: ClientMessage.Body) throws(ClientError) {
+    guard case .round(let payload) = body, payload.isCommitted else { return }
+    guard try parts.store.committed(payload.kind, of: payload.opening)?.payload == MessageHash(hashing: payload.payload)
+    else { throw .state(.otherMessage(payload.opening, kind: payload.kind)) }
+  }
+
+  func reach(_ step: WritingStep, _ kind: OutboundKind, _ opening: OpeningIdentifier?) throws(ClientError) {
+    try parts.observe(WritingPoint(step: step, kind: kind, opening: opening))
   }
 
   /// What allows a message to leave: for anything computed from data, the accepted plan and nothing else.
@@ -209,9 +241,25 @@ extension ClientMessage.Body {
   }
 }
 
+extension ClientMessage.Body {
+  /// The sum that a message of the secure sum belongs to.
+  var opening: OpeningIdentifier? {
+    if case .round(let payload) = self { return payload.opening }
+    return nil
+  }
+}
+
 extension RoundPayload {
+  /// Whether there may be one of its kind in an attempt, and its hash is in the state before it leaves.
+  fileprivate var isCommitted: Bool {
+    switch outboundKind {
+    case .maskedInput, .consistencyCheck, .unmasking: true
+    case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .shareKeys, .complaint, nil: false
+    }
+  }
+
   /// The payload's kind, as policy decisions name it.
-  fileprivate var outboundKind: OutboundKind? {
+  var outboundKind: OutboundKind? {
     switch MessageKind(rawValue: kind) {
     case .advertiseKeys: .advertiseKeys
     case .shareKeys: .shareKeys

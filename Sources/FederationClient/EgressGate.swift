@@ -9,10 +9,13 @@ import MutualTLS
 struct OutboundMessage: ~Copyable, Sendable {
   let message: ClientMessage
   let draft: AuditRecord.Draft
+  /// The record under which the same message of the secure sum left in another envelope.
+  let resendOf: UInt64?
 
-  init(_ message: ClientMessage, draft: AuditRecord.Draft) {
+  init(_ message: ClientMessage, draft: AuditRecord.Draft, resendOf: UInt64? = nil) {
     self.message = message
     self.draft = draft
+    self.resendOf = resendOf
   }
 }
 
@@ -40,10 +43,19 @@ actor EgressGate {
   private let log: AuditLogWriter
   private let backoff: Backoff
   private let progress: @Sendable (ClientEvent) -> Void
+  private let recorded: @Sendable (AppendedRecord) -> Void
+  private let observe: WritingObserver
 
+  /// - Parameters:
+  ///   - recorded: is told of every message that is on the record.
+  ///   - observe: is told of the steps that are taken here.
   init(
-    link: any ServerExchange, log: AuditLogWriter, backoff: Backoff, progress: @escaping @Sendable (ClientEvent) -> Void
+    link: any ServerExchange, log: AuditLogWriter, backoff: Backoff,
+    progress: @escaping @Sendable (ClientEvent) -> Void,
+    recorded: @escaping @Sendable (AppendedRecord) -> Void = { _ in }, observe: @escaping WritingObserver = { _ in }
   ) {
+    self.recorded = recorded
+    self.observe = observe
     self.link = link
     self.log = log
     self.backoff = backoff
@@ -62,34 +74,41 @@ actor EgressGate {
     let message = outbound.message
     var draft = outbound.draft
     // A decision about one kind of message lets no other out.
-    guard decision.kind == message.body.outboundKind else { throw .unexpected("a message that was not decided upon") }
+    let kind = decision.kind
+    guard kind == message.body.outboundKind else { throw .unexpected("a message that was not decided upon") }
     draft.policy = .init(decision.verdict == .allowed ? .allowed : .refused, rule: decision.rule)
     _ = consume decision
     _ = consume charge
     let payload: [UInt8]
     do throws(WireError) { payload = try message.encoded() } catch { throw .wire(error) }
 
-    var first: UInt64?
+    var first = outbound.resendOf
     var waits = (isLast ? Backoff(total: .zero) : backoff).makeIterator()
     while true {
       try await connect(&waits)
       draft.destination = await link.destination
       let stage: String? = if case .round(let round) = message.body { round.kind } else { nil }
       let label = MessageLabel(id: message.identifier, kind: message.kind, stage: stage, resendOf: first)
-      let recorded: EgressRecorded
+      let egress: EgressRecorded
       do throws(AuditLogError) {
-        recorded = try log.recordEgress(draft, message: label, payload: payload)
+        egress = try log.recordEgress(draft, message: label, payload: payload)
       } catch { throw .log(error) }
-      let sequence = recorded.record.sequence
-      first = first ?? sequence
+      let record = egress.record
+      recorded(record)
+      first = first ?? record.sequence
+      try observe(WritingPoint(step: .recorded, kind: kind, opening: message.body.opening))
+      let answer: [UInt8]
       do {
-        return try await link.exchange(recorded)
+        answer = try await link.exchange(egress)
       } catch {
         try recordUnknown(label, error)
         guard Self.isTransient(error) else { throw .call(Self.describe(error)) }
         progress(.connectionLost)
         try await pause(&waits)
+        continue
       }
+      try observe(WritingPoint(step: .sent, kind: kind, opening: message.body.opening))
+      return answer
     }
   }
 

@@ -68,15 +68,19 @@ public struct OrganizationClient: Sendable {
   ) async throws(ClientError) -> ClientOutcome {
     let server = manifest.manifest.server
     let link = ServerLink(addresses: server.addresses, context: try makeContext(log), limits: limits)
+    let store = try ClientStore(path: directory.statePath, reviewedAgainst: log)
     progress(.connecting(to: server.addresses.map(\.description).joined(separator: ", ")))
-    let gate = EgressGate(link: link, log: log, backoff: Backoff(total: settings.patience), progress: progress)
+    let fault = settings.fault
+    let observe: WritingObserver = { point throws(ClientError) in fault?.strike(point) }
+    let gate = EgressGate(
+      link: link, log: log, backoff: Backoff(total: settings.patience), progress: progress,
+      recorded: { store.note($0) }, observe: observe)
     let identity: IdentitySigningKey
     do throws(FederationError) { identity = try directory.identityKey() } catch { throw .federation(error) }
     let session = ClientSession(
       parts: .init(
         name: name, manifest: manifest, policy: policy, dataPath: dataPath, log: log,
-        store: try ClientStore(path: directory.statePath), gate: gate, runsDirectory: "\(directory.path)/runs",
-        fault: settings.fault),
+        store: store, gate: gate, runsDirectory: "\(directory.path)/runs", observe: observe),
       identity: identity, progress: progress)
     do throws(ClientError) {
       return try await session.takePart()

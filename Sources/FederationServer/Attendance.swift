@@ -57,6 +57,12 @@ struct Attendance: Sendable {
     return now >= lost + reconnectGrace
   }
 
+  /// When the last of these was lost; nil if one of them was never there.
+  func lastLoss(among organizations: [OrganizationName]) -> ContinuousClock.Instant? {
+    let losses = organizations.map { lostAt[$0] }
+    return losses.contains(nil) ? nil : losses.compactMap { $0 }.max()
+  }
+
   var accepted: [OrganizationName] { organizations.filter(hasAccepted) }
 
   var unanswered: [OrganizationName] { organizations.filter { answers[$0] == nil } }

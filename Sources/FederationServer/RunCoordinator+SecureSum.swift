@@ -8,8 +8,13 @@ import SecureAggregation
 /// One sum: attempts at it, and the five rounds of an attempt.
 extension RunCoordinator {
   /// Sums one vector over the cohort and moves the model on by it.
+  ///
+  /// Before shares are released a failed attempt may be followed by another. Afterwards the attempt is resumed; it is
+  /// given up for another only while at most n − t have released, and then without those: t others can still open a sum,
+  /// and no two sums of one opening can both be opened. Otherwise the round is over.
   func sum(_ task: TaskKind, round: Int, _ progression: inout RunProgression) async throws {
     let started = (time: clock.now, bytes: traffic.bytes)
+    sumMembers = SumMembers(cohort: cohort)
     for attempt in 1...settings.maximumAttempts {
       let opening = OpeningIdentifier(run: agreement.run, task: task, round: round, attempt: attempt)
       let context = try agreement.context(
@@ -19,45 +24,52 @@ extension RunCoordinator {
       do {
         try await perform(&secureSum, opening: opening, model: progression.model)
       } catch let error as AggregationError where error.isShortage {
-        if error.isOfUnmasking { throw RunStop.unmaskable(missing: error.missing) }
+        if error.isOfUnmasking, sumMembers.released.count > cohort.count - context.threshold {
+          throw RunStop.unmaskable(missing: error.missing, details: sumMembers.explanations)
+        }
         progress(.attemptFailed(opening, reason: error.message))
         try record(.stopped) {
           $0.fill(opening, context: context.digest)
           $0.error = .init(error)
         }
         for organization in cohort { await hub.withdrawRoundInstructions(for: organization) }
+        sumMembers.closeAttempt(present: presentMembers)
         if attempt == settings.maximumAttempts {
-          throw RunStop.shortage(what: error.message, missing: absentMembers, details: [])
+          throw RunStop.shortage(what: error.message, missing: absentMembers, details: sumMembers.explanations)
         }
         continue
       }
-      guard let sum = secureSum.result else { throw RunStop.unmaskable(missing: absentMembers) }
+      guard let sum = secureSum.result else { throw RunStop.unmaskable(missing: absentMembers, details: []) }
       return try await publish(sum, opening: opening, started: started, &progression)
     }
   }
 
   /// Members that are there and have accepted in their present session.
-  private var activeMembers: [OrganizationName] {
+  private var presentMembers: [OrganizationName] {
     cohort.filter { attendance.isConnected($0) && attendance.hasAccepted($0) }
   }
 
-  /// The other members.
+  /// Those among them that can take part in another attempt at this sum.
+  private var activeMembers: [OrganizationName] { presentMembers.filter(sumMembers.canTakePart) }
+
+  /// Members that are not there.
   private var absentMembers: [OrganizationName] {
-    let active = Set(activeMembers)
-    return cohort.filter { !active.contains($0) }
+    let present = Set(presentMembers)
+    return cohort.filter { !present.contains($0) }
   }
 
-  /// Before an attempt: gives lost connections the time of `deadlines.accept` to come back if too few are there.
+  /// Before an attempt: gives lost connections the time of `deadlines.accept`, from when the last was lost, to come back
+  /// if too few are there. Does not wait where all that could come back would be too few.
   private func waitForParticipants(_ opening: OpeningIdentifier, needed: Int) async throws {
     guard activeMembers.count < needed else { return }
-    let deadline = clock.now + plan.deadlines.accept
+    let deadline = (attendance.lastLoss(among: absentMembers) ?? clock.now) + plan.deadlines.accept
     setTimer(at: deadline)
     progress(.waiting(for: absentMembers))
     while activeMembers.count < needed {
-      guard clock.now < deadline else {
+      guard clock.now < deadline, cohort.count(where: sumMembers.canTakePart) >= needed else {
         throw RunStop.shortage(
           what: "\(opening.task.rawValue) of round \(opening.round) needs \(needed) of \(cohort.count) organisations "
-            + "and \(activeMembers.count) are left", missing: absentMembers, details: [])
+            + "and \(activeMembers.count) are left", missing: absentMembers, details: sumMembers.explanations)
       }
       _ = try await nextEvent()
     }
@@ -67,23 +79,26 @@ extension RunCoordinator {
   private func perform(_ secureSum: inout ServerRound, opening: OpeningIdentifier, model: [UInt8]) async throws {
     progress(.openingStarted(opening))
     taskDigest = SHA256Digest(secureSum.context.digest)
-    declined = []
+    sumMembers.beginAttempt()
+    questions = [:]
     let task = ServerMessage.Body.task(TaskAnnouncement(opening: opening, cohort: cohort, model: model))
     for organization in activeMembers { await hub.post(task, to: organization) }
     while !secureSum.participants.isEmpty {
-      let isFirst = secureSum.stage == .advertiseKeys
-      try await collect(
-        &secureSum, opening: opening, task: isFirst ? task : nil,
-        until: clock.now + (isFirst ? plan.deadlines.fit : plan.deadlines.step))
       let stage = secureSum.stage
+      try await collect(
+        &secureSum, opening: opening, task: stage == .advertiseKeys ? task : nil, until: clock.now + time(for: stage))
       let answered = secureSum.answered.sorted()
       let missing = secureSum.awaiting.sorted()
+      if stage == .unmasking { sumMembers.released.formUnion(answered) }
       let next = try secureSum.advance(signer: identity)
       if stage == .shareKeys { lastShareSurvivors = answered.count }
+      if secureSum.stage == .consistencyCheck { sumMembers.survivors = Set(secureSum.participants) }
       progress(.stageClosed(stage, opening: opening, answered: answered, missing: missing))
-      for (organization, message) in next where !declined.contains(organization) {
-        let payload = RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded())
-        await hub.post(.round(payload), to: organization)
+      questions = next.mapValues { message in
+        .round(RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded()))
+      }
+      for (organization, question) in questions where isAsked(organization, in: secureSum.stage) {
+        await hub.post(question, to: organization)
       }
     }
     for organization in secureSum.blamed {
@@ -96,6 +111,22 @@ extension RunCoordinator {
     }
   }
 
+  /// How long a stage may take. Replies of Unmasking are persisted, so whoever is lost there has time to come back.
+  private func time(for stage: RoundStage) -> Duration {
+    switch stage {
+    case .advertiseKeys: plan.deadlines.fit
+    case .unmasking: plan.deadlines.step + plan.deadlines.accept
+    case .shareKeys, .maskedInputCollection, .consistencyCheck, .completed, .failed: plan.deadlines.step
+    }
+  }
+
+  /// Whether a member is asked in a stage as it begins. A new process has no keys of the attempt; it may have a reply.
+  private func isAsked(_ organization: OrganizationName, in stage: RoundStage) -> Bool {
+    if sumMembers.declined.contains(organization) { return false }
+    guard sumMembers.restarted.contains(organization) else { return true }
+    return stage == .unmasking && attendance.hasAccepted(organization)
+  }
+
   /// Takes answers until everybody who can still answer has, or the deadline passes.
   private func collect(
     _ secureSum: inout ServerRound, opening: OpeningIdentifier, task: ServerMessage.Body?,
@@ -106,28 +137,44 @@ extension RunCoordinator {
       guard case .message(let organization, let message) = try await nextEvent() else { continue }
       switch message.body {
       case .round(let payload): try receive(payload, from: organization, opening: opening, &secureSum)
-      case .acceptance:
-        // Back after a restart: it joins where a round begins, and waits otherwise.
-        guard cohort.contains(organization) else {
-          await hub.post(.refused(.notInCohort), to: organization)
-          continue
-        }
-        // What its earlier process advertised cannot be taken back: it waits for the next sum.
-        if let task, !secureSum.answered.contains(organization) {
-          declined.remove(organization)
-          await hub.post(task, to: organization)
-        }
+      case .acceptance: try await welcome(organization, secureSum, task: task)
       case .hello, .refusal, .ready, .poll: break
       }
+    }
+  }
+
+  /// A member that is back after a restart joins where a round begins, or is asked again for the reply it may have
+  /// persisted; otherwise it waits for the next sum.
+  private func welcome(
+    _ organization: OrganizationName, _ secureSum: ServerRound, task: ServerMessage.Body?
+  ) async throws {
+    guard cohort.contains(organization) else {
+      await hub.post(.refused(.notInCohort), to: organization)
+      return
+    }
+    guard !secureSum.answered.contains(organization), !sumMembers.declined.contains(organization) else { return }
+    // What its earlier process advertised cannot be taken back.
+    if let task, sumMembers.canTakePart(organization) {
+      sumMembers.restarted.remove(organization)
+      await hub.post(task, to: organization)
+    } else if secureSum.stage == .unmasking, let question = questions[organization] {
+      sumMembers.restarted.remove(organization)
+      await hub.post(question, to: organization)
     }
   }
 
   /// Whether an answer can still be hoped for from anyone.
   private func isWaiting(_ secureSum: ServerRound) -> Bool {
     let now = clock.now
-    // A member that was restarted and has not accepted yet, or has refused, takes no part in this attempt.
-    return secureSum.awaiting.contains {
-      attendance.hasAccepted($0) && !declined.contains($0) && !attendance.isGone($0, at: now)
+    // Once shares are being released the attempt is resumed, not repeated: as long as too few have come, everybody
+    // who may have persisted a reply is waited for.
+    let isNeeded = secureSum.stage == .unmasking && !secureSum.canAdvance
+    return secureSum.awaiting.contains { organization in
+      guard !sumMembers.declined.contains(organization) else { return false }
+      if isNeeded { return true }
+      // A member that was restarted and has not accepted yet takes no part in this attempt.
+      return attendance.hasAccepted(organization) && !sumMembers.restarted.contains(organization)
+        && !attendance.isGone(organization, at: now)
     }
   }
 
@@ -146,7 +193,7 @@ extension RunCoordinator {
     } catch {
       progress(.refusedMessage(organization, code: error.code, message: error.message))
       // Nothing better will come from it in this attempt: the others need not wait.
-      declined.insert(organization)
+      sumMembers.declined.insert(organization)
       try record(.stopped) {
         $0.fill(opening, context: secureSum.context.digest)
         $0.source = .init(name: organization)

@@ -34,10 +34,12 @@ actor RunCoordinator {
   var lastTimer: UInt64 = 0
   /// Fixed once enough have accepted.
   var cohort: [OrganizationName] = []
-  /// The attempt that is going on, and members that take no further part in it: they refused its task, came back as
-  /// a new process, or sent what does not follow the protocol.
+  /// The attempt that is going on.
   var taskDigest: SHA256Digest?
-  var declined: Set<OrganizationName> = []
+  /// Who can still take part in the sum that is going on.
+  var sumMembers = SumMembers(cohort: [])
+  /// What the participants of the present stage are asked.
+  var questions: [OrganizationName: ServerMessage.Body] = [:]
   /// |U2| of the attempt.
   var lastShareSurvivors = 0
   var report: RunReport
@@ -149,7 +151,7 @@ actor RunCoordinator {
     case .hello(let hash, let approval):
       attendance.forget(organization)
       // A new process has none of the keys of the attempt that is going on.
-      declined.insert(organization)
+      sumMembers.restarted.insert(organization)
       guard hash == manifest.hash else {
         progress(.refused(organization, reason: "it acts under another version of the manifest"))
         try record(.policyDecision) {
@@ -182,7 +184,7 @@ actor RunCoordinator {
       if digest == SHA256Digest(plan.hash) {
         attendance.answer(organization, .refused(reason: reason.rawValue))
       } else if digest == taskDigest {
-        declined.insert(organization)
+        sumMembers.refuse(organization, reason)
       }
     case .round, .ready, .poll: break
     }

@@ -64,6 +64,7 @@ public struct RunServer: Sendable {
   public func serve(progress: @escaping @Sendable (RunEvent) -> Void) async throws(ServerError) -> RunReport {
     let log = try openLog()
     defer { try? log.close() }
+    try RunStore.closeInterruptedRuns(in: directory.runsPath)
     let hub = SessionHub(hold: settings.hold)
     let transport = try listen(log: log, hub: hub)
     let store = try RunStore(

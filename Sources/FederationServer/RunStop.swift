@@ -6,7 +6,8 @@ import SecureAggregation
 /// Why a run ends before its last round.
 enum RunStop: Error {
   case shortage(what: String, missing: [OrganizationName], details: [String])
-  case unmaskable(missing: [OrganizationName])
+  /// Shares were released, and too few came back: the sum can be neither opened nor tried again.
+  case unmaskable(missing: [OrganizationName], details: [String])
   case differentColumns(OrganizationName, OrganizationName, columns: [String])
   case noColumns
   case shutDown
@@ -14,8 +15,8 @@ enum RunStop: Error {
   /// Too few participants: the program ends with status 3.
   var isShortage: Bool {
     switch self {
-    case .shortage, .unmaskable: true
-    case .differentColumns, .noColumns, .shutDown: false
+    case .shortage: true
+    case .unmaskable, .differentColumns, .noColumns, .shutDown: false
     }
   }
 
@@ -24,8 +25,9 @@ enum RunStop: Error {
     case .shortage(let what, let missing, let details):
       "too few participants: \(what)" + (missing.isEmpty ? "" : "; missing: \(Self.list(missing))")
         + details.map { "; \($0)" }.joined()
-    case .unmaskable(let missing):
-      "unmaskable: too few shares came back to open the sum; missing: \(Self.list(missing))"
+    case .unmaskable(let missing, let details):
+      "unmaskable: too few shares came back to open the sum, and too many were released to try again; missing: "
+        + Self.list(missing) + details.map { "; \($0)" }.joined()
     case .differentColumns(let one, let other, let columns):
       "\(one) and \(other) do not have the same columns"
         + (columns.isEmpty ? " in the same order" : ": \(columns.prefix(8).joined(separator: ", "))")

@@ -17,6 +17,25 @@ struct RunStore: Sendable {
     try save(manifest: manifest)
   }
 
+  /// Reports that still say `running` are of a server that was killed: nobody else runs in this directory.
+  ///
+  /// - Parameter path: the directory of all runs; the caller holds the lock of the log beside it.
+  /// - Throws: ``ServerError/federation(_:)``.
+  static func closeInterruptedRuns(in path: String) throws(ServerError) {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    for name in names.sorted() {
+      let file = "\(path)/\(name)/report.json"
+      guard FileManager.default.fileExists(atPath: file) else { continue }
+      do throws(FederationError) {
+        // A report that cannot be read is left as it is for its reader to say so.
+        guard var report = try? RunReport(contentsOf: file), report.state == .running else { continue }
+        report.state = .failed
+        report.reason = "interrupted: the server ended before the run did"
+        try report.write(to: file)
+      } catch { throw .federation(error) }
+    }
+  }
+
   var modelPath: String { directory + "/model.safetensors" }
 
   func save(manifest: SignedManifest) throws(ServerError) { try write(manifest.serialized, to: "federation.note") }

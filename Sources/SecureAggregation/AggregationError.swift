@@ -201,6 +201,8 @@ public enum Misuse: Hashable, Sendable {
 public enum AttemptFault: String, Hashable, Sendable {
   case notHigher = "attempt-not-higher"
   case alreadyReleased = "attempt-already-released"
+  case alreadySigned = "attempt-already-signed"
+  case tooMany = "attempt-too-many"
   case notCurrent = "attempt-not-current"
   case otherStatement = "attempt-other-statement"
   case otherReply = "attempt-other-reply"
@@ -211,6 +213,8 @@ public enum AttemptFault: String, Hashable, Sendable {
     switch self {
     case .notHigher: "Only an attempt above every earlier one may be entered."
     case .alreadyReleased: "Shares were released for this opening; no other attempt may be entered."
+    case .alreadySigned: "A statement was signed for this opening, which spends it on a k-regular graph."
+    case .tooMany: "An opening may be attempted \(AttemptLedger.maximumAttempt) times at most."
     case .notCurrent: "The attempt is not the one entered last."
     case .otherStatement: "Another statement was signed in this attempt."
     case .otherReply: "Another reply was released for this opening."

@@ -5,12 +5,13 @@ public import Cryptography
 /// Implements rule 1 of §Reopening. A pure value: the shell stores ``encoded()`` in the transaction that persists
 /// the step, before anything is sent.
 ///
-/// - Only a higher attempt than every earlier one may be entered.
+/// - Only a higher attempt than every earlier one may be entered, and none above ``maximumAttempt``.
 /// - One statement an attempt.
 /// - Shares are released in at most one attempt; afterwards only the identical bytes are given out, for the
 ///   identical statement, and no attempt may be entered.
 /// - An attempt whose statement was signed but not released may be followed by a higher one: its keys and shares
-///   are gone then, so nothing can be released for it any more.
+///   are gone then, so nothing can be released for it any more. On a k-regular graph the signature already spends the
+///   opening: there each member sees its neighbours' part of U3 only.
 ///
 /// It does not judge survivor sets: that is the rule about near sets.
 public struct AttemptLedger: Hashable, Sendable {
@@ -19,8 +20,11 @@ public struct AttemptLedger: Hashable, Sendable {
     var statement: StatementDigest
   }
 
-  /// Longest reply that is kept: a share for each member of the largest cohort.
-  public static let maximumReplyByteCount = 1 << 18
+  /// Longest reply that is kept: about 200 bytes for each of 5,000 owners.
+  public static let maximumReplyByteCount = 1 << 20
+
+  /// Highest attempt at an opening: what an attempt reveals by chance is bounded for so many.
+  public static let maximumAttempt: UInt64 = 8
 
   public let run: String
   public let round: UInt64
@@ -43,10 +47,14 @@ public struct AttemptLedger: Hashable, Sendable {
   public var hasReleased: Bool { reply != nil }
 
   /// Before AdvertiseKeys. Keys and shares of lower attempts must be gone.
-  /// - Throws: ``AttemptFault/notHigher``, ``AttemptFault/alreadyReleased``.
-  public mutating func enter(attempt: UInt64) throws(AggregationError) {
+  /// - Parameter isSpentBySigning: on a k-regular graph, where no attempt may follow one whose statement was signed.
+  /// - Throws: ``AttemptFault/alreadyReleased``, ``AttemptFault/alreadySigned``, ``AttemptFault/notHigher``,
+  ///   ``AttemptFault/tooMany``.
+  public mutating func enter(attempt: UInt64, isSpentBySigning: Bool = false) throws(AggregationError) {
     guard reply == nil else { throw .misuse(.attempt(.alreadyReleased)) }
+    guard !isSpentBySigning || signed == nil else { throw .misuse(.attempt(.alreadySigned)) }
     guard attempt > highestAttempt ?? 0 else { throw .misuse(.attempt(.notHigher)) }
+    guard attempt <= Self.maximumAttempt else { throw .misuse(.attempt(.tooMany)) }
     highestAttempt = attempt
   }
 
@@ -71,16 +79,21 @@ public struct AttemptLedger: Hashable, Sendable {
     guard attempt == highestAttempt else { throw .misuse(.attempt(.notCurrent)) }
     guard let signed, signed.attempt == attempt else { throw .misuse(.attempt(.noStatement)) }
     guard signed.statement == statement else { throw .misuse(.attempt(.otherStatement)) }
-    guard bytes.count <= Self.maximumReplyByteCount, reply == nil || reply == bytes else {
+    guard (1...Self.maximumReplyByteCount).contains(bytes.count), reply == nil || reply == bytes else {
       throw .misuse(.attempt(.otherReply))
     }
     reply = bytes
   }
 
-  /// The bytes to resend for exactly this statement, if they were released.
+  /// The bytes to resend for exactly this statement, if they were released and are still kept.
   public func reply(for statement: StatementDigest) -> [UInt8]? {
-    guard let signed, signed.statement == statement else { return nil }
+    guard let signed, signed.statement == statement, let reply, !reply.isEmpty else { return nil }
     return reply
+  }
+
+  /// Once the sum is published: the released shares are not kept, that they were released is.
+  public mutating func forgetReply() {
+    if reply != nil { reply = [] }
   }
 
   public func encoded() -> [UInt8] {

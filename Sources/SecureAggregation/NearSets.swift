@@ -45,11 +45,14 @@ public enum NearSetRefusal: BlamedError, Hashable {
   case sameModel(differing: [OrganizationName], task: String)
   /// More sums over nearly the same organisations than the policy allows.
   case budgetSpent(differing: [OrganizationName], budget: Int, days: Int)
+  /// The history was lost: any sum may be near one that is not remembered, and the policy allows no more of those.
+  case historyLost(budget: Int, days: Int)
 
   public var code: String {
     switch self {
     case .sameModel: "near-set-same-model"
     case .budgetSpent: "near-set-budget-spent"
+    case .historyLost: "near-set-history-lost"
     }
   }
 
@@ -63,6 +66,9 @@ public enum NearSetRefusal: BlamedError, Hashable {
     case .budgetSpent(let differing, let budget, let days):
       "the policy's \(budget) sums in \(days) days over nearly the same organisations are spent; this one differs by "
         + Self.list(differing)
+    case .historyLost(let budget, let days):
+      "what was signed before is lost with an older state, so that every sum of the next \(days) days may be near an "
+        + "unknown one; the policy's \(budget) of those are spent"
     }
   }
 
@@ -71,6 +77,9 @@ public enum NearSetRefusal: BlamedError, Hashable {
     case .sameModel: "Run with the same organisations as before."
     case .budgetSpent:
       "Wait, bring the missing organisations back, or let the security officer raise cohort.nearOpenings in the policy."
+    case .historyLost(_, let days):
+      "Wait until \(days) days have passed since the loss, or let the security officer raise cohort.nearOpenings in the "
+        + "policy."
     }
   }
 
@@ -98,12 +107,16 @@ public struct NearSetRule: Hashable, Sendable {
 
   /// Judges a proposed set.
   ///
-  /// - Parameter history: what was signed before over the same data, oldest first.
+  /// - Parameters:
+  ///   - history: what was signed before over the same data, oldest first.
+  ///   - lostAt: when part of the history was lost, in seconds since 1970. For ``days`` after it every set counts as near
+  ///     an unknown one with another model. That the unknown one had the same model cannot be excluded; the budget bounds
+  ///     how often it can matter.
   /// - Returns: the opening to remember, charged to the budget where it is near an earlier one. Consecutive openings of
   ///   one run with the same set are charged once.
   /// - Throws: ``NearSetRefusal``.
   public func judge(
-    _ proposed: SignedOpening, history: [SignedOpening]
+    _ proposed: SignedOpening, history: [SignedOpening], lostAt: Int64? = nil
   ) throws(NearSetRefusal) -> SignedOpening {
     let history = history.filter { $0.dataSet == proposed.dataSet }
     var nearest: [OrganizationName]?
@@ -114,12 +127,22 @@ public struct NearSetRule: Hashable, Sendable {
       guard earlier.model != proposed.model else { throw .sameModel(differing: names, task: proposed.task) }
       nearest = names
     }
-    guard let nearest else { return proposed }
-    if let last = history.last, last.run == proposed.run, last.survivors == proposed.survivors { return proposed }
     let start = proposed.time - Int64(days) * 86_400
+    let isUnknown = lostAt.map { $0 >= start } ?? false
+    guard nearest != nil || isUnknown else { return proposed }
+    if continuesCharge(proposed, history: history) { return proposed }
     let spent = history.count { $0.isCharged && $0.time >= start }
-    guard spent < budget else { throw .budgetSpent(differing: nearest, budget: budget, days: days) }
+    guard spent < budget else {
+      guard let nearest else { throw .historyLost(budget: budget, days: days) }
+      throw .budgetSpent(differing: nearest, budget: budget, days: days)
+    }
     return proposed.charged
+  }
+
+  /// Whether an opening belongs to a row of consecutive ones of one run and set in which one was charged.
+  private func continuesCharge(_ proposed: SignedOpening, history: [SignedOpening]) -> Bool {
+    history.reversed().prefix { $0.run == proposed.run && $0.survivors == proposed.survivors }
+      .contains { $0.isCharged }
   }
 
   private func isSameOpening(_ one: SignedOpening, _ other: SignedOpening) -> Bool {

@@ -45,6 +45,8 @@ import TransparencyLog
     draft.outcome = .failed
     draft.error = .init(code: "tls-refused", blame: .peer)
     draft.receipt = .init(index: 9, leaf: LeafHash(hashing: [10]))
+    draft.stateVersion = 12
+    draft.reason = "restored from the backup of 1 March"
     return AuditRecord(
       organization: try OrganizationName("alder.example"), sequence: 7, previous: LeafHash(hashing: [0]),
       time: try #require(AuditTime(Fixed.clock())), content: draft)
@@ -61,7 +63,8 @@ import TransparencyLog
     #expect(
       (object["message"] as? [String: Any])?["sha256"] as? String
         == SHA256Digest(hashing: Array("payload".utf8)).hexadecimal)
-    #expect(object.count == 33)
+    #expect(object["stateVersion"] as? Int == 12)
+    #expect(object.count == 35)
   }
 
   @Test func absentFieldsAreLeftOut() throws {

@@ -30,6 +30,12 @@ struct ClientStoreTests {
     return try EncodedTerm.encode(values: [], counters: counters, context: context).0
   }
 
+  private func stored(_ ledger: AttemptLedger, _ term: EncodedTerm) -> ClientStore.StoredOpening {
+    .init(
+      ledger: ledger, term: term.encoded(), origin: ContextDigest(hashing: [1]), cohort: context.cohort.map(\.name),
+      model: ModelHash(hashing: [2]))
+  }
+
   private func ledger(attempt: UInt64) throws -> AttemptLedger {
     var ledger = AttemptLedger(run: opening.run.text, round: 0, task: "statistics")
     try ledger.enter(attempt: attempt)
@@ -49,21 +55,24 @@ struct ClientStoreTests {
   func reopening() throws {
     var ledger = try ledger(attempt: 2)
     let term = try term()
-    try ClientStore(path: path).enter(opening, ledger: ledger, term: term)
-    #expect(try ClientStore(path: path).ledger(of: opening) == ledger)
-    #expect(try ClientStore(path: path).term(of: opening) == term.encoded())
+    try ClientStore(path: path).enter(opening, stored(ledger, term))
+    #expect(try ClientStore(path: path).opening(opening)?.ledger == ledger)
+    #expect(try ClientStore(path: path).opening(opening)?.term == term.encoded())
     let statement = StatementDigest(hashing: [1])
     try ledger.recordStatement(attempt: 2, statement: statement)
     try ledger.recordRelease(attempt: 2, statement: statement, reply: [1, 2, 3])
-    try ClientStore(path: path).save(ledger, of: opening)
-    let reopened = try ClientStore(path: path).ledger(of: opening)
+    let message = ClientStore.CommittedMessage(
+      kind: "unmasking", identifier: .random(), payload: MessageHash(hashing: [1, 2, 3]))
+    try ClientStore(path: path).commit(message, of: opening, ledger: ledger)
+    #expect(try ClientStore(path: path).committed("unmasking", of: opening) == message)
+    #expect(try ClientStore(path: path).committed("unmasking", of: opening.nextAttempt) == nil)
+    let reopened = try #require(try ClientStore(path: path).opening(opening)).ledger
     #expect(reopened == ledger)
     #expect(reopened.reply(for: statement) == [1, 2, 3])
     // Another opening knows nothing of it; another attempt of the same one shares it.
     let other = OpeningIdentifier(run: opening.run, task: .fit, round: 0, attempt: 2)
-    #expect(try ClientStore(path: path).ledger(of: other).highestAttempt == nil)
-    #expect(try ClientStore(path: path).term(of: other) == nil)
-    #expect(try ClientStore(path: path).ledger(of: opening.nextAttempt) == ledger)
+    #expect(try ClientStore(path: path).opening(other) == nil)
+    #expect(try ClientStore(path: path).opening(opening.nextAttempt)?.ledger == ledger)
   }
 
   @Test("A term that is not needed any more is in no file, and that it was opened is")
@@ -71,20 +80,20 @@ struct ClientStoreTests {
     let needle = Data(try term().encoded())
     do {
       let store = try ClientStore(path: path)
-      try store.enter(opening, ledger: ledger(attempt: 1), term: term())
+      try store.enter(opening, stored(ledger(attempt: 1), term()))
       #expect(try bytesOnDisk().range(of: needle) != nil)
       try store.close(opening)
-      #expect(try store.term(of: opening) == nil)
-      #expect(try store.ledger(of: opening).highestAttempt == 1)
+      #expect(try store.opening(opening)?.term == nil)
+      #expect(try store.opening(opening)?.ledger.highestAttempt == 1)
     }
     #expect(try bytesOnDisk().range(of: needle) == nil)
     do {
       let store = try ClientStore(path: path)
-      try store.enter(opening, ledger: ledger(attempt: 2), term: term())
+      try store.enter(opening, stored(ledger(attempt: 2), term()))
       try store.close(try RunIdentifier("another"))
-      #expect(try store.term(of: opening) != nil)
+      #expect(try store.opening(opening)?.term != nil)
       try store.close(opening.run)
-      #expect(try store.term(of: opening) == nil)
+      #expect(try store.opening(opening)?.term == nil)
     }
     #expect(try bytesOnDisk().range(of: needle) == nil)
   }
@@ -103,22 +112,70 @@ struct ClientStoreTests {
     try FileManager.default.removeItem(atPath: path)
     let store = try ClientStore(path: path)
     #expect(code { _ = try ClientStore(path: path) } == "state-locked")
-    try store.enter(opening, ledger: ledger(attempt: 1), term: term())
+    try store.enter(opening, stored(ledger(attempt: 1), term()))
     withExtendedLifetime(store) {}
   }
 
   @Test("A ledger or a term that was altered in place is refused")
   func alteration() throws {
-    try ClientStore(path: path).enter(opening, ledger: ledger(attempt: 1), term: term())
+    try ClientStore(path: path).enter(opening, stored(ledger(attempt: 1), term()))
     do {
       let database = try Database(path: path, migrations: ClientStore.migrations)
       try database.write { _ = try $0.execute("UPDATE opening SET ledger = x'00', term = x'0102'", []) }
       try database.close()
     }
     let store = try ClientStore(path: path)
-    #expect(throws: ClientError.self) { try store.ledger(of: opening) }
-    do { _ = try store.ledger(of: opening) } catch { #expect(error.code == "attempt-ledger-corrupt") }
-    let bytes = try #require(try store.term(of: opening))
-    #expect(throws: AggregationError.self) { try EncodedTerm(decoding: bytes, context: context) }
+    do { _ = try store.opening(opening) } catch { #expect(error.code == "attempt-ledger-corrupt") }
+    #expect(throws: ClientError.self) { try store.opening(opening) }
+    #expect(throws: AggregationError.self) { try EncodedTerm(decoding: [1, 2], context: context) }
+  }
+
+  @Test("Of what binds in an attempt there is one, whatever is tried in its place")
+  func commitment() throws {
+    let store = try ClientStore(path: path)
+    let message = ClientStore.CommittedMessage(
+      kind: "masked-input", identifier: .random(), payload: MessageHash(hashing: [1]))
+    try store.commit(message, of: opening)
+    try store.commit(message, of: opening)
+    var other = message
+    other.payload = MessageHash(hashing: [2])
+    do {
+      try store.commit(other, of: opening)
+      Issue.record("another message was committed")
+    } catch { #expect(error.code == "attempt-other-message") }
+    #expect(try store.committed("masked-input", of: opening) == message)
+    try store.commit(other, of: opening.nextAttempt)
+  }
+
+  @Test("Closing erases the released shares too, and leaves the opening spent")
+  func releasedShares() throws {
+    let shares = randomBytes(64)
+    var ledger = try ledger(attempt: 1)
+    try ledger.recordStatement(attempt: 1, statement: StatementDigest(hashing: [1]))
+    try ledger.recordRelease(attempt: 1, statement: StatementDigest(hashing: [1]), reply: shares)
+    do {
+      let store = try ClientStore(path: path)
+      try store.enter(opening, stored(ledger, term()))
+      #expect(try bytesOnDisk().range(of: Data(shares)) != nil)
+      try store.close(opening)
+      #expect(try store.opening(opening)?.ledger.hasReleased == true)
+    }
+    #expect(try bytesOnDisk().range(of: Data(shares)) == nil)
+  }
+
+  @Test("Every transaction raises the version; what is read does not")
+  func versions() throws {
+    let store = try ClientStore(path: path)
+    #expect(try store.version == 0)
+    try store.begin()
+    try store.begin()
+    #expect(try store.version == 1)
+    _ = try store.accept(opening.run)
+    try store.enter(opening, stored(ledger(attempt: 1), term()))
+    _ = try store.opening(opening)
+    #expect(try store.version == 3)
+    #expect(try store.rememberedRecord == nil)
+    try store.close(opening)
+    #expect(try store.version == 4)
   }
 }

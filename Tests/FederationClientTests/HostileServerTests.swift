@@ -166,32 +166,30 @@ struct HostileServerTests {
 
   @Test("A result that is unsigned, altered, of another sum or not due ends the run")
   func results() async throws {
-    let run = try hostile()
-    let honest = try run.statistics()
-    var altered = honest.sum.encoded()
-    altered[altered.count - 1] ^= 1
-    var truncated = honest.sum.encoded()
-    truncated.removeLast()
-    let otherAttempt = try run.statistics(attempt: 2).sum.encoded()
-    let results: [(ScriptedServer.Reply, String)] = [
-      (try run.result(signer: run.federation.parties[1]), "signature"),
-      (try run.result(nextModel: ModelHash(hashing: [7])), "does not follow"),
-      (try run.result(aggregate: altered), ""),
-      (try run.result(aggregate: truncated), "Protocol violation by the server"),
-      (try run.result(aggregate: otherAttempt), "Protocol violation by the server"),
-      (try run.result(aggregate: []), "Protocol violation by the server"),
+    typealias Making = (HostileRun) throws -> ScriptedServer.Reply
+    let results: [(Making, String)] = [
+      ({ try $0.result(signer: $0.federation.parties[1]) }, "signature"),
+      ({ try $0.result(nextModel: ModelHash(hashing: [7])) }, "does not follow"),
       (
-        try run.result(aggregate: run.statistics(survivors: [run.victim.name]).sum.encoded()),
+        {
+          var altered = try $0.statistics().sum.encoded()
+          altered[altered.count - 1] ^= 1
+          return try $0.result(aggregate: altered)
+        }, ""
+      ),
+      ({ try $0.result(aggregate: $0.statistics().sum.encoded().dropLast()) }, "Protocol violation by the server"),
+      ({ try $0.result(aggregate: $0.statistics(attempt: 2).sum.encoded()) }, "Protocol violation by the server"),
+      ({ try $0.result(aggregate: []) }, "Protocol violation by the server"),
+      (
+        { try $0.result(aggregate: $0.statistics(survivors: [$0.victim.name]).sum.encoded()) },
         "fewer organisations than it needs"
       ),
-      (try run.result(opening: run.opening(.fit, round: 1)), "not due"),
-      (try run.result(opening: run.opening(.fit, round: 5)), "not due"),
+      ({ try $0.result(opening: $0.opening(.fit, round: 1)) }, "not due"),
+      ({ try $0.result(opening: $0.opening(.fit, round: 5)) }, "not due"),
     ]
-    for (index, (result, message)) in results.enumerated() {
-      let target = try HostileRun(run.federation, plan: run.agreement.plan)
-      let seen = try await target.play([
-        target.announcement(), target.task(target.opening(.statistics, attempt: index + 1)), result,
-      ])
+    for (result, message) in results {
+      let run = try hostile()
+      let seen = try await run.play([run.announcement(), run.task(run.opening(.statistics)), try result(run)])
       let error = try #require(seen.result.error, "\(message)")
       #expect(message.isEmpty || error.message.contains(message), "\(error.message)")
       #expect(error.blame == .peer || error.blame == .participants, "\(error)")
@@ -247,7 +245,7 @@ struct HostileServerTests {
     #expect(seen.kinds == ["hello", "acceptance", "advertise-keys", "refusal", "refusal"])
     #expect(seen.refusalClasses == [.state, .state])
     #expect(seen.refusals == ["attempt-not-higher", "attempt-not-higher"])
-    let term = try ClientStore(path: run.federation.statePath(run.victim)).term(of: run.opening(.statistics))
+    let term = try ClientStore(path: run.federation.statePath(run.victim)).opening(run.opening(.statistics))?.term
     #expect(term?.isEmpty == false)
 
     let restarted = try await run.play([
@@ -257,8 +255,8 @@ struct HostileServerTests {
     #expect(restarted.kinds == ["hello", "acceptance", "refusal", "advertise-keys"])
     #expect(restarted.refusalClasses == [.state])
     let store = try ClientStore(path: run.federation.statePath(run.victim))
-    #expect(try store.term(of: run.opening(.statistics)) == term)
-    #expect(try store.ledger(of: run.opening(.statistics)).highestAttempt == 4)
+    #expect(try store.opening(run.opening(.statistics))?.term == term)
+    #expect(try store.opening(run.opening(.statistics))?.ledger.highestAttempt == 4)
   }
 
   @Test("The end of a run erases its terms, also of a sum that was never completed")
@@ -267,8 +265,8 @@ struct HostileServerTests {
     let seen = try await run.play([run.announcement(), run.task(run.opening(.statistics)), run.end(), run.end()])
     #expect(seen.result.value?.reason == "the test is over")
     let store = try ClientStore(path: run.federation.statePath(run.victim))
-    #expect(try store.term(of: run.opening(.statistics)) == nil)
-    #expect(try store.ledger(of: run.opening(.statistics)).highestAttempt == 1)
+    #expect(try store.opening(run.opening(.statistics))?.term == nil)
+    #expect(try store.opening(run.opening(.statistics))?.ledger.highestAttempt == 1)
   }
 
   @Test("Answers beyond their bounds, of another version or no answers at all end the run")

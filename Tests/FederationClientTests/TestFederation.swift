@@ -121,23 +121,41 @@ final class TestFederation: Sendable {
   }
 
   /// One process of an organisation's client, from its start to its end.
+  ///
+  /// - Parameter observe: where it throws, the process is killed: nothing more is written, and nothing is closed.
   func takePart(
     _ party: Party, link: any ServerExchange, policy: String = Policy.template, data: String? = nil,
-    patience: Duration = .seconds(10), log: AuditLogWriter? = nil
+    patience: Duration = .seconds(10), log: AuditLogWriter? = nil, idlePause: Duration = .seconds(1),
+    killedAt observe: WritingObserver? = nil
   ) async throws -> Result<ClientOutcome, ClientError> {
+    let result: Result<ClientOutcome, ClientError>
+    let policy = try Policy(parsing: policy)
+    let identity = try party.identity()
     let log = try log ?? writer(party)
-    defer { try? log.close() }
-    let gate = EgressGate(link: link, log: log, backoff: Backoff(total: patience), progress: { _ in })
+    do throws(ClientError) {
+      result = .success(
+        try await process(
+          party, identity: identity, link: link, policy: policy, data: data ?? dataPath(party), patience: patience,
+          log: log, idlePause: idlePause, observe: observe ?? { _ in }))
+    } catch { result = .failure(error) }
+    if observe == nil { try? log.close() }
+    return result
+  }
+
+  private func process(
+    _ party: Party, identity: consuming IdentitySigningKey, link: any ServerExchange, policy: Policy, data: String,
+    patience: Duration, log: AuditLogWriter, idlePause: Duration, observe: @escaping WritingObserver
+  ) async throws(ClientError) -> ClientOutcome {
+    let store = try ClientStore(path: statePath(party), reviewedAgainst: log)
+    let gate = EgressGate(
+      link: link, log: log, backoff: Backoff(total: patience), progress: { _ in }, recorded: { store.note($0) },
+      observe: observe)
     let session = ClientSession(
       parts: .init(
-        name: party.name, manifest: manifest, policy: try Policy(parsing: policy),
-        dataPath: data ?? dataPath(party), log: log, store: try ClientStore(path: statePath(party)), gate: gate,
-        runsDirectory: "\(directory(party))/runs", fault: nil),
-      identity: try party.identity(), progress: { _ in })
-    let result: Result<ClientOutcome, ClientError>
-    do throws(ClientError) { result = .success(try await session.takePart()) } catch { result = .failure(error) }
-    await gate.close()
-    return result
+        name: party.name, manifest: manifest, policy: policy, dataPath: data, log: log, store: store, gate: gate,
+        runsDirectory: "\(directory(party))/runs", observe: observe, idlePause: idlePause),
+      identity: identity, progress: { _ in })
+    return try await session.takePart()
   }
 
   func records(_ party: Party) throws -> [AuditRecord] {

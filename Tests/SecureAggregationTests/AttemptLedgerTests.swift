@@ -80,6 +80,41 @@ struct AttemptLedgerTests {
     try step(&ledger, refused: .otherReply) { try $0.recordRelease(attempt: 1, statement: first, reply: long) }
   }
 
+  @Test("At most eight attempts at an opening")
+  func manyAttempts() throws {
+    var ledger = ledger()
+    try step(&ledger, refused: .tooMany) { try $0.enter(attempt: 9) }
+    for attempt in 1...AttemptLedger.maximumAttempt { try step(&ledger) { try $0.enter(attempt: attempt) } }
+    try step(&ledger, refused: .tooMany) { try $0.enter(attempt: 9) }
+    #expect(AttemptLedger.maximumAttempt == 8)
+  }
+
+  @Test("On a k-regular graph no attempt follows one whose statement was signed")
+  func spentBySigning() throws {
+    var ledger = ledger()
+    try step(&ledger) { try $0.enter(attempt: 1, isSpentBySigning: true) }
+    try step(&ledger) { try $0.enter(attempt: 2, isSpentBySigning: true) }
+    try step(&ledger) { try $0.recordStatement(attempt: 2, statement: first) }
+    try step(&ledger, refused: .alreadySigned) { try $0.enter(attempt: 3, isSpentBySigning: true) }
+    try step(&ledger) { try $0.enter(attempt: 3) }
+  }
+
+  @Test("A reply for five thousand owners is kept; one that is forgotten still spends the opening")
+  func largeAndForgotten() throws {
+    var ledger = ledger()
+    try step(&ledger) { try $0.enter(attempt: 1) }
+    try step(&ledger) { try $0.recordStatement(attempt: 1, statement: first) }
+    try step(&ledger, refused: .otherReply) { try $0.recordRelease(attempt: 1, statement: first, reply: []) }
+    let reply = [UInt8](repeating: 7, count: 5000 * 100)
+    try step(&ledger) { try $0.recordRelease(attempt: 1, statement: first, reply: reply) }
+    #expect(ledger.reply(for: first) == reply)
+    try step(&ledger) { $0.forgetReply() }
+    #expect(ledger.hasReleased)
+    #expect(ledger.reply(for: first) == nil)
+    try step(&ledger, refused: .alreadyReleased) { try $0.enter(attempt: 2) }
+    try step(&ledger, refused: .otherReply) { try $0.recordRelease(attempt: 1, statement: first, reply: reply) }
+  }
+
   @Test("A damaged or contradictory ledger is refused")
   func damage() throws {
     var ledger = ledger()

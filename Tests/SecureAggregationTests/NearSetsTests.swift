@@ -94,6 +94,44 @@ struct NearSetsTests {
     #expect(history.count { $0.isCharged } == 1)
   }
 
+  @Test("A row of openings with one set that begins away from any other is charged once it comes near")
+  func lateCharge() throws {
+    let fewer = Array(all.dropLast())
+    var history = [
+      try opening(fewer, model: 0, task: "statistics"), try opening(all, model: 1), try opening(all, model: 2),
+    ]
+    let statistics = try opening(fewer, model: 0, run: "two", task: "statistics")
+    #expect(try rule.judge(statistics, history: history) == statistics)
+    history.append(statistics)
+    let fit = try opening(fewer, model: 7, run: "two")
+    #expect(try rule.judge(fit, history: history) == fit.charged)
+  }
+
+  @Test("After a loss every row of openings is charged until the days have passed, and then refused by its own name")
+  func lostHistory() throws {
+    var history: [SignedOpening] = []
+    for run in 1...2 {
+      for round in UInt64(1)...2 {
+        let next = try opening(all, model: UInt8(run) * 10 + UInt8(round), run: "run-\(run)", round: round, day: 3)
+        let judged = try rule.judge(next, history: history, lostAt: 86_400)
+        #expect(judged.isCharged == (round == 1))
+        history.append(judged)
+      }
+    }
+    let third = try opening(all, model: 33, run: "run-3", day: 4)
+    #expect(throws: NearSetRefusal.historyLost(budget: 2, days: 30)) {
+      try rule.judge(third, history: history, lostAt: 86_400)
+    }
+    #expect(try rule.judge(third, history: history) == third)
+    let later = try opening(all, model: 33, run: "run-3", day: 32)
+    #expect(try rule.judge(later, history: history, lostAt: 86_400) == later)
+    // A set that is known to be near with the same model is refused as before.
+    let near = try opening(Array(all.dropLast()), model: 22, run: "run-3", round: 2, day: 4)
+    #expect(throws: NearSetRefusal.sameModel(differing: [try OrganizationName("fir.example")], task: "fit")) {
+      try rule.judge(near, history: history, lostAt: 86_400)
+    }
+  }
+
   @Test("A spent budget does not let the set come back by another run")
   func noWayRound() throws {
     let none = NearSetRule(assumedCorrupt: 1, budget: 0, days: 30)

@@ -1,0 +1,72 @@
+import Storage
+
+extension ClientStore {
+  /// The schema of `state.sqlite`, in the steps in which it came about.
+  static let migrations = [
+    Migration(
+      "openings",
+      sql: """
+        CREATE TABLE opening (
+          run TEXT NOT NULL,
+          task TEXT NOT NULL,
+          round INTEGER NOT NULL,
+          ledger BLOB NOT NULL,
+          term BLOB,
+          PRIMARY KEY (run, task, round)
+        ) STRICT;
+        """),
+    Migration(
+      "signed openings",
+      sql: """
+        CREATE TABLE signed_opening (
+          position INTEGER PRIMARY KEY,
+          data_set TEXT NOT NULL,
+          run TEXT NOT NULL,
+          task TEXT NOT NULL,
+          round INTEGER NOT NULL,
+          survivors TEXT NOT NULL,
+          model BLOB NOT NULL,
+          time INTEGER NOT NULL,
+          charged INTEGER NOT NULL
+        ) STRICT;
+        """),
+    Migration("accepted runs", sql: "CREATE TABLE accepted_run (run TEXT PRIMARY KEY) STRICT;"),
+    // Openings of before are bound to nothing that any context gives: they are not attempted again.
+    Migration(
+      "what an opening was made under",
+      sql: """
+        ALTER TABLE opening ADD COLUMN origin BLOB NOT NULL DEFAULT
+          x'0000000000000000000000000000000000000000000000000000000000000000';
+        ALTER TABLE opening ADD COLUMN cohort TEXT NOT NULL DEFAULT '';
+        ALTER TABLE opening ADD COLUMN model BLOB NOT NULL DEFAULT
+          x'0000000000000000000000000000000000000000000000000000000000000000';
+        """),
+    Migration(
+      "messages of which there is one an attempt",
+      sql: """
+        CREATE TABLE committed_message (
+          run TEXT NOT NULL,
+          task TEXT NOT NULL,
+          round INTEGER NOT NULL,
+          attempt INTEGER NOT NULL,
+          kind TEXT NOT NULL,
+          identifier TEXT NOT NULL,
+          payload BLOB NOT NULL,
+          PRIMARY KEY (run, task, round, attempt, kind)
+        ) STRICT;
+        """),
+    Migration(
+      "version, and what was lost",
+      sql: """
+        CREATE TABLE state (
+          id INTEGER PRIMARY KEY CHECK (id = 1),
+          version INTEGER NOT NULL,
+          log_sequence INTEGER,
+          log_leaf BLOB
+        ) STRICT;
+        INSERT INTO state (id, version) SELECT 1, EXISTS (SELECT 1 FROM accepted_run);
+        CREATE TABLE lost_history (time INTEGER NOT NULL) STRICT;
+        CREATE TABLE lost_run (run TEXT PRIMARY KEY) STRICT;
+        """),
+  ]
+}

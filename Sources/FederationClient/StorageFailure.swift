@@ -1,0 +1,28 @@
+import Cryptography
+import Storage
+
+/// What is wrong with the organisation's own files.
+public struct StorageFailure: BlamedError, Equatable {
+  public let code: String
+  public var blame: Blame { .local }
+  public let message: String
+  public let remedy: String
+
+  init(path: String, reason: String) {
+    code = "storage"
+    message = "cannot write \(path): \(reason)"
+    remedy = "free space or correct the permissions, then start the client again"
+  }
+
+  init(_ error: any Error) {
+    if let error = error as? StorageError {
+      code = error.code
+      message = error.message
+      remedy = error.remedy
+    } else {
+      code = "storage"
+      message = "the organisation's state could not be used (\(type(of: error)))"
+      remedy = "check the disk, then start the client again"
+    }
+  }
+}

@@ -1,0 +1,261 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import Foundation
+import GRPCCore
+import MutualTLS
+import SecureAggregation
+import Synchronization
+import Testing
+
+@testable import FederationClient
+@testable import FederationServer
+
+/// The way from one organisation's client to the coordinator's hub, without a network.
+private actor HubLink: ServerExchange {
+  private let hub: SessionHub
+  private let name: OrganizationName
+  private let delay: @Sendable (ClientMessage) -> Duration?
+  private var isConnected = false
+  private var count: UInt64 = 0
+
+  init(_ hub: SessionHub, _ name: OrganizationName, delay: @escaping @Sendable (ClientMessage) -> Duration?) {
+    self.hub = hub
+    self.name = name
+    self.delay = delay
+  }
+
+  var destination: AuditRecord.Peer? { nil }
+
+  func connect() async throws(TransportError) {
+    guard !isConnected else { return }
+    isConnected = true
+    hub.notify(.connected(name))
+  }
+
+  /// The connection ends, in order or with its process.
+  func close() async {
+    guard isConnected else { return }
+    isConnected = false
+    hub.notify(.disconnected(name))
+  }
+
+  func exchange(_ recorded: consuming EgressRecorded) async throws -> [UInt8] {
+    let message = try ClientMessage(parsing: recorded.bytes)
+    if let delay = delay(message) { try await Task.sleep(for: delay) }
+    count += 1
+    let receipt = Receipt(message: message.identifier, index: count, leaf: LeafHash(hashing: [1]))
+    let (number, body) = await hub.exchange(message, from: name)
+    return try ServerMessage(instruction: number, receipt: receipt, body: body).encoded()
+  }
+}
+
+/// The coordinator with real clients in one process; members are killed, restarted and delayed as a test says.
+@Suite("Coordinator", .timeLimit(.minutes(1)))
+struct CoordinatorTests {
+  private let federation: TestFederation
+
+  init() throws { federation = try TestFederation() }
+
+  private struct Outcome {
+    let report: RunReport
+    let events: [RunEvent]
+
+    var failedAttempts: Int {
+      events.count { if case .attemptFailed = $0 { true } else { false } }
+    }
+
+    func survivors(of task: TaskKind) -> [OrganizationName]? {
+      events.compactMap {
+        if case .openingCompleted(let opening, let survivors) = $0, opening.task == task { survivors } else { nil }
+      }.first
+    }
+
+    func answered(_ name: OrganizationName, _ stage: RoundStage, _ task: TaskKind) -> Bool {
+      events.contains {
+        if case .answered(name, stage, let opening) = $0 { opening.task == task } else { false }
+      }
+    }
+  }
+
+  private static func kill(_ kind: OutboundKind, _ step: WritingStep, in task: TaskKind = .statistics) -> Killer {
+    Killer { $0.kind == kind && $0.step == step && $0.opening?.task == task }
+  }
+
+  private static let deadlines = "accept: 400ms, fit: 5s, step: 400ms, reconnect: 50ms"
+
+  /// One run from its start to its end.
+  ///
+  /// - Parameters:
+  ///   - losses: where the processes of a member are killed, one after the other. Each is followed by another process,
+  ///     unless the member is among `gone`.
+  ///   - members: who takes part at all.
+  private func run(
+    _ losses: [Int: [Killer]] = [:], gone: Set<Int> = [], members: [Int] = [0, 1, 2, 3],
+    deadlines: String = deadlines, policies: [Int: String] = [:],
+    delay: @escaping @Sendable (OrganizationName, ClientMessage) -> Duration? = { _, _ in nil }
+  ) async throws -> Outcome {
+    let plan = try federation.plan(deadlines: deadlines)
+    let agreement = RunAgreement(manifest: federation.manifest, plan: plan, run: RunIdentifier.generate(at: Date()))
+    let hub = SessionHub(hold: .seconds(5))
+    let log = try federation.writer(federation.server)
+    let store = try RunStore(
+      directory: "\(federation.root.path)/runs/\(agreement.run)", plan: plan, manifest: federation.manifest)
+    let collected = Collected()
+    let coordinator = RunCoordinator(
+      agreement: agreement, hub: hub, log: log, store: store, traffic: Traffic(),
+      identity: try federation.server.identity(),
+      settings: .init(patience: .seconds(1), farewell: .milliseconds(500)), progress: { collected.append($0) })
+    let report = try await withThrowingTaskGroup(of: Void.self) { group in
+      for index in members {
+        group.addTask { [federation] in
+          try await Self.live(
+            federation.parties[index], in: federation, hub: hub, losses: losses[index] ?? [],
+            isGone: gone.contains(index), policy: policies[index] ?? Policy.template, delay: delay)
+        }
+      }
+      let report = await coordinator.run()
+      await hub.close()
+      try await group.waitForAll()
+      return report
+    }
+    try log.close()
+    return Outcome(report: report, events: collected.all)
+  }
+
+  private final class Collected: Sendable {
+    private let events = Mutex<[RunEvent]>([])
+    func append(_ event: RunEvent) { events.withLock { $0.append(event) } }
+    var all: [RunEvent] { events.withLock { $0 } }
+  }
+
+  private static func live(
+    _ party: Party, in federation: TestFederation, hub: SessionHub, losses: [Killer], isGone: Bool, policy: String,
+    delay: @escaping @Sendable (OrganizationName, ClientMessage) -> Duration?
+  ) async throws {
+    let processes: [Killer?] = losses.map { $0 } + (isGone ? [] : [nil])
+    for killer in processes {
+      let link = HubLink(hub, party.name) { delay(party.name, $0) }
+      _ = try await federation.takePart(
+        party, link: link, policy: policy, patience: .zero, idlePause: .zero, killedAt: killer?.observer)
+      await link.close()
+      if let killer { #expect(killer.hasStruck, "\(party.name)") }
+    }
+  }
+
+  @Test(
+    "A member that restarts anywhere in a sum holds nobody up, and takes part in the next",
+    arguments: [
+      (OutboundKind.advertiseKeys, WritingStep.persisted), (.advertiseKeys, .completed), (.shareKeys, .completed),
+      (.maskedInput, .persisted), (.maskedInput, .completed), (.consistencyCheck, .persisted),
+      (.consistencyCheck, .completed), (.unmasking, .persisted), (.unmasking, .completed),
+    ])
+  func restarts(_ kind: OutboundKind, _ step: WritingStep) async throws {
+    let outcome = try await run([0: [Self.kill(kind, step)]])
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    #expect(outcome.failedAttempts == 0)
+    #expect(outcome.survivors(of: .evaluate)?.count == 4)
+    let name = federation.names[0]
+    let isInSum: Bool =
+      switch kind {
+      case .consistencyCheck, .unmasking: true
+      case .maskedInput: step == .completed
+      case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .shareKeys, .complaint: false
+      }
+    #expect(outcome.survivors(of: .statistics)?.contains(name) == isInSum)
+  }
+
+  @Test("Shares that are needed are waited for: members lost with a persisted reply come back and release it")
+  func resume() async throws {
+    let lost = Self.kill(.unmasking, .persisted)
+    let other = Self.kill(.unmasking, .recorded)
+    let outcome = try await run([0: [lost], 1: [other]])
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    #expect(outcome.failedAttempts == 0)
+    #expect(outcome.survivors(of: .statistics)?.count == 4)
+    for index in [0, 1] {
+      #expect(outcome.answered(federation.names[index], .unmasking, .statistics))
+      // The second copy of a reply whose record was there names that record.
+      let sent = try federation.records(federation.parties[index]).filter {
+        $0.event == .messageSent && $0.task == "statistics" && $0.message?.label.kind == "unmasking"
+      }
+      #expect(sent.map { $0.message?.label.resendOf } == (index == 0 ? [nil] : [nil, sent.first?.sequence]))
+    }
+  }
+
+  @Test("Too many have released and too few come back: the round ends as unmaskable, and says who is missing")
+  func unmaskable() async throws {
+    let outcome = try await run(
+      [0: [Self.kill(.consistencyCheck, .completed)], 1: [Self.kill(.unmasking, .decided)]], gone: [0, 1])
+    #expect(outcome.report.state == .failed)
+    let reason = try #require(outcome.report.reason)
+    #expect(reason.contains("unmaskable"))
+    #expect(reason.contains("alder.example, birch.example") && !reason.contains("cedar"))
+    #expect(outcome.failedAttempts == 0)
+  }
+
+  @Test("At most n − t have released: the others try again without them")
+  func retryWithoutReleased() async throws {
+    let losses = Dictionary(uniqueKeysWithValues: (0..<3).map { ($0, [Self.kill(.unmasking, .decided)]) })
+    let outcome = try await run(losses)
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    #expect(outcome.failedAttempts == 1)
+    #expect(outcome.survivors(of: .statistics) == Array(federation.names.prefix(3)))
+    #expect(outcome.survivors(of: .fit)?.count == 4)
+  }
+
+  @Test("A sum that members refuse by their policy stops at once, and names them with their word")
+  func nearSet() async throws {
+    let first = try await run()
+    #expect(first.report.state == .completed)
+    let second = try await run(members: [0, 1, 2])
+    #expect(second.report.state == .stopped)
+    #expect(second.failedAttempts == 1)
+    let reason = try #require(second.report.reason)
+    for name in federation.names.prefix(3) { #expect(reason.contains("\(name) refused (policy)"), "\(reason)") }
+    #expect(reason.contains("0 are left") && !reason.contains("missing"), "\(reason)")
+  }
+
+  @Test("Who refuses the plan is not in the cohort, and the run goes on without it")
+  func refusedPlan() async throws {
+    let strict = Policy.template.replacingOccurrences(of: "minimum: 3 ", with: "minimum: 4 ")
+    let outcome = try await run(policies: [3: strict])
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    #expect(outcome.survivors(of: .statistics) == Array(federation.names.prefix(3)))
+  }
+
+  @Test("What comes late of an attempt that is over counts for nothing, and its sender takes part in the next")
+  func stragglers() async throws {
+    let late = Set(federation.names.prefix(2))
+    let outcome = try await run(
+      delay: { name, message in
+        guard late.contains(name), case .round(let payload) = message.body, payload.kind == "share-keys",
+          payload.opening.task == .statistics, payload.opening.attempt == 1
+        else { return nil }
+        return .milliseconds(600)
+      })
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    #expect(outcome.failedAttempts == 1)
+    #expect(outcome.survivors(of: .statistics)?.count == 4)
+    let refused = outcome.events.contains { if case .refusedMessage = $0 { true } else { false } }
+    #expect(!refused)
+  }
+
+  @Test("A report that says running after a server was killed is closed by the next server")
+  func interruptedReport() throws {
+    let runs = "\(federation.root.path)/runs"
+    let names = ["20260301-093000-00000000000000aa", "20260302-093000-00000000000000bb"]
+    for (name, state) in zip(names, [RunReport.State.running, .completed]) {
+      try FileManager.default.createDirectory(atPath: "\(runs)/\(name)", withIntermediateDirectories: true)
+      var report = RunReport(run: try RunIdentifier(name))
+      report.state = state
+      try report.write(to: "\(runs)/\(name)/report.json")
+    }
+    try RunStore.closeInterruptedRuns(in: runs)
+    let reports = try names.map { try RunReport(contentsOf: "\(runs)/\($0)/report.json") }
+    #expect(reports.map(\.state) == [.failed, .completed])
+    #expect(reports[0].reason?.hasPrefix("interrupted") == true)
+    #expect(reports[1].reason == nil)
+  }
+}
