@@ -42,7 +42,9 @@ extension ClientSession {
     var ledger =
       known?.ledger
       ?? AttemptLedger(run: opening.run.text, round: UInt64(opening.round), task: opening.task.rawValue)
-    do throws(AggregationError) { try ledger.enter(attempt: UInt64(opening.attempt)) } catch {
+    do throws(AggregationError) {
+      try ledger.enter(attempt: UInt64(opening.attempt), isSpentBySigning: context.regularGraph != nil)
+    } catch {
       return try refuse(context, .state, error)
     }
     let term: EncodedTerm
@@ -158,19 +160,22 @@ extension ClientSession {
     let opening = current.opening
     let attempt = UInt64(opening.attempt)
     switch message {
+    case .beaconRequest(let request):
+      try reach(.decided, .beaconReveal, opening)
+      return answer(.beaconReveal(try current.machine.receive(request)), current)
     case .roster(let roster):
       try reach(.decided, .shareKeys, opening)
       return answer(.shareKeys(try current.machine.receive(roster, signer: identity)), current)
     case .shares(let delivery):
       try reach(.decided, .maskedInput, opening)
       let input = try current.machine.receive(delivery, term: current.term, signer: identity)
-      current.shareSurvivors = delivery.entries.count + 1
-      return try commit(.maskedInput(input), current)
+      current.shareSurvivors = delivery.members.count
+      return try commit(.maskedInput(input.message), current, body: input.body)
     case .survivors(let announcement):
-      let signed = try judge(announcement.survivors, of: opening)
+      let signed = try judge(announcement.survivors(in: current.context), of: opening)
       try reach(.decided, .consistencyCheck, opening)
       let statement = try current.machine.receive(announcement, signer: identity)
-      current.survivors = announcement.survivors.count
+      current.survivors = announcement.members.count
       current.signedRoot = statement.statement.maskedInputRoot
       try current.ledger.recordStatement(attempt: attempt, statement: statement.statement.digest)
       return try commit(.consistencyCheck(statement), current, signing: signed)
@@ -189,9 +194,10 @@ extension ClientSession {
 
   /// Persists what binds this organisation, and only then lets it be sent.
   private func commit(
-    _ message: ClientRoundMessage, _ current: borrowing ActiveRound, signing signed: SignedOpening? = nil
+    _ message: ClientRoundMessage, _ current: borrowing ActiveRound, signing signed: SignedOpening? = nil,
+    body: [UInt8] = []
   ) throws(ClientError) -> Answer {
-    let answer = answer(message, current)
+    let answer = answer(message, current, body: body)
     try parts.store.commit(
       .init(
         kind: message.kind.rawValue, identifier: answer.identifier, payload: MessageHash(hashing: message.encoded())),
@@ -358,15 +364,17 @@ extension ClientSession {
 
   // MARK: - Records
 
-  private func answer(_ message: ClientRoundMessage, _ current: borrowing ActiveRound) -> Answer {
+  private func answer(
+    _ message: ClientRoundMessage, _ current: borrowing ActiveRound, body: [UInt8] = []
+  ) -> Answer {
     answer(
-      message, opening: current.opening, context: current.context, shareSurvivors: current.shareSurvivors,
-      survivors: current.survivors)
+      message, body: body, opening: current.opening, context: current.context,
+      shareSurvivors: current.shareSurvivors, survivors: current.survivors)
   }
 
   /// The message with what its record says beside its bytes.
   private func answer(
-    _ message: ClientRoundMessage, opening: OpeningIdentifier, context: AggregationContext? = nil,
+    _ message: ClientRoundMessage, body: [UInt8] = [], opening: OpeningIdentifier, context: AggregationContext? = nil,
     shareSurvivors: Int? = nil, survivors: Int? = nil
   ) -> Answer {
     var draft = AuditRecord.Draft(.messageSent)
@@ -384,7 +392,7 @@ extension ClientSession {
         bits: context.parameters.bits, masks: shareSurvivors, clip: .init(context.parameters.clip))
     }
     progress(.sent(message.kind.rawValue, opening))
-    let payload = RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded())
+    let payload = RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded(), body: body)
     return Answer(.round(payload), draft: draft)
   }
 }

@@ -262,11 +262,12 @@ extension RoundPayload {
   var outboundKind: OutboundKind? {
     switch MessageKind(rawValue: kind) {
     case .advertiseKeys: .advertiseKeys
+    case .beaconReveal: .beaconReveal
     case .shareKeys: .shareKeys
     case .maskedInput: .maskedInput
     case .consistencyCheck: .consistencyCheck
     case .unmasking: .unmasking
-    case .roster, .shares, .survivors, .statements, nil: nil
+    case .beaconRequest, .roster, .shares, .survivors, .statements, nil: nil
     }
   }
 }

@@ -24,7 +24,12 @@ extension RunCoordinator {
       do {
         try await perform(&secureSum, opening: opening, model: progression.model)
       } catch let error as AggregationError where error.isShortage {
-        if error.isOfUnmasking, sumMembers.released.count > cohort.count - context.threshold {
+        // On a k-regular graph whoever signed a statement enters no other attempt.
+        let isSpent =
+          context.regularGraph == nil
+          ? error.isOfUnmasking && sumMembers.released.count > cohort.count - context.threshold
+          : error.isOfUnmasking || error.isOfConsistencyCheck
+        if isSpent {
           throw RunStop.unmaskable(missing: error.missing, details: sumMembers.explanations)
         }
         progress(.attemptFailed(opening, reason: error.message))
@@ -94,8 +99,11 @@ extension RunCoordinator {
       if stage == .shareKeys { lastShareSurvivors = answered.count }
       if secureSum.stage == .consistencyCheck { sumMembers.survivors = Set(secureSum.participants) }
       progress(.stageClosed(stage, opening: opening, answered: answered, missing: missing))
-      questions = next.mapValues { message in
-        .round(RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded()))
+      questions = [:]
+      for organization in next {
+        guard let message = secureSum.message(for: organization) else { continue }
+        questions[organization] = .round(
+          RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded()))
       }
       for (organization, question) in questions where isAsked(organization, in: secureSum.stage) {
         await hub.post(question, to: organization)
@@ -116,7 +124,7 @@ extension RunCoordinator {
     switch stage {
     case .advertiseKeys: plan.deadlines.fit
     case .unmasking: plan.deadlines.step + plan.deadlines.accept
-    case .shareKeys, .maskedInputCollection, .consistencyCheck, .completed, .failed: plan.deadlines.step
+    case .graphBeacon, .shareKeys, .maskedInputCollection, .consistencyCheck, .completed, .failed: plan.deadlines.step
     }
   }
 
@@ -188,7 +196,7 @@ extension RunCoordinator {
     do {
       let message = try ClientRoundMessage(
         decoding: payload.payload, from: organization, context: secureSum.context)
-      try secureSum.receive(message, from: organization)
+      try secureSum.receive(message, body: payload.body, from: organization)
       progress(.answered(organization, stage: stage, opening: opening))
     } catch {
       progress(.refusedMessage(organization, code: error.code, message: error.message))
@@ -291,6 +299,11 @@ extension AggregationError {
   fileprivate var missing: [OrganizationName] {
     if case .tooFewParticipants(let shortage) = self { return shortage.missing }
     return []
+  }
+
+  fileprivate var isOfConsistencyCheck: Bool {
+    if case .tooFewParticipants(let shortage) = self { return shortage.stage == .consistencyCheck }
+    return false
   }
 
   /// Once shares have been released, another attempt could let two sums of one opening be compared.

@@ -48,11 +48,14 @@ public struct RoundPayload: Equatable, Sendable {
   /// Which round message the payload is, for routing and records; the payload's own label decides.
   public let kind: String
   public let payload: [UInt8]
+  /// The masked term beside its signed hash; empty for every other message.
+  public let body: [UInt8]
 
-  public init(opening: OpeningIdentifier, kind: String, payload: [UInt8]) {
+  public init(opening: OpeningIdentifier, kind: String, payload: [UInt8], body: [UInt8] = []) {
     self.opening = opening
     self.kind = kind
     self.payload = payload
+    self.body = body
   }
 }
 

@@ -99,13 +99,16 @@ extension RoundPayload {
       $0.opening = opening.wire
       $0.kind = kind
       $0.payload = Data(payload)
+      $0.body = Data(body)
     }
   }
 
   init(_ round: Bauta_V1_RoundMessage, run: RunIdentifier?) throws(WireError) {
     guard round.kind.utf8.count <= 64 else { throw .oversized(field: "kind", limit: 64) }
-    guard MessageKind(rawValue: round.kind) != nil else { throw .invalid(field: "kind") }
+    guard let kind = MessageKind(rawValue: round.kind) else { throw .invalid(field: "kind") }
+    guard kind == .maskedInput || round.body.isEmpty else { throw .invalid(field: "body") }
     self.init(
-      opening: try OpeningIdentifier(round.opening, run: run), kind: round.kind, payload: [UInt8](round.payload))
+      opening: try OpeningIdentifier(round.opening, run: run), kind: round.kind, payload: [UInt8](round.payload),
+      body: [UInt8](round.body))
   }
 }

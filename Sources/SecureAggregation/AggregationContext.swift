@@ -94,6 +94,11 @@ public struct AggregationContext: Hashable, Sendable {
     (parameters.tensorCount * parameters.bits + 7) / 8 + 8 * parameters.counterCount
   }
 
+  /// Members that may be lost in an attempt on a k-regular graph; nil on the complete graph, where t decides.
+  public var maximumDropouts: Int? {
+    parameters.graph.dropouts(members: cohort.count).map { $0.count(of: cohort.count) }
+  }
+
   /// Fewest members that must answer a stage.
   ///
   /// U1, U2 and U3: max(⌊(n + n_c)/2⌋ + 1, minimum cohort), for U3 also n_c + the honest minimum, and on a k-regular
@@ -101,7 +106,7 @@ public struct AggregationContext: Hashable, Sendable {
   /// U1, see ``ServerRound``. Statements: ⌊(n + n_c)/2⌋ + 1. Replies: t, and t for each secret.
   public func requiredParticipants(in stage: RoundStage) -> Int {
     var base = max(agreementThreshold, parameters.minimumCohort)
-    if case .regular(let dropouts) = parameters.graph { base = max(base, cohort.count - dropouts) }
+    if let maximumDropouts { base = max(base, cohort.count - maximumDropouts) }
     switch stage {
     case .advertiseKeys, .graphBeacon, .shareKeys: return base
     case .maskedInputCollection: return max(base, parameters.assumedCorrupt + parameters.minimumHonest)
@@ -119,20 +124,18 @@ public struct AggregationContext: Hashable, Sendable {
   private static func regularGraph(
     members: Int, parameters: AggregationParameters
   ) throws(AggregationError) -> RegularGraphParameters? {
-    switch parameters.graph {
-    case .complete:
+    guard let dropouts = parameters.graph.dropouts(members: members) else {
       guard cohortCounts.contains(members) else { throw .parameters(.cohortSize(members, allowed: cohortCounts)) }
       return nil
-    case .regular(let maximumDropouts):
-      guard regularCohortCounts.contains(members) else {
-        throw .parameters(.cohortSize(members, allowed: regularCohortCounts))
-      }
-      do throws(GraphFault) {
-        return try RegularGraphParameters(
-          organizations: members, corrupt: parameters.assumedCorrupt, dropouts: maximumDropouts,
-          adversary: .semiMalicious, tighteningBits: graphTighteningBits)
-      } catch { throw .parameters(.graph(error)) }
     }
+    guard regularCohortCounts.contains(members) else {
+      throw .parameters(.cohortSize(members, allowed: regularCohortCounts))
+    }
+    do throws(GraphFault) {
+      return try RegularGraphParameters(
+        organizations: members, corrupt: parameters.assumedCorrupt, dropouts: dropouts.count(of: members),
+        adversary: .semiMalicious, tighteningBits: graphTighteningBits)
+    } catch { throw .parameters(.graph(error)) }
   }
 
   private static func positions(

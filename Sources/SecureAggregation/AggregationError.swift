@@ -98,7 +98,7 @@ public enum SpoolFault: String, Hashable, Sendable {
 public enum ParameterFault: Hashable, Sendable {
   public enum Field: String, Hashable, Sendable {
     case tensorCount, bits, clip, counterCount, counterName, counterBound, weightCap, minimumCohort, minimumHonest
-    case assumedCorrupt, dimension, maximumDropouts
+    case assumedCorrupt, dimension
   }
 
   case outOfRange(Field)

@@ -31,16 +31,36 @@ public enum SumGraph: Hashable, Sendable {
   /// Everybody with everybody: Bonawitz et al. 2017.
   case complete
   /// Everybody with k others, drawn anew in every attempt: Bell et al. 2020, semi-malicious parameters. k and the
-  /// threshold follow from the cohort, `assumedCorrupt` and `maximumDropouts`: at most so many may be lost in an attempt.
-  case regular(maximumDropouts: Int)
+  /// threshold follow from the cohort, `assumedCorrupt` and the share of it that may be lost in an attempt.
+  case regular(dropouts: DropoutRate)
+  /// Complete for a cohort of at most ``largestAutomaticComplete``, k-regular above.
+  case automatic(dropouts: DropoutRate)
 
-  /// The largest cohort for which ``automatic(members:maximumDropouts:)`` takes the complete graph.
+  /// The largest cohort for which ``automatic(dropouts:)`` means the complete graph.
   public static let largestAutomaticComplete = 100
 
-  /// Complete for at most a hundred organisations, k-regular above.
-  public static func automatic(members: Int, maximumDropouts: Int) -> SumGraph {
-    members <= largestAutomaticComplete ? .complete : .regular(maximumDropouts: maximumDropouts)
+  /// The share of a cohort of so many that may be lost, where the graph depends on it.
+  func dropouts(members: Int) -> DropoutRate? {
+    switch self {
+    case .complete: nil
+    case .regular(let dropouts): dropouts
+    case .automatic(let dropouts): members <= Self.largestAutomaticComplete ? nil : dropouts
+    }
   }
+}
+
+/// A share of a cohort in thousandths, so that both sides get the same whole number of organisations from it.
+public struct DropoutRate: Hashable, Sendable {
+  public let perMille: Int
+
+  /// Nil outside 0…1000.
+  public init?(perMille: Int) {
+    guard (0...1000).contains(perMille) else { return nil }
+    self.perMille = perMille
+  }
+
+  /// ⌊rate · members⌋
+  public func count(of members: Int) -> Int { members * perMille / 1000 }
 }
 
 /// What shapes a term of the sum, agreed on by both sides.
@@ -106,7 +126,6 @@ public struct AggregationParameters: Hashable, Sendable {
     try require(members.contains(minimumCohort) && minimumCohort >= 2, .minimumCohort)
     try require(members.contains(minimumHonest) && minimumHonest >= 2, .minimumHonest)
     try require(members.contains(assumedCorrupt), .assumedCorrupt)
-    if case .regular(let dropouts) = graph { try require(members.contains(dropouts), .maximumDropouts) }
     self.tensorCount = tensorCount
     self.bits = bits
     self.clip = clip
@@ -138,9 +157,12 @@ public struct AggregationParameters: Hashable, Sendable {
     encoder.append(UInt64(assumedCorrupt))
     switch graph {
     case .complete: encoder.append("complete")
-    case .regular(let maximumDropouts):
+    case .regular(let dropouts):
       encoder.append("regular")
-      encoder.append(UInt64(maximumDropouts))
+      encoder.append(UInt64(dropouts.perMille))
+    case .automatic(let dropouts):
+      encoder.append("automatic")
+      encoder.append(UInt64(dropouts.perMille))
     }
   }
 }

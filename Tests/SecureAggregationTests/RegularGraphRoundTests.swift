@@ -15,7 +15,7 @@ struct RegularGraphRoundTests {
     var parameters = ParameterSet()
     parameters.tensorCount = 5
     parameters.assumedCorrupt = 4
-    parameters.graph = .regular(maximumDropouts: Self.dropouts)
+    parameters.graph = .regular(dropouts: try #require(DropoutRate(perMille: 135)))
     return try Exchange(
       count: Self.count, parameters: parameters, binding: binding, identities: Self.identities,
       serverIdentity: Self.serverIdentity, seed: seed)
@@ -292,10 +292,10 @@ struct RegularGraphRoundTests {
 
   @Test("A hundred organisations or fewer, and rates that no graph bears, are refused")
   func refusedCohorts() throws {
-    func context(_ count: Int, corrupt: Int, dropouts: Int) throws -> AggregationContext {
+    func context(_ count: Int, corrupt: Int, perMille: Int) throws -> AggregationContext {
       var parameters = ParameterSet()
       parameters.assumedCorrupt = corrupt
-      parameters.graph = .regular(maximumDropouts: dropouts)
+      parameters.graph = .regular(dropouts: try #require(DropoutRate(perMille: perMille)))
       return try AggregationContext(
         binding: binding("x"), parameters: parameters.make(),
         cohort: try (0..<count).map {
@@ -304,19 +304,22 @@ struct RegularGraphRoundTests {
     }
     for count in [3, 99, 100] {
       #expect(throws: AggregationError.parameters(.cohortSize(count, allowed: 101...10_000))) {
-        try context(count, corrupt: 1, dropouts: 1)
+        try context(count, corrupt: 1, perMille: 10)
       }
     }
-    let graph = try #require(try context(101, corrupt: 5, dropouts: 10).regularGraph)
+    let graph = try #require(try context(101, corrupt: 5, perMille: 100).regularGraph)
     let tightened = try RegularGraphParameters(
       organizations: 101, corrupt: 5, dropouts: 10, adversary: .semiMalicious, tighteningBits: 3)
     #expect(graph == tightened)
     do {
-      _ = try context(104, corrupt: 35, dropouts: 35)
+      _ = try context(104, corrupt: 35, perMille: 340)
       Issue.record("an infeasible graph was accepted")
     } catch AggregationError.parameters(.graph(.infeasible)) {}
-    #expect(SumGraph.automatic(members: 100, maximumDropouts: 10) == .complete)
-    #expect(SumGraph.automatic(members: 101, maximumDropouts: 10) == .regular(maximumDropouts: 10))
+    let rate = try #require(DropoutRate(perMille: 100))
+    #expect(SumGraph.automatic(dropouts: rate).dropouts(members: 100) == nil)
+    #expect(SumGraph.automatic(dropouts: rate).dropouts(members: 101) == rate)
+    #expect(rate.count(of: 109) == 10)
+    #expect(DropoutRate(perMille: -1) == nil && DropoutRate(perMille: 1001) == nil)
   }
 
   @Test("A remembered verification is one that succeeded, and no other")

@@ -111,7 +111,7 @@ extension RunPlan.StrategyChoice {
         .notAvailable(path: group.path("fractionFit"), found: "'\(fractionFit)'", available: "1 (the whole cohort)"))
     }
     // Two organisations would learn each other's term from the sum.
-    let clients = YAMLField<Int>.integer(AggregationContext.cohortCounts)
+    let clients = YAMLField<Int>.integer(3...AggregationContext.regularCohortCounts.upperBound)
     minimumFitClients = try group.optional("minimumFitClients", clients, default: 3)
     minimumEvaluateClients = try group.optional("minimumEvaluateClients", clients, default: 3)
     minimumAvailableClients = try group.optional("minimumAvailableClients", clients, default: 3)
@@ -119,7 +119,7 @@ extension RunPlan.StrategyChoice {
 }
 
 extension RunPlan.SecureSumSettings {
-  fileprivate static let keys = ["bits", "clip", "rounding", "weightCap", "prg", "graph"]
+  fileprivate static let keys = ["bits", "clip", "rounding", "weightCap", "prg", "graph", "dropouts"]
 
   fileprivate init(_ group: YAMLMapping) throws(FederationError) {
     bits = try group.optional("bits", .integer(8...32), default: 32)
@@ -128,7 +128,13 @@ extension RunPlan.SecureSumSettings {
     rounding = try group.optional("rounding", .word, default: .stochastic)
     weightCap = try group.optional("weightCap", .integer(RunPlan.weightCaps), default: 100_000)
     generator = try group.optional("prg", .word, default: .aes256CTR)
-    graph = try group.available("graph", default: .complete, available: [.complete])
+    graph = try group.optional("graph", .word, default: .complete)
+    let rate = try group.optional(
+      "dropouts", .number("a number from 0 to 0.5, in steps of 0.001") { $0 >= 0 && $0 <= 0.5 }, default: 0.1)
+    guard let dropouts = DropoutRate(perMille: Int((rate * 1000).rounded())) else {
+      throw group.fault("dropouts", .inconsistent(path: "secureSum.dropouts", problem: "it is no share of a cohort"))
+    }
+    self.dropouts = dropouts
   }
 }
 

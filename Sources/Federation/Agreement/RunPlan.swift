@@ -100,7 +100,7 @@ public struct RunPlan: Sendable, Equatable {
     public let minimumAvailableClients: Int
   }
 
-  public enum Graph: String, Sendable, CaseIterable { case complete, kRegular }
+  public enum Graph: String, Sendable, CaseIterable { case complete, regular, auto }
 
   public struct SecureSumSettings: Sendable, Equatable {
     /// Width of a tensor coordinate, 8…32.
@@ -112,6 +112,17 @@ public struct RunPlan: Sendable, Equatable {
     public let weightCap: Int
     public let generator: MaskGenerator
     public let graph: Graph
+    /// Share of the cohort that may be lost in an attempt on a k-regular graph.
+    public let dropouts: DropoutRate
+
+    /// What the secure sum calls it.
+    public var sumGraph: SumGraph {
+      switch graph {
+      case .complete: .complete
+      case .regular: .regular(dropouts: dropouts)
+      case .auto: .automatic(dropouts: dropouts)
+      }
+    }
   }
 
   public struct EvaluationSettings: Sendable, Equatable {

@@ -28,7 +28,8 @@ public struct TaskLayout: Sendable, Equatable {
         bits: plan.secureSum.bits, clip: plan.secureSum.clip, rounding: plan.secureSum.rounding,
         counters: try Self.counters(of: task, plan: plan, featureNames: featureNames),
         weightCap: UInt64(plan.secureSum.weightCap), generator: plan.secureSum.generator, minimumCohort: minimum,
-        minimumHonest: max(2, minimum - manifest.assumedCorrupt), assumedCorrupt: manifest.assumedCorrupt)
+        minimumHonest: max(2, minimum - manifest.assumedCorrupt), assumedCorrupt: manifest.assumedCorrupt,
+        graph: plan.secureSum.sumGraph)
     } catch let error as AggregationError {
       throw .aggregation(error)
     } catch let error as LearningError {

@@ -6,13 +6,13 @@ public enum OutboundKind: String, Sendable, CaseIterable {
   // Control: nothing in it depends on the data.
   case hello, acceptance, refusal, ready, poll
   // Under an accepted plan only.
-  case advertiseKeys, shareKeys, maskedInput, consistencyCheck, unmasking, complaint
+  case advertiseKeys, beaconReveal, shareKeys, maskedInput, consistencyCheck, unmasking, complaint
 
   /// Whether it may leave only under a plan that the policy has accepted.
   public var requiresAcceptedPlan: Bool {
     switch self {
     case .hello, .refusal, .ready, .poll: false
-    case .acceptance, .advertiseKeys, .shareKeys, .maskedInput, .consistencyCheck, .unmasking, .complaint: true
+    case .acceptance, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .consistencyCheck, .unmasking, .complaint: true
     }
   }
 }

@@ -249,10 +249,13 @@ nonisolated struct Bauta_V1_RoundMessage: Sendable {
   /// Clears the value of `opening`. Subsequent reads from it will return its default value.
   mutating func clearOpening() {self._opening = nil}
 
-  /// advertiseKeys, shareKeys, … from clients; roster, shares, … from the server
+  /// advertise-keys, share-keys, … from clients; roster, shares, … from the server
   var kind: String = String()
 
   var payload: Data = Data()
+
+  /// with masked-input only: the masked term, whose hash the payload signs
+  var body: Data = Data()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -835,7 +838,7 @@ nonisolated extension Bauta_V1_Opening: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Bauta_V1_RoundMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".RoundMessage"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}opening\0\u{1}kind\0\u{1}payload\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}opening\0\u{1}kind\0\u{1}payload\0\u{1}body\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -846,6 +849,7 @@ nonisolated extension Bauta_V1_RoundMessage: SwiftProtobuf.Message, SwiftProtobu
       case 1: try { try decoder.decodeSingularMessageField(value: &self._opening) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.kind) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.body) }()
       default: break
       }
     }
@@ -865,6 +869,9 @@ nonisolated extension Bauta_V1_RoundMessage: SwiftProtobuf.Message, SwiftProtobu
     if !self.payload.isEmpty {
       try visitor.visitSingularBytesField(value: self.payload, fieldNumber: 3)
     }
+    if !self.body.isEmpty {
+      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -872,6 +879,7 @@ nonisolated extension Bauta_V1_RoundMessage: SwiftProtobuf.Message, SwiftProtobu
     if lhs._opening != rhs._opening {return false}
     if lhs.kind != rhs.kind {return false}
     if lhs.payload != rhs.payload {return false}
+    if lhs.body != rhs.body {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

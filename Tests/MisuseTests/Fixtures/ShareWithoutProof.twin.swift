@@ -9,5 +9,5 @@ func beforeSigning(_ client: consuming MaskedClient, _ proof: consuming Threshol
 }
 
 func asBytes(_ vault: borrowing ShareVault, _ proof: consuming ThresholdProof) -> Int {
-  vault.holds.count
+  vault.holds(0) ? 1 : 0
 }
