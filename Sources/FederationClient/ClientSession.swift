@@ -254,7 +254,7 @@ extension RoundPayload {
   fileprivate var isCommitted: Bool {
     switch outboundKind {
     case .maskedInput, .consistencyCheck, .unmasking: true
-    case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .shareKeys, .complaint, nil: false
+    case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .beaconReveal, .shareKeys, .complaint, nil: false
     }
   }
 

@@ -65,12 +65,9 @@ enum Transcript {
 
   /// Hash of the bytes of a masked input, equal to that of canonical(label, bytes) without copying them.
   static func maskedInput(_ bytes: [UInt8]) -> MaskedInputHash {
-    var encoder = CanonicalEncoder("bauta/v1/masked-input-bytes")
-    encoder.append(UInt64(bytes.count))
-    var hasher = SHA256Hasher()
-    hasher.update(encoder.finish())
+    var hasher = MaskedInputHasher(byteCount: bytes.count)
     bytes.withUnsafeBytes { hasher.update($0) }
-    return hasher.finish(as: MaskedInputRole.self)
+    return hasher.finish()
   }
 
   /// The leaf of (organisation, hash of its masked input) in the tree over U3 in cohort order.

@@ -72,38 +72,81 @@ struct MaskingTests {
     let pair = try pairwise(7, 11, 0, 1)
     let own = try Mask.own(
       secret: Scalar(small: 7), owner: organization(0), transcript: transcript("T"), generator: .aes256CTR)
-    let streams = [
-      try start { try pair.tensor.fill($0) }, try start { try pair.counter.fill($0) },
-      try start { try own.tensor.fill($0) }, try start { try own.counter.fill($0) },
-    ]
-    #expect(Set(streams).count == 4)
+    var streams: Set<[UInt8]> = []
+    for mask in [pair, own] {
+      for section in [MaskSection.tensor, .counter] {
+        var stream = try mask.stream(section)
+        streams.insert(try start { try stream.fill($0) })
+      }
+    }
+    #expect(streams.count == 4)
   }
 
-  @Test("Blocks do not change the result", arguments: [1, 511, 512, 513, 1024, 1025, 4097])
-  func blocks(count: Int) throws {
+  @Test("A stream may begin at any multiple of 64 bytes", arguments: MaskGenerator.allCases)
+  func streamStart(generator: MaskGenerator) throws {
+    let mask = try MaskingSample.masks(1, generator: generator)[0]
+    for section in [MaskSection.tensor, .counter] {
+      let whole: [UInt32] = try MaskingSample.keystream(mask, section, count: 2048)
+      for byte in [0, 64, 4032, 4096, 8128] {
+        var stream = try mask.stream(section, fromByte: UInt64(byte))
+        var part = [UInt32](repeating: 0, count: 16)
+        try part.withUnsafeMutableBytes { try stream.fill($0) }
+        #expect(part == Array(whole[(byte / 4)..<(byte / 4 + 16)]))
+      }
+      #expect(throws: CryptographyError.misalignedSeek(byte: 32)) { _ = try mask.stream(section, fromByte: 32) }
+    }
+  }
+
+  @Test(
+    "Neither blocks, groups, batches nor lanes change the result",
+    arguments: [1, 511, 512, 513, 1024, 1025, 4095, 4096, 4097, 9001], [Lanes.one, Lanes(count: 2), Lanes(count: 5)])
+  func blocks(count: Int, lanes: Lanes) throws {
     let parameters = try parameters {
       $0.tensorCount = count
       $0.bits = 32
       $0.counters = [CounterGroup(name: "c", count: count, bound: 1, isSigned: true)]
     }
-    var accumulator = Accumulator(parameters: parameters)
-    try accumulator.apply([try pairwise(3, 5, 0, 1), try pairwise(3, 9, 2, 1)])
-    // The same keystreams, read in one piece.
-    let plus = try pairwise(3, 5, 0, 1)
-    let minus = try pairwise(3, 9, 2, 1)
-    func words<Word: FixedWidthInteger>(_ fill: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> [Word] {
-      var words = [Word](repeating: 0, count: count)
-      try words.withUnsafeMutableBytes { try fill($0) }
-      return words
+    let masks = try MaskingSample.masks(11, generator: .aes256CTR)
+    for some in [[], Array(masks[..<1]), Array(masks[3..<9]), masks] {
+      var accumulator = Accumulator(parameters: parameters)
+      try accumulator.apply(some, lanes: lanes)
+      // The same keystreams, each read in one piece.
+      #expect(accumulator.tensors == (try MaskingSample.sum(some, .tensor, count: count)))
+      #expect(accumulator.counters == (try MaskingSample.sum(some, .counter, count: count)))
+      try accumulator.apply(some, removing: true, lanes: lanes)
+      #expect(accumulator.tensors.allSatisfy { $0 == 0 } && accumulator.counters.allSatisfy { $0 == 0 })
     }
-    let added: [UInt32] = try words { try plus.tensor.fill($0) }
-    let taken: [UInt32] = try words { try minus.tensor.fill($0) }
-    #expect(accumulator.tensors == zip(added, taken).map { $0 &- $1 })
-    let addedCounters: [UInt64] = try words { try plus.counter.fill($0) }
-    let takenCounters: [UInt64] = try words { try minus.counter.fill($0) }
-    #expect(accumulator.counters == zip(addedCounters, takenCounters).map { $0 &- $1 })
-    try accumulator.apply([try pairwise(3, 5, 0, 1), try pairwise(3, 9, 2, 1)], removing: true)
-    #expect(accumulator.tensors.allSatisfy { $0 == 0 } && accumulator.counters.allSatisfy { $0 == 0 })
+  }
+
+  @Test("More masks than contexts are kept open")
+  func batches() throws {
+    let count = 1100
+    let parameters = try parameters {
+      $0.tensorCount = count
+      $0.bits = 32
+    }
+    let masks = try MaskingSample.masks(2 * MaskExpansion.batchCount + 3, generator: .aes256CTR)
+    var accumulator = Accumulator(parameters: parameters)
+    try accumulator.apply(masks, lanes: Lanes(count: 2))
+    #expect(accumulator.tensors == (try MaskingSample.sum(masks, .tensor, count: count)))
+  }
+
+  @Test("Lanes share a long vector and give what one lane gives")
+  func lanes() throws {
+    let parameters = try parameters {
+      $0.tensorCount = 700_001
+      $0.bits = 32
+      $0.counters = [CounterGroup(name: "c", count: 300_001, bound: 1, isSigned: true)]
+    }
+    let masks = try MaskingSample.masks(3, generator: .aes256CTR)
+    var serial = Accumulator(parameters: parameters)
+    try serial.apply(masks)
+    #expect(serial.tensors == (try MaskingSample.sum(masks, .tensor, count: 700_001)))
+    for count in [2, 3, 64] {
+      var parallel = Accumulator(parameters: parameters)
+      try parallel.apply(masks, lanes: Lanes(count: count))
+      #expect(parallel.tensors == serial.tensors && parallel.counters == serial.counters)
+    }
   }
 
   /// χ² of bytes against the uniform distribution, 255 degrees of freedom.

@@ -331,10 +331,12 @@ extension SharedClient {
     let secret = try secrets.mask()
     let keys = peers.compactMap { roster.advertisements[$0] }
     return [own]
-      + (try lanes.map(keys.count) { (index) throws(CryptographyError) in
-        try Mask.pairwise(
-          secret: secret, publicKey: keys[index].maskKey, addedBy: organization, with: keys[index].organization,
-          transcript: transcript, generator: generator)
+      + (try lanes.map(keys.count) { index in
+        Result { () throws(CryptographyError) -> Mask in
+          try Mask.pairwise(
+            secret: secret, publicKey: keys[index].maskKey, addedBy: organization, with: keys[index].organization,
+            transcript: transcript, generator: generator)
+        }
       })
   }
 }

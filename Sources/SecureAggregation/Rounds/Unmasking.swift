@@ -245,8 +245,10 @@ struct UnmaskingStage: Sendable {
       // So many owners at a time that their masks, one a survivor and k a dropout, are a few batches at most.
       for start in stride(from: 0, to: owners.count, by: Self.batchCount) {
         let batch = owners[start..<min(start + Self.batchCount, owners.count)]
-        let recovered = try lanes.map(batch.count) { (index) throws(CryptographyError) in
-          try recover(batch[batch.startIndex + index], recovery: recovery, context: context)
+        let recovered = try lanes.map(batch.count) { index in
+          Result { () throws(CryptographyError) -> Recovered in
+            try recover(batch[batch.startIndex + index], recovery: recovery, context: context)
+          }
         }
         var masks: [Mask] = []
         for item in recovered {
@@ -266,9 +268,11 @@ struct UnmaskingStage: Sendable {
     return blamed
   }
 
+  private typealias Recovered = (masks: [Mask], blamed: Set<OrganizationName>, fault: RecoveryFault?)
+
   private func recover(
     _ owner: Int, recovery: SecretRecovery, context: AggregationContext
-  ) throws(CryptographyError) -> (masks: [Mask], blamed: Set<OrganizationName>, fault: RecoveryFault?) {
+  ) throws(CryptographyError) -> Recovered {
     guard let advertisement = relay.roster.advertisements[owner] else { return ([], [], nil) }
     let result = try recovery.secret(kind(of: owner), of: owner, advertisement: advertisement)
     switch consume result {
