@@ -189,7 +189,7 @@ struct CoordinatorTests {
   func unmaskable() async throws {
     let outcome = try await run(
       [0: [Self.kill(.consistencyCheck, .completed)], 1: [Self.kill(.unmasking, .decided)]], gone: [0, 1],
-      deadlines: "accept: 2s, fit: 20s, step: 2s, reconnect: 50ms")
+      deadlines: "accept: 3s, fit: 20s, step: 3s, reconnect: 50ms")
     #expect(outcome.report.state == .failed)
     let reason = try #require(outcome.report.reason)
     #expect(reason.contains("unmaskable"))
@@ -232,12 +232,12 @@ struct CoordinatorTests {
   func stragglers() async throws {
     let late = Set(federation.names.prefix(2))
     let outcome = try await run(
-      deadlines: "accept: 20s, fit: 20s, step: 2s, reconnect: 50ms",
+      deadlines: "accept: 20s, fit: 20s, step: 3s, reconnect: 50ms",
       delay: { name, message in
         guard late.contains(name), case .round(let payload) = message.body, payload.kind == "share-keys",
           payload.opening.task == .statistics, payload.opening.attempt == 1
         else { return nil }
-        return .milliseconds(2500)
+        return .milliseconds(3500)
       })
     #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
     #expect(outcome.failedAttempts == 1)

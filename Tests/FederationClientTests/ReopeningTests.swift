@@ -29,7 +29,7 @@ final class Killer: Sendable {
 }
 
 /// The process is killed between every two steps, started again, and asked for everything once more.
-@Suite("Reopening", .timeLimit(.minutes(2)))
+@Suite("Reopening", .serialized, .timeLimit(.minutes(2)))
 struct ReopeningTests {
   static let kinds: [OutboundKind] = [
     .hello, .acceptance, .advertiseKeys, .shareKeys, .maskedInput, .consistencyCheck, .unmasking, .ready,

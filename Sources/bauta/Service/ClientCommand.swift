@@ -14,7 +14,8 @@ struct ClientCommand: AsyncParsableCommand {
         bauta client --data claims.csv --directory alder
 
       The trained model is stored under DIR/runs/RUN. Status 0 done, 1 failed or refused, 3 the run stopped because \
-      too few organisations took part.
+      too few organisations took part. Nothing leaves while \
+      DIR/state.sqlite and DIR/log do not agree: see 'bauta organization acknowledge --help'.
       """)
 
   @Option(
