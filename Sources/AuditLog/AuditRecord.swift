@@ -212,6 +212,9 @@ public struct AuditRecord: Hashable, Sendable {
     public init(_ error: some BlamedError) {
       self.init(code: error.code, blame: error.blame)
     }
+
+    /// Of a delivery: the process ended between recording the message and learning what became of it.
+    public static let processEnded = Failure(code: "process-ended", blame: .local)
   }
 
   /// The receiver's word that it has the message: its place in the receiver's ingress log.

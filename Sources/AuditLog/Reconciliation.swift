@@ -3,8 +3,9 @@ import Cryptography
 /// Compares what organisations recorded as sent with what the server recorded as received.
 ///
 /// It reads entries as they stand; whether a log is authentic is `AuditVerifier`'s to say, so verify each log too.
-/// A message that the sender alone recorded is tolerated only after the last message of the same run that arrived,
-/// and only if a later record, or the end of the connection in the ingress log, explains it.
+/// A message that the sender alone recorded is tolerated only after the last message of the same run that arrived, or
+/// if the sender's process ended with it, and only if a later record, or the end of the connection in the ingress log,
+/// explains it.
 ///
 /// Memory: about 300 bytes a message.
 public enum AuditReconciliation {
@@ -156,6 +157,8 @@ private struct EgressSummary {
   private var sent: [MessageRecord] = []
   /// The last record that says what became of a message.
   private var deliveries: [MessageIdentifier: (sequence: UInt64, outcome: AuditRecord.Outcome)] = [:]
+  /// Messages whose process ended before it learned what became of them: others of a later process may have arrived.
+  private var lostWithProcess: Set<MessageIdentifier> = []
   private var receipts: [(sequence: UInt64, receipt: AuditRecord.Receipt)] = []
   private var lastEnd: (run: [String: UInt64], connection: UInt64?) = ([:], nil)
 
@@ -177,6 +180,7 @@ private struct EgressSummary {
       case .delivery where !isElsewhere:
         if let id = record.message?.id ?? record.messageID {
           deliveries[id] = (record.sequence, record.outcome ?? .unknown)
+          if record.error?.code == AuditRecord.Failure.processEnded.code { lostWithProcess.insert(id) }
         }
         if let receipt = record.receipt { receipts.append((record.sequence, receipt)) }
       case .runEnded, .stopped:
@@ -227,7 +231,8 @@ private struct EgressSummary {
   ) {
     guard let keeper else { return }
     let explanation = explanation(of: record, received)
-    if let explanation, record.sequence > (lastConfirmed ?? 0) || lastConfirmed == nil {
+    let isLast = lastConfirmed.map { record.sequence > $0 } ?? true
+    if let explanation, isLast || lostWithProcess.contains(record.message.id) {
       report.unconfirmed.append(
         .init(
           organization: keeper.value, sequence: record.sequence, message: record.message.id, detail: explanation))

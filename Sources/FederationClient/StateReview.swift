@@ -65,7 +65,7 @@ struct StateReview {
       draft.run = run
       draft.messageID = message
       draft.outcome = .unknown
-      draft.error = .init(code: "process-ended", blame: .local)
+      draft.error = .processEnded
       return draft
     }
     do throws(AuditLogError) { try log.append(contentsOf: drafts) } catch { throw .log(error) }

@@ -21,7 +21,8 @@ struct SumMembers: Sendable {
   init(cohort: [OrganizationName]) { self.cohort = cohort }
 
   mutating func beginAttempt() {
-    declined = []
+    // Who is not asked is not waited for.
+    declined = Set(cohort.filter { !canTakePart($0) })
     restarted = []
     survivors = []
   }

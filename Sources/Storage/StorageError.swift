@@ -68,8 +68,8 @@ public enum StorageError: Error, Sendable, Equatable, CustomStringConvertible {
     case .exposed(let path, _): "Run: chmod 600 \(path)"
     case .locked: "End the other program that uses this directory; only one may at a time."
     case .corrupt:
-      "Restore it from a copy made before the last run, or move it away: then statements already signed are unknown, "
-        + "so take part in no run that was under way."
+      "Put the newest undamaged copy back, or move the file away; the client notices by its log what is missing then, "
+        + "and says what to do."
     case .newer: "Use the version of the program that made it, or a later one."
     case .disk: "Free space or replace the disk; nothing that was confirmed is lost."
     case .setting: "Report it with the version of the SQLite library; do not go on without durable state."

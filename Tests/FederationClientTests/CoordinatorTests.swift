@@ -52,7 +52,7 @@ private actor HubLink: ServerExchange {
 }
 
 /// The coordinator with real clients in one process; members are killed, restarted and delayed as a test says.
-@Suite("Coordinator", .timeLimit(.minutes(1)))
+@Suite("Coordinator", .serialized, .timeLimit(.minutes(1)))
 struct CoordinatorTests {
   private let federation: TestFederation
 
@@ -83,7 +83,8 @@ struct CoordinatorTests {
     Killer { $0.kind == kind && $0.step == step && $0.opening?.task == task }
   }
 
-  private static let deadlines = "accept: 400ms, fit: 5s, step: 400ms, reconnect: 50ms"
+  /// Long: a stage ends as soon as nobody is left to wait for.
+  private static let deadlines = "accept: 20s, fit: 20s, step: 20s, reconnect: 50ms"
 
   /// One run from its start to its end.
   ///
@@ -106,7 +107,7 @@ struct CoordinatorTests {
     let coordinator = RunCoordinator(
       agreement: agreement, hub: hub, log: log, store: store, traffic: Traffic(),
       identity: try federation.server.identity(),
-      settings: .init(patience: .seconds(1), farewell: .milliseconds(500)), progress: { collected.append($0) })
+      settings: .init(patience: .seconds(20), farewell: .milliseconds(500)), progress: { collected.append($0) })
     let report = try await withThrowingTaskGroup(of: Void.self) { group in
       for index in members {
         group.addTask { [federation] in
@@ -187,7 +188,8 @@ struct CoordinatorTests {
   @Test("Too many have released and too few come back: the round ends as unmaskable, and says who is missing")
   func unmaskable() async throws {
     let outcome = try await run(
-      [0: [Self.kill(.consistencyCheck, .completed)], 1: [Self.kill(.unmasking, .decided)]], gone: [0, 1])
+      [0: [Self.kill(.consistencyCheck, .completed)], 1: [Self.kill(.unmasking, .decided)]], gone: [0, 1],
+      deadlines: "accept: 3s, fit: 20s, step: 3s, reconnect: 50ms")
     #expect(outcome.report.state == .failed)
     let reason = try #require(outcome.report.reason)
     #expect(reason.contains("unmaskable"))
@@ -209,7 +211,8 @@ struct CoordinatorTests {
   func nearSet() async throws {
     let first = try await run()
     #expect(first.report.state == .completed)
-    let second = try await run(members: [0, 1, 2])
+    let second = try await run(
+      members: [0, 1, 2], deadlines: "accept: 300ms, fit: 20s, step: 20s, reconnect: 50ms")
     #expect(second.report.state == .stopped)
     #expect(second.failedAttempts == 1)
     let reason = try #require(second.report.reason)
@@ -229,11 +232,12 @@ struct CoordinatorTests {
   func stragglers() async throws {
     let late = Set(federation.names.prefix(2))
     let outcome = try await run(
+      deadlines: "accept: 20s, fit: 20s, step: 3s, reconnect: 50ms",
       delay: { name, message in
         guard late.contains(name), case .round(let payload) = message.body, payload.kind == "share-keys",
           payload.opening.task == .statistics, payload.opening.attempt == 1
         else { return nil }
-        return .milliseconds(600)
+        return .milliseconds(3500)
       })
     #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
     #expect(outcome.failedAttempts == 1)

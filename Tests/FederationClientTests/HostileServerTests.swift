@@ -259,6 +259,60 @@ struct HostileServerTests {
     #expect(try store.opening(run.opening(.statistics))?.ledger.highestAttempt == 4)
   }
 
+  @Test("The name of a run, used again with another plan, cohort or model, gets neither the term nor another one")
+  func otherTerms() async throws {
+    let run = try hostile()
+    _ = try await run.play([run.announcement(), run.task(run.opening(.statistics)), .failure(.internalError)])
+    let store = { try ClientStore(path: run.federation.statePath(run.victim)) }
+    let before = try #require(try store().opening(run.opening(.statistics)))
+    let second = run.opening(.statistics, attempt: 2)
+
+    let other = try HostileRun(run.federation, plan: run.federation.plan(rounds: 2))
+    let plan = try await other.play([other.announcement(), other.task(second), .failure(.internalError)])
+    let cohort = try await run.play([
+      run.announcement(), run.task(second, cohort: Array(run.federation.names.prefix(3))), .failure(.internalError),
+    ])
+    for seen in [plan, cohort] {
+      #expect(seen.kinds == ["hello", "acceptance", "refusal"])
+      #expect(seen.refusalClasses == [.state])
+      #expect(seen.refusals.last == "opening-made-under-other-terms")
+    }
+    #expect(try store().opening(run.opening(.statistics)) == before)
+
+    // The same with a model: the second process takes one over, as one that was away does.
+    let fit = run.opening(.fit, round: 1)
+    let model = try run.statistics().after.model
+    _ = try await run.play([run.announcement(), run.task(fit, model: model), .failure(.internalError)])
+    let begun = try #require(try store().opening(fit))
+    let artifact = try ModelArtifact(decoding: model)
+    let swapped = try ModelArtifact(
+      model: LogisticRegressionModel(
+        featureNames: TestFederation.columns, parameters: artifact.model.parameters.map { $0 + 1 }),
+      preprocessing: artifact.preprocessing, classWeights: artifact.classWeights, label: artifact.label,
+      positive: artifact.positive, run: artifact.run, context: artifact.context, round: 0, metadata: artifact.metadata
+    ).encoded()
+    let again = try await run.play([
+      run.announcement(), run.task(fit.nextAttempt, model: swapped), .failure(.internalError),
+    ])
+    #expect(again.refusals.last == "opening-made-under-other-terms")
+    #expect(try store().opening(fit) == begun)
+    // Under the terms of before it goes on.
+    let right = try await run.play([run.announcement(), run.task(fit.nextAttempt, model: model)])
+    #expect(right.kinds == ["hello", "acceptance", "advertise-keys"])
+  }
+
+  @Test("A sum that is closed here is not opened again, and its term is not made anew")
+  func closedOpening() async throws {
+    let run = try hostile()
+    _ = try await run.play([run.announcement(), run.task(run.opening(.statistics)), run.end(), run.end()])
+    let seen = try await run.play([
+      run.announcement(), run.task(run.opening(.statistics, attempt: 2)), .failure(.internalError),
+    ])
+    #expect(seen.refusalClasses == [.state])
+    #expect(seen.refusals == ["opening-closed"])
+    #expect(try ClientStore(path: run.federation.statePath(run.victim)).opening(run.opening(.statistics))?.term == nil)
+  }
+
   @Test("The end of a run erases its terms, also of a sum that was never completed")
   func erasure() async throws {
     let run = try hostile()

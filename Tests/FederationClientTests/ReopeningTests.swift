@@ -29,7 +29,7 @@ final class Killer: Sendable {
 }
 
 /// The process is killed between every two steps, started again, and asked for everything once more.
-@Suite("Reopening", .timeLimit(.minutes(2)))
+@Suite("Reopening", .serialized, .timeLimit(.minutes(2)))
 struct ReopeningTests {
   static let kinds: [OutboundKind] = [
     .hello, .acceptance, .advertiseKeys, .shareKeys, .maskedInput, .consistencyCheck, .unmasking, .ready,
@@ -98,6 +98,7 @@ struct ReopeningTests {
     #expect(killer.hasStruck, "seed \(seed)")
     await server.turnHostile(Self.acts(&random))
     var processes = 0
+    var terms: [OpeningIdentifier: [UInt8]] = [:]
     while await server.hasActs, processes < 16 {
       processes += 1
       // Some of the later processes are lost as well, at any point.
@@ -109,10 +110,26 @@ struct ReopeningTests {
         }
       }
       _ = try await start(server, again)
+      try checkTerms(&terms, server.federation, "seed \(seed)")
     }
     #expect(await !server.hasActs, "seed \(seed)")
     _ = try await start(server, nil)
     try await check(server, "seed \(seed), \(task), killed at \(kind) \(step)")
+  }
+
+  /// A term is made once: while it is kept, it is the same.
+  private func checkTerms(
+    _ terms: inout [OpeningIdentifier: [UInt8]], _ federation: TestFederation, _ comment: String
+  ) throws {
+    let store = try ClientStore(path: federation.statePath(federation.parties[0]))
+    for run in 1...3 {
+      for (task, round) in [(TaskKind.statistics, 0), (.fit, 1), (.evaluate, 1)] {
+        let opening = OpeningIdentifier(run: try RunIdentifier("run-\(run)"), task: task, round: round, attempt: 0)
+        guard let term = try store.opening(opening)?.term else { continue }
+        #expect(terms[opening].map { $0 == term } ?? true, "\(opening); \(comment)")
+        terms[opening] = term
+      }
+    }
   }
 
   private static func acts(_ random: inout Xoshiro256StarStar) -> [ColludingFederation.Act] {

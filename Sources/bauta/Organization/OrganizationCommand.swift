@@ -5,7 +5,9 @@ import Federation
 struct OrganizationCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "organization", abstract: "Make and show your organisation's keys and directory.",
-    subcommands: [OrganizationInitCommand.self, OrganizationShowCommand.self])
+    subcommands: [
+      OrganizationInitCommand.self, OrganizationShowCommand.self, OrganizationAcknowledgeCommand.self,
+    ])
 }
 
 struct OrganizationInitCommand: AsyncParsableCommand {

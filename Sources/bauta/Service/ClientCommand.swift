@@ -14,7 +14,8 @@ struct ClientCommand: AsyncParsableCommand {
         bauta client --data claims.csv --directory alder
 
       The trained model is stored under DIR/runs/RUN. Status 0 done, 1 failed or refused, 3 the run stopped because \
-      too few organisations took part.
+      too few organisations took part. Nothing leaves while \
+      DIR/state.sqlite and DIR/log do not agree: see 'bauta organization acknowledge --help'.
       """)
 
   @Option(
@@ -32,14 +33,22 @@ struct ClientCommand: AsyncParsableCommand {
   @Option(help: .hidden)
   var dropInRound: Int?
 
+  /// Rehearses a loss at one point of the order of writing: TASK/ROUND/MESSAGE/STEP, as in fit/1/unmasking/persisted.
+  @Option(help: .hidden)
+  var loseAt: String?
+
   func validate() throws {
     guard (1...604_800).contains(patience) else { throw ValidationError("--patience is from 1 to 604800 seconds.") }
+    guard loseAt.map({ Fault($0) != nil }) ?? true else {
+      throw ValidationError("--lose-at is TASK/ROUND/MESSAGE/STEP.")
+    }
   }
 
   func run() async throws {
     let client = try OrganizationClient(
       directory: place.directory, data: data,
-      settings: .init(patience: .seconds(patience), fault: dropInRound.map { Fault(round: $0) }))
+      settings: .init(
+        patience: .seconds(patience), fault: loseAt.flatMap { Fault($0) } ?? dropInRound.map { Fault(round: $0) }))
     let taking = Task {
       try await client.takePart { event in
         guard let line = Self.line(event) else { return }
@@ -53,8 +62,8 @@ struct ClientCommand: AsyncParsableCommand {
     try Output.standard.finish()
     switch outcome.state {
     case .completed: return
-    case .stopped: throw ExitCode(Failure.Status.tooFewParticipants.rawValue)
-    case .failed: throw ExitCode(Failure.Status.failed.rawValue)
+    case .stopped, .failed:
+      throw RunFailure(run: outcome.run, isStopped: outcome.state == .stopped, reason: outcome.reason)
     }
   }
 

@@ -62,8 +62,9 @@ struct ServerCommand: AsyncParsableCommand {
     try Output.standard.finish()
     switch report.state {
     case .completed: return
-    case .stopped: throw ExitCode(Failure.Status.tooFewParticipants.rawValue)
-    case .running, .failed: throw ExitCode(Failure.Status.failed.rawValue)
+    case .stopped, .running, .failed:
+      throw RunFailure(
+        run: report.run, isStopped: report.state == .stopped, reason: report.reason ?? "no reason given")
     }
   }
 }
