@@ -36,13 +36,14 @@ struct ServerViewTests {
     return view.withLock { $0 }
   }
 
-  /// The masked vectors of an organisation, by task, in order. They are the end of their message.
+  /// The masked vectors of an organisation, by task, in order.
   private func maskedInputs(_ messages: [[UInt8]], _ task: TaskKind, byteCount: Int) throws -> [[UInt8]] {
     try messages.compactMap { bytes in
       guard case .round(let payload) = try ClientMessage(parsing: bytes).body, payload.opening.task == task,
         payload.kind == "masked-input"
       else { return nil }
-      return Array(payload.payload.suffix(byteCount))
+      try #require(payload.body.count == byteCount)
+      return payload.body
     }
   }
 

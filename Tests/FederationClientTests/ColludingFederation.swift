@@ -23,7 +23,6 @@ final class ColludingAttempt {
   private let absent: Set<OrganizationName>
   private var server: ServerRound
   private var peers: [Peer] = []
-  private var outbox: [OrganizationName: ServerRoundMessage] = [:]
   private let signer: Party
 
   private final class Peer {
@@ -39,13 +38,17 @@ final class ColludingAttempt {
       machine = try ClientRound(context: context, organization: party.name)
     }
 
-    func answer(_ message: ServerRoundMessage?) throws -> ClientRoundMessage {
+    func answer(_ message: ServerRoundMessage?) throws -> (message: ClientRoundMessage, body: [UInt8]) {
       switch message {
-      case nil: .advertiseKeys(try machine.advertise(signer: identity))
-      case .roster(let roster): .shareKeys(try machine.receive(roster, signer: identity))
-      case .shares(let shares): .maskedInput(try machine.receive(shares, term: term, signer: identity))
-      case .survivors(let survivors): .consistencyCheck(try machine.receive(survivors, signer: identity))
-      case .statements(let statements): .unmasking(try machine.receive(statements))
+      case nil: return (.advertiseKeys(try machine.advertise(signer: identity)), [])
+      case .beaconRequest(let request): return (.beaconReveal(try machine.receive(request)), [])
+      case .roster(let roster): return (.shareKeys(try machine.receive(roster, signer: identity)), [])
+      case .shares(let shares):
+        let input = try machine.receive(shares, term: term, signer: identity)
+        return (.maskedInput(input.message), input.body)
+      case .survivors(let survivors):
+        return (.consistencyCheck(try machine.receive(survivors, signer: identity)), [])
+      case .statements(let statements): return (.unmasking(try machine.receive(statements)), [])
       }
     }
   }
@@ -77,7 +80,7 @@ final class ColludingAttempt {
   /// What the victim is asked now, if it still has a part.
   var question: ServerMessage.Body? {
     if server.stage == .advertiseKeys { return .task(task) }
-    return outbox[victim].map {
+    return server.message(for: victim).map {
       .round(RoundPayload(opening: opening, kind: $0.kind.rawValue, payload: $0.encoded()))
     }
   }
@@ -85,16 +88,17 @@ final class ColludingAttempt {
   /// U3, once it is fixed.
   private(set) var survivors: Set<OrganizationName> = []
 
-  var isUnmasking: Bool { server.stage == .unmasking && outbox[victim] != nil }
+  var isUnmasking: Bool { server.stage == .unmasking && server.message(for: victim) != nil }
 
   /// Takes the victim's answer, or goes on without it; the peers answer, and the stage is closed.
-  func close(with message: ClientRoundMessage?) throws {
-    if let message { try server.receive(message, from: victim) }
+  func close(with message: ClientRoundMessage?, body: [UInt8] = []) throws {
+    if let message { try server.receive(message, body: body, from: victim) }
     for peer in peers where server.participants.contains(peer.name) {
       if server.stage == .maskedInputCollection, absent.contains(peer.name) { continue }
-      try server.receive(try peer.answer(outbox[peer.name]), from: peer.name)
+      let answer = try peer.answer(server.message(for: peer.name))
+      try server.receive(answer.message, body: answer.body, from: peer.name)
     }
-    outbox = try server.advance(signer: signer.identity())
+    try server.advance(signer: signer.identity())
     if server.stage == .consistencyCheck { survivors = Set(server.participants) }
   }
 }
@@ -212,7 +216,7 @@ actor ColludingFederation: ServerExchange {
     }
     contents[attempt.context.digest] = attempt.content
     note(message, payload.opening, survivors: attempt.survivors)
-    try attempt.close(with: message)
+    try attempt.close(with: message, body: payload.body)
     if attempt.isUnmasking, let question = attempt.question { past.append(question) }
     if let question = attempt.question { return question }
     return try next()

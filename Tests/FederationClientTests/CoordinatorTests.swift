@@ -162,7 +162,7 @@ struct CoordinatorTests {
       switch kind {
       case .consistencyCheck, .unmasking: true
       case .maskedInput: step == .completed
-      case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .shareKeys, .complaint: false
+      case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .beaconReveal, .shareKeys, .complaint: false
       }
     #expect(outcome.survivors(of: .statistics)?.contains(name) == isInSum)
   }

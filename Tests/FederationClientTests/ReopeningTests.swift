@@ -68,7 +68,7 @@ struct ReopeningTests {
     let replies = await server.sent.filter { $0.message.kind == .unmasking && $0.opening.task == .statistics }
     let wasLost: Bool =
       switch kind {
-      case .advertiseKeys, .shareKeys, .maskedInput, .consistencyCheck: true
+      case .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .consistencyCheck: true
       case .unmasking: step == .decided
       // The sum has begun by then, and this server does not wait.
       case .acceptance: step == .sent || step == .completed
@@ -231,7 +231,7 @@ struct ReopeningTests {
       let known = try #require(try store.opening(opening), "\(opening); \(comment)")
       #expect(known.ledger.highestAttempt ?? 0 >= UInt64(opening.attempt), "\(comment)")
       switch message.message {
-      case .advertiseKeys, .shareKeys: continue
+      case .advertiseKeys, .beaconReveal, .shareKeys: continue
       case .maskedInput: break
       case .consistencyCheck(let statement):
         let isRemembered = history.contains {

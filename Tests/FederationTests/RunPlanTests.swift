@@ -128,7 +128,10 @@ struct RunPlanTests {
       "aes-256-ctr", "rc4", "plan.yaml:9:78: secureSum.prg: expected one of aes-256-ctr, chacha20, found 'rc4'"),
     Fault(
       "graph: complete", "graph: kRegular",
-      "plan.yaml:9:98: secureSum.graph: 'kRegular' is not available in this version; available: complete"),
+      "plan.yaml:9:98: secureSum.graph: expected one of complete, regular, auto, found 'kRegular'"),
+    Fault(
+      "graph: complete", "graph: auto, dropouts: 0.6",
+      "plan.yaml:9:114: secureSum.dropouts: expected a number from 0 to 0.5, in steps of 0.001, found '0.6'"),
     Fault(
       "testFraction: 0.2", "testFraction: 1",
       "plan.yaml:4:40: data.testFraction: expected a number above 0 and below 1, found '1'"),
@@ -178,7 +181,7 @@ struct RunPlanTests {
       "plan.yaml:10:47: evaluation.serverData: 'held-out.csv' is not available in this version; available: null"),
     Fault(
       "minimumFitClients: 3", "minimumFitClients: 2",
-      "plan.yaml:7:63: strategy.minimumFitClients: expected an integer from 3 to 256, found '2'"),
+      "plan.yaml:7:63: strategy.minimumFitClients: expected an integer from 3 to 10000, found '2'"),
     Fault(
       "histogramBins: 1024", "histogramBins: 1",
       "plan.yaml:10:29: evaluation.histogramBins: expected an integer from 2 to 65536, found '1'"),

@@ -51,7 +51,8 @@ extension RunPlan {
       rounding: stochastic        # stochastic, or nearest
       weightCap: 100000           # most training rows an organisation may bring
       prg: aes-256-ctr            # chacha20 where processors lack AES instructions
-      graph: complete
+      graph: complete             # regular or auto: above a hundred organisations each masks with some others only
+      dropouts: 0.1               # on a regular graph: the share of the organisations that may be lost in an attempt
 
     evaluation:
       histogramBins: 1024         # score bins for the areas under the curves
