@@ -83,7 +83,8 @@ public struct AggregationContext: Hashable, Sendable {
     self.regularGraph = regular
     self.positions = positions
     self.scale = try Self.scale(clip: parameters.clip, bits: parameters.bits, members: count)
-    self.digest = Self.digest(binding: binding, parameters: parameters, cohort: sorted, server: server, regular: regular)
+    self.digest = Self.digest(
+      binding: binding, parameters: parameters, cohort: sorted, server: server, regular: regular)
   }
 
   /// Whether every received share is checked against its commitments on receipt.

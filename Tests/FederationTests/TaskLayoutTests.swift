@@ -70,7 +70,8 @@ struct TaskLayoutTests {
         == .aggregation(.parameters(.tensorsWrap(members: 200, bits: 8))))
     let two = Array(cohort.prefix(2))
     #expect(
-      federationError { try layout.check(cohort: two, server: server) } == .aggregation(.parameters(.cohortSize(2, allowed: 3...256))))
+      federationError { try layout.check(cohort: two, server: server) }
+        == .aggregation(.parameters(.cohortSize(2, allowed: 3...256))))
   }
 
   @Test("Features that cannot be")

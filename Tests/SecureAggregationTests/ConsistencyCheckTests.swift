@@ -187,7 +187,9 @@ struct ConsistencyCheckTests {
       #expect(error == .misbehaviour(fault, by: .organization(name)), sourceLocation: location)
       #expect(exchange.server.answered == [members[0].name], sourceLocation: location)
     }
-    try refuse(.statementMismatch) { $0.statement.inputSurvivors = Transcript.survivors(MemberSet(cohortCount: 5, positions: [0])) }
+    try refuse(.statementMismatch) {
+      $0.statement.inputSurvivors = Transcript.survivors(MemberSet(cohortCount: 5, positions: [0]))
+    }
     try refuse(.invalidSignature(of: .organization(members[1].name), .consistencyCheck)) {
       $0.signature = sent.signature
     }

@@ -260,7 +260,9 @@ struct MaskedInputCollectionTests {
     let length = exchange.context.maskedInputByteCount
     #expect(length == (37 * 20 + 7) / 8 + 32)
     try refuse(.transcriptMismatch(.maskedInput)) { $0.transcript = TranscriptDigest(hashing: [1]) }
-    try refuse(.survivorsMismatch(.maskedInput)) { $0.shareSurvivors = Transcript.survivors(MemberSet(cohortCount: 5, positions: [0])) }
+    try refuse(.survivorsMismatch(.maskedInput)) {
+      $0.shareSurvivors = Transcript.survivors(MemberSet(cohortCount: 5, positions: [0]))
+    }
     try refuse(.wrongLength(expected: length, actual: length - 1), body: { $0.removeLast() })
     try refuse(.wrongLength(expected: length, actual: length + 1), body: { $0.append(0) })
     try refuse(.wrongLength(expected: length, actual: 0), body: { $0 = [] })

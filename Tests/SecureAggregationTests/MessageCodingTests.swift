@@ -126,7 +126,8 @@ struct MessageCodingTests {
     let name = exchange.members[0].name
     let digest = TranscriptDigest(hashing: [1])
     func tooLong(
-      _ kind: MessageKind, location: SourceLocation = #_sourceLocation, _ fields: (inout CanonicalEncoder) throws -> Void
+      _ kind: MessageKind, location: SourceLocation = #_sourceLocation,
+      _ fields: (inout CanonicalEncoder) throws -> Void
     ) throws {
       var encoder = CanonicalEncoder(kind.label)
       try fields(&encoder)

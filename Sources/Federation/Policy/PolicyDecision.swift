@@ -12,7 +12,9 @@ public enum OutboundKind: String, Sendable, CaseIterable {
   public var requiresAcceptedPlan: Bool {
     switch self {
     case .hello, .refusal, .ready, .poll: false
-    case .acceptance, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .consistencyCheck, .unmasking, .complaint: true
+    case .acceptance, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .consistencyCheck, .unmasking,
+      .complaint:
+      true
     }
   }
 }
