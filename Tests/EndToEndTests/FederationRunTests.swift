@@ -147,6 +147,8 @@ struct FederationRunTests {
     for name in ["cedar", "dogwood", "elm"] {
       let said = try String(contentsOfFile: "\(runner.directory)/demo/\(name)/client.log", encoding: .utf8)
       #expect(said.contains("run stopped"), "\(name): \(said)")
+      let complained = try String(contentsOfFile: "\(runner.directory)/demo/\(name)/client.err", encoding: .utf8)
+      #expect(complained.contains("stopped: too few participants"), "\(name): \(complained)")
     }
   }
 

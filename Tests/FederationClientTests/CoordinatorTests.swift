@@ -56,7 +56,7 @@ private actor HubLink: ServerExchange {
 struct CoordinatorTests {
   private let federation: TestFederation
 
-  init() throws { federation = try TestFederation() }
+  init() throws { federation = try TestFederation(isInMemory: true) }
 
   private struct Outcome {
     let report: RunReport

@@ -29,7 +29,7 @@ final class Killer: Sendable {
 }
 
 /// The process is killed between every two steps, started again, and asked for everything once more.
-@Suite("Reopening", .serialized, .timeLimit(.minutes(2)))
+@Suite("Reopening", .timeLimit(.minutes(2)))
 struct ReopeningTests {
   static let kinds: [OutboundKind] = [
     .hello, .acceptance, .advertiseKeys, .shareKeys, .maskedInput, .consistencyCheck, .unmasking, .ready,
@@ -54,9 +54,10 @@ struct ReopeningTests {
       killedAt: killer?.observer)
   }
 
-  @Test("Killed anywhere, it starts again, and an honest server completes the run", arguments: points)
+  @Test(
+    "Killed anywhere, it starts again, and an honest server completes the run", .serialized, arguments: points)
   func honest(_ kind: OutboundKind, _ step: WritingStep) async throws {
-    let server = try ColludingFederation(TestFederation())
+    let server = try ColludingFederation(TestFederation(isInMemory: true))
     let killer = Killer { $0.kind == kind && $0.step == step && ($0.opening?.task ?? .statistics) == .statistics }
     #expect(try await start(server, killer).error?.code == "cancelled")
     #expect(killer.hasStruck)
@@ -77,7 +78,8 @@ struct ReopeningTests {
     #expect(replies.isEmpty == wasLost)
   }
 
-  @Test("Killed anywhere, no hostile server brings it to contradict what it has sent", arguments: points)
+  @Test(
+    "Killed anywhere, no hostile server brings it to contradict what it has sent", .serialized, arguments: points)
   func hostile(_ kind: OutboundKind, _ step: WritingStep) async throws {
     let seed = UInt64.random(in: 0 ... .max)
     try await hostile(kind, step, seed: seed)
@@ -91,7 +93,7 @@ struct ReopeningTests {
 
   private func hostile(_ kind: OutboundKind, _ step: WritingStep, seed: UInt64) async throws {
     var random = Xoshiro256StarStar(seed: seed)
-    let server = try ColludingFederation(TestFederation())
+    let server = try ColludingFederation(TestFederation(isInMemory: true))
     let task: TaskKind = Bool.random(using: &random) ? .statistics : .fit
     let killer = Killer { $0.kind == kind && $0.step == step && ($0.opening?.task ?? task) == task }
     _ = try await start(server, killer)

@@ -10,8 +10,14 @@ import Testing
 final class TemporaryDirectory: Sendable {
   let path: String
 
-  init() throws {
-    path = FileManager.default.temporaryDirectory.appendingPathComponent("bauta-\(UUID().uuidString)").path
+  /// - Parameter isInMemory: where the system has a file system in memory, takes it: for what ends processes and not
+  ///   machines, and would wait for the disk most of its time.
+  init(isInMemory: Bool = false) throws {
+    let memory = "/dev/shm"
+    let base =
+      isInMemory && FileManager.default.isWritableFile(atPath: memory)
+      ? URL(fileURLWithPath: memory) : FileManager.default.temporaryDirectory
+    path = base.appendingPathComponent("bauta-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 
@@ -57,8 +63,8 @@ final class TestFederation: Sendable {
   let parties: [Party]
   let manifest: SignedManifest
 
-  init() throws {
-    root = try TemporaryDirectory()
+  init(isInMemory: Bool = false) throws {
+    root = try TemporaryDirectory(isInMemory: isInMemory)
     server = try Party("hub.example")
     parties = try ["alder", "birch", "cedar", "doum"].map { try Party("\($0).example") }
     var manifest = try SignedManifest(
