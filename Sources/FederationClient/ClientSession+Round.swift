@@ -168,9 +168,7 @@ extension ClientSession {
       return answer(.shareKeys(try current.machine.receive(roster, signer: identity)), current)
     case .shares(let delivery):
       try reach(.decided, .maskedInput, opening)
-      let input = try current.machine.receive(delivery, term: current.term, signer: identity)
-      current.shareSurvivors = delivery.members.count
-      return try commit(.maskedInput(input.message), current, body: input.body)
+      return try mask(delivery, &current)
     case .survivors(let announcement):
       let signed = try judge(announcement.survivors(in: current.context), of: opening)
       try reach(.decided, .consistencyCheck, opening)
@@ -190,6 +188,25 @@ extension ClientSession {
       try current.ledger.recordRelease(attempt: attempt, statement: signed.digest, reply: reply.encoded())
       return try commit(reply, current)
     }
+  }
+
+  /// Masks the term: in memory where the result goes along with its message, in a spool where it is uploaded before it.
+  private func mask(_ delivery: ShareDelivery, _ current: inout ActiveRound) throws -> Answer {
+    let lanes = Lanes(count: ProcessInfo.processInfo.activeProcessorCount)
+    current.shareSurvivors = delivery.members.count
+    guard current.context.maskedInputByteCount > WireLimits.segmentBytes else {
+      let input = try current.machine.receive(delivery, term: current.term, lanes: lanes, signer: identity)
+      return try commit(.maskedInput(input.message), current, body: input.body)
+    }
+    var message: MaskedInputMessage?
+    let term = current.term
+    let spool = try MaskedInputSpool.write(in: parts.spoolDirectory) { write in
+      message = try current.machine.receive(delivery, term: term, lanes: lanes, signer: identity, spool: write)
+    }
+    guard let message else { throw ClientError.unexpected("a masked input without message") }
+    var answer = try commit(.maskedInput(message), current)
+    answer.upload = spool
+    return answer
   }
 
   /// Persists what binds this organisation, and only then lets it be sent.

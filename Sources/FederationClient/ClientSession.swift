@@ -27,6 +27,8 @@ actor ClientSession {
     let store: ClientStore
     let gate: EgressGate
     let runsDirectory: String
+    /// Where a long masked input lies while it is uploaded.
+    let spoolDirectory: String
     /// Told of every step of the order of writing.
     var observe: WritingObserver = { _ in }
     /// Passes between answers that bring a run no further.
@@ -40,6 +42,8 @@ actor ClientSession {
     var identifier = MessageIdentifier.random()
     /// The record under which the same message of the secure sum left before.
     var resendOf: UInt64?
+    /// A masked input that is uploaded before the message that signs its hash.
+    var upload: MaskedInputSpool?
 
     init(_ body: ClientMessage.Body, draft: AuditRecord.Draft? = nil) {
       self.body = body
@@ -112,6 +116,7 @@ actor ClientSession {
         try await bidFarewell(answering: instruction.instruction)
         await parts.gate.close()
         return outcome
+      case .stored: throw .unexpected("an answer to a segment that was not sent")
       case .refused(let refusal):
         guard refusal.code == FederationWire.Refusal.helloRequiredCode else { throw .refused(refusal) }
         try await pace()
@@ -120,8 +125,34 @@ actor ClientSession {
         instruction = try await greet()
         continue
       }
-      instruction = try await send(answer, answering: instruction.instruction)
+      instruction = try await upload(answer, answering: instruction.instruction)
     }
+  }
+
+  /// Sends an answer, after the masked input that belongs to it if that is too long to go along.
+  ///
+  /// The server says how much it has, so an upload goes on where it stopped. If the attempt is over for the server, the
+  /// rest of the masked input stays here.
+  private func upload(_ answer: Answer, answering number: UInt64) async throws(ClientError) -> ServerMessage {
+    guard let spool = answer.upload, let opening = answer.body.opening else {
+      return try await send(answer, answering: number)
+    }
+    defer { spool.remove() }
+    var stored: UInt64 = 0
+    while stored < UInt64(spool.byteCount) {
+      let bytes = try spool.read(from: Int(stored), count: WireLimits.segmentBytes)
+      var draft = answer.draft
+      draft?.maskedInput = nil
+      let segment = MaskedInputSegment(opening: opening, offset: stored, bytes: bytes)
+      let reply = try await send(Answer(.segment(segment), draft: draft), answering: number)
+      guard case .stored(let state) = reply.body else { return reply }
+      guard state.isOpen else { return try await send(Answer(.poll), answering: number) }
+      guard state.count > stored, state.count <= UInt64(spool.byteCount) else {
+        throw .unexpected("a count of stored bytes that does not follow from what was sent")
+      }
+      stored = state.count
+    }
+    return try await send(answer, answering: number)
   }
 
   /// Lets some time pass between answers that bring a run no further, so that a server that asks for them without end
@@ -206,6 +237,7 @@ actor ClientSession {
     case .round(let payload):
       guard let round = payload.outboundKind else { throw .unexpected("a task that asks for an unknown message") }
       kind = round
+    case .segment: kind = .maskedInputSegment
     }
     guard let accepted = run?.accepted else { throw .unexpected("a task of no accepted plan") }
     return accepted.decision(for: kind)
@@ -237,6 +269,7 @@ extension ClientMessage.Body {
     case .ready: .ready
     case .poll: .poll
     case .round(let payload): payload.outboundKind
+    case .segment: .maskedInputSegment
     }
   }
 }
@@ -244,8 +277,11 @@ extension ClientMessage.Body {
 extension ClientMessage.Body {
   /// The sum that a message of the secure sum belongs to.
   var opening: OpeningIdentifier? {
-    if case .round(let payload) = self { return payload.opening }
-    return nil
+    switch self {
+    case .round(let payload): payload.opening
+    case .segment(let segment): segment.opening
+    case .hello, .acceptance, .refusal, .ready, .poll: nil
+    }
   }
 }
 
@@ -254,7 +290,9 @@ extension RoundPayload {
   fileprivate var isCommitted: Bool {
     switch outboundKind {
     case .maskedInput, .consistencyCheck, .unmasking: true
-    case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .beaconReveal, .shareKeys, .complaint, nil: false
+    case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInputSegment,
+      .complaint, nil:
+      false
     }
   }
 

@@ -80,7 +80,8 @@ public struct OrganizationClient: Sendable {
     let session = ClientSession(
       parts: .init(
         name: name, manifest: manifest, policy: policy, dataPath: dataPath, log: log,
-        store: store, gate: gate, runsDirectory: "\(directory.path)/runs", observe: observe),
+        store: store, gate: gate, runsDirectory: "\(directory.path)/runs",
+        spoolDirectory: "\(directory.path)/spool", observe: observe),
       identity: identity, progress: progress)
     do throws(ClientError) {
       return try await session.takePart()

@@ -11,6 +11,7 @@ import MutualTLS
 /// recorded.
 struct FederationService: RegistrableRPCService {
   let hub: SessionHub
+  let spools: MaskedInputSpools
   let log: AuditLogWriter
   let federation: String
   let traffic: Traffic
@@ -45,6 +46,10 @@ struct FederationService: RegistrableRPCService {
       ).encoded()
     }
     let receipt = try record(message, bytes, from: peer)
+    if case .segment(let segment) = message.body {
+      let stored = spools.store(segment, from: peer.name)
+      return try ServerMessage(instruction: message.answers, receipt: receipt, body: .stored(stored)).encoded()
+    }
     let (number, body) = await hub.exchange(message, from: peer.name)
     return try ServerMessage(instruction: number, receipt: receipt, body: body).encoded()
   }
@@ -60,6 +65,11 @@ struct FederationService: RegistrableRPCService {
       draft.round = payload.opening.round
       draft.attempt = payload.opening.attempt
       stage = payload.kind
+    }
+    if case .segment(let segment) = message.body {
+      draft.task = segment.opening.task.rawValue
+      draft.round = segment.opening.round
+      draft.attempt = segment.opening.attempt
     }
     let label = MessageLabel(id: message.identifier, kind: message.kind, stage: stage)
     let record = try log.recordIngress(draft, message: AuditRecord.Message(label: label, payload: bytes))

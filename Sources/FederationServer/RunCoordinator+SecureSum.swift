@@ -2,6 +2,7 @@ import AuditLog
 import Cryptography
 import Federation
 import FederationWire
+import Foundation
 import Learning
 import SecureAggregation
 
@@ -20,7 +21,8 @@ extension RunCoordinator {
       let context = try agreement.context(
         of: opening, cohort: cohort, features: progression.features, model: progression.modelHash)
       try await waitForParticipants(opening, needed: context.requiredParticipants(in: .maskedInputCollection))
-      var secureSum = ServerRound(context: context)
+      var secureSum = ServerRound(
+        context: context, lanes: Lanes(count: ProcessInfo.processInfo.activeProcessorCount))
       do {
         try await perform(&secureSum, opening: opening, model: progression.model)
       } catch let error as AggregationError where error.isShortage {
@@ -90,6 +92,11 @@ extension RunCoordinator {
     for organization in activeMembers { await hub.post(task, to: organization) }
     while !secureSum.participants.isEmpty {
       let stage = secureSum.stage
+      if stage == .maskedInputCollection, secureSum.context.maskedInputByteCount > WireLimits.segmentBytes {
+        try spools.open(
+          opening, members: secureSum.participants, byteCount: secureSum.context.maskedInputByteCount)
+      }
+      defer { if stage == .maskedInputCollection { spools.close() } }
       try await collect(
         &secureSum, opening: opening, task: stage == .advertiseKeys ? task : nil, until: clock.now + time(for: stage))
       let answered = secureSum.answered.sorted()
@@ -146,7 +153,7 @@ extension RunCoordinator {
       switch message.body {
       case .round(let payload): try receive(payload, from: organization, opening: opening, &secureSum)
       case .acceptance: try await welcome(organization, secureSum, task: task)
-      case .hello, .refusal, .ready, .poll: break
+      case .hello, .refusal, .ready, .poll, .segment: break
       }
     }
   }
@@ -196,7 +203,12 @@ extension RunCoordinator {
     do {
       let message = try ClientRoundMessage(
         decoding: payload.payload, from: organization, context: secureSum.context)
-      try secureSum.receive(message, body: payload.body, from: organization)
+      if payload.body.isEmpty, let body = spools.body(of: organization, in: opening) {
+        try secureSum.receive(message, body: body, from: organization)
+        spools.remove(organization)
+      } else {
+        try secureSum.receive(message, body: payload.body, from: organization)
+      }
       progress(.answered(organization, stage: stage, opening: opening))
     } catch {
       progress(.refusedMessage(organization, code: error.code, message: error.message))

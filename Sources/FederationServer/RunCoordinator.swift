@@ -23,6 +23,7 @@ actor RunCoordinator {
   let hub: SessionHub
   let log: AuditLogWriter
   let store: RunStore
+  let spools: MaskedInputSpools
   let traffic: Traffic
   let settings: Settings
   let progress: @Sendable (RunEvent) -> Void
@@ -49,7 +50,8 @@ actor RunCoordinator {
   private var announced: Set<OrganizationName> = []
 
   init(
-    agreement: RunAgreement, hub: SessionHub, log: AuditLogWriter, store: RunStore, traffic: Traffic,
+    agreement: RunAgreement, hub: SessionHub, log: AuditLogWriter, store: RunStore, spools: MaskedInputSpools,
+    traffic: Traffic,
     identity: consuming IdentitySigningKey, settings: Settings, progress: @escaping @Sendable (RunEvent) -> Void
   ) {
     self.agreement = agreement
@@ -57,6 +59,7 @@ actor RunCoordinator {
     self.hub = hub
     self.log = log
     self.store = store
+    self.spools = spools
     self.traffic = traffic
     self.identity = identity
     self.settings = settings
@@ -186,7 +189,7 @@ actor RunCoordinator {
       } else if digest == taskDigest {
         sumMembers.refuse(organization, reason)
       }
-    case .round, .ready, .poll: break
+    case .round, .ready, .poll, .segment: break
     }
   }
 

@@ -70,8 +70,9 @@ public struct RunServer: Sendable {
     let store = try RunStore(
       directory: runPath, plan: agreement.plan, manifest: agreement.signedManifest)
     let traffic = Traffic()
+    let spools = MaskedInputSpools(directory: runPath + "/spool")
     let service = FederationService(
-      hub: hub, log: log, federation: agreement.manifest.federation.value, traffic: traffic,
+      hub: hub, spools: spools, log: log, federation: agreement.manifest.federation.value, traffic: traffic,
       inspect: settings.inspect)
     let server = GRPCServer(
       transport: transport, services: [service], interceptors: [transport.identityInterceptor])
@@ -80,7 +81,7 @@ public struct RunServer: Sendable {
     let identity: IdentitySigningKey
     do throws(FederationError) { identity = try directory.identityKey() } catch { throw .federation(error) }
     let coordinator = RunCoordinator(
-      agreement: agreement, hub: hub, log: log, store: store, traffic: traffic, identity: identity,
+      agreement: agreement, hub: hub, log: log, store: store, spools: spools, traffic: traffic, identity: identity,
       settings: .init(patience: settings.patience), progress: progress)
     let report = await withTaskCancellationHandler {
       await coordinator.run()
@@ -128,9 +129,11 @@ public struct RunServer: Sendable {
     } catch { throw .transport(error) }
   }
 
-  /// Bytes of the longest masked input that an honest client can send under the plan and any allowed feature count.
+  /// Bytes of the longest masked input, or segment of one, that an honest client can send in one message under the plan
+  /// and any allowed feature count.
   private var largestPayload: Int {
-    8 * (2 * agreement.plan.evaluation.histogramBins + 3 * RunPlan.maximumFeatures + 16)
+    min(
+      8 * (2 * agreement.plan.evaluation.histogramBins + 3 * RunPlan.maximumFeatures + 16), WireLimits.segmentBytes)
   }
 
   /// Refuses a plan that both sides would have to refuse later.

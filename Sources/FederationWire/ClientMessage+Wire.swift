@@ -33,6 +33,12 @@ extension ClientMessage {
     case .round(let payload): envelope.round = payload.wire
     case .ready: envelope.continue = Bauta_V1_Continue()
     case .poll: envelope.poll = Bauta_V1_Poll()
+    case .segment(let segment):
+      envelope.segment = .with {
+        $0.opening = segment.opening.wire
+        $0.offset = segment.offset
+        $0.bytes = Data(segment.bytes)
+      }
     }
     do { return try envelope.serializedBytes() } catch { throw .malformed(what: "client message") }
   }
@@ -93,6 +99,15 @@ extension ClientMessage.Body {
     case .round(let round)?: self = .round(try RoundPayload(round, run: run))
     case .continue?: self = .ready
     case .poll?: self = .poll
+    case .segment(let segment)?:
+      guard segment.bytes.count <= WireLimits.segmentBytes else {
+        throw .oversized(field: "bytes", limit: WireLimits.segmentBytes)
+      }
+      guard !segment.bytes.isEmpty else { throw .invalid(field: "bytes") }
+      self = .segment(
+        MaskedInputSegment(
+          opening: try OpeningIdentifier(segment.opening, run: run), offset: segment.offset,
+          bytes: [UInt8](segment.bytes)))
     case nil: throw .malformed(what: "client message")
     }
   }

@@ -20,6 +20,7 @@ public struct ClientMessage: Equatable, Sendable {
     case round(RoundPayload)
     case ready
     case poll
+    case segment(MaskedInputSegment)
   }
 
   public init(identifier: MessageIdentifier, run: RunIdentifier?, answers: UInt64, body: Body) {
@@ -38,6 +39,7 @@ public struct ClientMessage: Equatable, Sendable {
     case .round(let payload): payload.kind
     case .ready: "ready"
     case .poll: "poll"
+    case .segment: "masked-input-segment"
     }
   }
 }
@@ -56,6 +58,20 @@ public struct RoundPayload: Equatable, Sendable {
     self.kind = kind
     self.payload = payload
     self.body = body
+  }
+}
+
+/// A part of a long masked term. At most ``WireLimits/segmentBytes`` bytes.
+public struct MaskedInputSegment: Equatable, Sendable {
+  public let opening: OpeningIdentifier
+  /// Of the first byte in the masked term.
+  public let offset: UInt64
+  public let bytes: [UInt8]
+
+  public init(opening: OpeningIdentifier, offset: UInt64, bytes: [UInt8]) {
+    self.opening = opening
+    self.offset = offset
+    self.bytes = bytes
   }
 }
 

@@ -24,6 +24,11 @@ extension ServerMessage {
         $0.cohort = task.cohort.map(\.value)
         $0.model = Data(task.model)
       }
+    case .stored(let stored):
+      envelope.stored = .with {
+        $0.count = stored.count
+        $0.isOpen = stored.isOpen
+      }
     case .round(let payload): envelope.round = payload.wire
     case .result(let result): envelope.result = result.wire
     case .end(let end):
@@ -84,6 +89,7 @@ extension ServerMessage.Body {
         TaskAnnouncement(
           opening: try OpeningIdentifier(task.opening, run: run),
           cohort: try Wire.names(task.cohort, field: "cohort"), model: [UInt8](task.model)))
+    case .stored(let stored)?: self = .stored(StoredBytes(count: stored.count, isOpen: stored.isOpen))
     case .round(let round)?: self = .round(try RoundPayload(round, run: run))
     case .result(let result)?: self = .result(try OpeningResult(result, run: run))
     case .end(let end)?:

@@ -20,6 +20,7 @@ public struct ServerMessage: Equatable, Sendable {
     case result(OpeningResult)
     case end(RunEnd)
     case refused(Refusal)
+    case stored(StoredBytes)
   }
 
   public init(instruction: UInt64, receipt: Receipt?, body: Body) {
@@ -131,6 +132,19 @@ public struct RunEnd: Equatable, Sendable {
     self.state = state
     self.reason = reason
     self.model = model
+  }
+}
+
+/// The answer to a segment of a masked term.
+public struct StoredBytes: Equatable, Sendable {
+  /// Bytes that are stored from the beginning of the masked term, without a gap.
+  public let count: UInt64
+  /// Whether the attempt takes more. If not, the upload is of no use any more.
+  public let isOpen: Bool
+
+  public init(count: UInt64, isOpen: Bool) {
+    self.count = count
+    self.isOpen = isOpen
   }
 }
 

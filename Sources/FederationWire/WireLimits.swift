@@ -5,6 +5,9 @@ public enum WireLimits {
   public static let service = "bauta.v1.Federation"
   public static let method = "Exchange"
 
+  /// A masked term up to this length travels with its message; a longer one goes before it, in segments of this length.
+  public static let segmentBytes = 512 * 1024
+
   static let messageIdentifier = 32
   static let runIdentifier = 64
   static let features = 4096

@@ -199,6 +199,8 @@ actor ColludingFederation: ServerExchange {
       return try next(isRefused: true)
     case .round(let payload): return try take(payload)
     case .ready, .poll: return try next()
+    case .segment(let segment):
+      return .stored(StoredBytes(count: segment.offset + UInt64(segment.bytes.count), isOpen: true))
     }
   }
 

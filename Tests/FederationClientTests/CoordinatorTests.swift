@@ -15,13 +15,18 @@ import Testing
 /// The way from one organisation's client to the coordinator's hub, without a network.
 private actor HubLink: ServerExchange {
   private let hub: SessionHub
+  private let spools: MaskedInputSpools
   private let name: OrganizationName
   private let delay: @Sendable (ClientMessage) -> Duration?
   private var isConnected = false
   private var count: UInt64 = 0
 
-  init(_ hub: SessionHub, _ name: OrganizationName, delay: @escaping @Sendable (ClientMessage) -> Duration?) {
+  init(
+    _ hub: SessionHub, _ spools: MaskedInputSpools, _ name: OrganizationName,
+    delay: @escaping @Sendable (ClientMessage) -> Duration?
+  ) {
     self.hub = hub
+    self.spools = spools
     self.name = name
     self.delay = delay
   }
@@ -46,6 +51,10 @@ private actor HubLink: ServerExchange {
     if let delay = delay(message) { try await Task.sleep(for: delay) }
     count += 1
     let receipt = Receipt(message: message.identifier, index: count, leaf: LeafHash(hashing: [1]))
+    if case .segment(let segment) = message.body {
+      let stored = spools.store(segment, from: name)
+      return try ServerMessage(instruction: message.answers, receipt: receipt, body: .stored(stored)).encoded()
+    }
     let (number, body) = await hub.exchange(message, from: name)
     return try ServerMessage(instruction: number, receipt: receipt, body: body).encoded()
   }
@@ -94,25 +103,26 @@ struct CoordinatorTests {
   ///   - members: who takes part at all.
   private func run(
     _ losses: [Int: [Killer]] = [:], gone: Set<Int> = [], members: [Int] = [0, 1, 2, 3],
-    deadlines: String = deadlines, policies: [Int: String] = [:],
+    deadlines: String = deadlines, policies: [Int: String] = [:], bins: Int = 8,
     delay: @escaping @Sendable (OrganizationName, ClientMessage) -> Duration? = { _, _ in nil }
   ) async throws -> Outcome {
-    let plan = try federation.plan(deadlines: deadlines)
+    let plan = try federation.plan(bins: bins, deadlines: deadlines)
     let agreement = RunAgreement(manifest: federation.manifest, plan: plan, run: RunIdentifier.generate(at: Date()))
     let hub = SessionHub(hold: .seconds(5))
     let log = try federation.writer(federation.server)
     let store = try RunStore(
       directory: "\(federation.root.path)/runs/\(agreement.run)", plan: plan, manifest: federation.manifest)
     let collected = Collected()
+    let spools = MaskedInputSpools(directory: "\(store.directory)/spool")
     let coordinator = RunCoordinator(
-      agreement: agreement, hub: hub, log: log, store: store, traffic: Traffic(),
+      agreement: agreement, hub: hub, log: log, store: store, spools: spools, traffic: Traffic(),
       identity: try federation.server.identity(),
       settings: .init(patience: .seconds(20), farewell: .milliseconds(500)), progress: { collected.append($0) })
     let report = try await withThrowingTaskGroup(of: Void.self) { group in
       for index in members {
         group.addTask { [federation] in
           try await Self.live(
-            federation.parties[index], in: federation, hub: hub, losses: losses[index] ?? [],
+            federation.parties[index], in: federation, hub: hub, spools: spools, losses: losses[index] ?? [],
             isGone: gone.contains(index), policy: policies[index] ?? Policy.template, delay: delay)
         }
       }
@@ -132,12 +142,13 @@ struct CoordinatorTests {
   }
 
   private static func live(
-    _ party: Party, in federation: TestFederation, hub: SessionHub, losses: [Killer], isGone: Bool, policy: String,
+    _ party: Party, in federation: TestFederation, hub: SessionHub, spools: MaskedInputSpools,
+    losses: [Killer], isGone: Bool, policy: String,
     delay: @escaping @Sendable (OrganizationName, ClientMessage) -> Duration?
   ) async throws {
     let processes: [Killer?] = losses.map { $0 } + (isGone ? [] : [nil])
     for killer in processes {
-      let link = HubLink(hub, party.name) { delay(party.name, $0) }
+      let link = HubLink(hub, spools, party.name) { delay(party.name, $0) }
       _ = try await federation.takePart(
         party, link: link, policy: policy, patience: .zero, idlePause: .zero, killedAt: killer?.observer)
       await link.close()
@@ -162,7 +173,9 @@ struct CoordinatorTests {
       switch kind {
       case .consistencyCheck, .unmasking: true
       case .maskedInput: step == .completed
-      case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .beaconReveal, .shareKeys, .complaint: false
+      case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInputSegment,
+        .complaint:
+        false
       }
     #expect(outcome.survivors(of: .statistics)?.contains(name) == isInSum)
   }
@@ -171,7 +184,8 @@ struct CoordinatorTests {
   func resume() async throws {
     let lost = Self.kill(.unmasking, .persisted)
     let other = Self.kill(.unmasking, .recorded)
-    let outcome = try await run([0: [lost], 1: [other]])
+    // A third is lost for good, with nothing persisted: t = 3 of four need both that come back.
+    let outcome = try await run([0: [lost], 1: [other], 3: [Self.kill(.unmasking, .decided)]], gone: [3])
     #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
     #expect(outcome.failedAttempts == 0)
     #expect(outcome.survivors(of: .statistics)?.count == 4)
@@ -244,6 +258,40 @@ struct CoordinatorTests {
     #expect(outcome.survivors(of: .statistics)?.count == 4)
     let refused = outcome.events.contains { if case .refusedMessage = $0 { true } else { false } }
     #expect(!refused)
+  }
+
+  /// Two counters a bin of eight bytes each: 640 KiB, more than goes along with a message.
+  private static let manyBins = 40_960
+
+  @Test("A masked input that is too long for one message is uploaded in segments, each on the record, and summed")
+  func longMaskedInput() async throws {
+    let outcome = try await run(bins: Self.manyBins)
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    #expect(outcome.failedAttempts == 0)
+    #expect(outcome.survivors(of: .evaluate)?.count == 4)
+    for party in federation.parties {
+      let sent = try federation.records(party).filter { $0.event == .messageSent && $0.task == "evaluate" }
+      let segments = sent.filter { $0.message?.label.kind == "masked-input-segment" }
+      let total = segments.reduce(0) { $0 + Int($1.message?.bytes ?? 0) }
+      #expect(segments.count == 2)
+      #expect(total >= 16 * Self.manyBins && total <= 16 * Self.manyBins + 1024)
+      #expect(!FileManager.default.fileExists(atPath: "\(federation.directory(party))/spool/masked-input"))
+    }
+    let spool = "\(federation.root.path)/runs/\(outcome.report.run)/spool"
+    #expect(try FileManager.default.contentsOfDirectory(atPath: spool).isEmpty)
+  }
+
+  @Test(
+    "A member that is lost in the middle of an upload leaves no trace in the sum",
+    arguments: [WritingStep.recorded, .completed])
+  func lostUpload(_ step: WritingStep) async throws {
+    let outcome = try await run([0: [Self.kill(.maskedInputSegment, step, in: .evaluate)]], bins: Self.manyBins)
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    #expect(outcome.failedAttempts == 0)
+    #expect(outcome.survivors(of: .evaluate) == Array(federation.names.dropFirst()))
+    #expect(outcome.survivors(of: .fit)?.count == 4)
+    // The metrics are those of the others' rows: a sum with a trace of a masked term would be out of its bounds.
+    #expect(outcome.report.rounds.last?.metrics.isEmpty == false)
   }
 
   @Test("A report that says running after a server was killed is closed by the next server")

@@ -69,7 +69,7 @@ struct ReopeningTests {
     let replies = await server.sent.filter { $0.message.kind == .unmasking && $0.opening.task == .statistics }
     let wasLost: Bool =
       switch kind {
-      case .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .consistencyCheck: true
+      case .advertiseKeys, .beaconReveal, .shareKeys, .maskedInputSegment, .maskedInput, .consistencyCheck: true
       case .unmasking: step == .decided
       // The sum has begun by then, and this server does not wait.
       case .acceptance: step == .sent || step == .completed

@@ -104,7 +104,8 @@ final class TestFederation: Sendable {
 
   /// - Parameter deadlines: long by default, since a stage ends as soon as nobody is left to wait for.
   func plan(
-    rounds: Int = 1, clip: Int = 8, deadlines: String = "accept: 300ms, fit: 20s, step: 20s, reconnect: 50ms"
+    rounds: Int = 1, clip: Int = 8, bins: Int = 8,
+    deadlines: String = "accept: 300ms, fit: 20s, step: 20s, reconnect: 50ms"
   ) throws -> RunPlan {
     try RunPlan(
       parsing: """
@@ -115,7 +116,7 @@ final class TestFederation: Sendable {
         trainer: {steps: 2}
         rounds: \(rounds)
         secureSum: {clip: \(clip), weightCap: 1000}
-        evaluation: {histogramBins: 8}
+        evaluation: {histogramBins: \(bins)}
         deadlines: {\(deadlines)}
         privacy: none
 
@@ -159,7 +160,8 @@ final class TestFederation: Sendable {
     let session = ClientSession(
       parts: .init(
         name: party.name, manifest: manifest, policy: policy, dataPath: data, log: log, store: store, gate: gate,
-        runsDirectory: "\(directory(party))/runs", observe: observe, idlePause: idlePause),
+        runsDirectory: "\(directory(party))/runs", spoolDirectory: "\(directory(party))/spool", observe: observe,
+        idlePause: idlePause),
       identity: identity, progress: { _ in })
     return try await session.takePart()
   }

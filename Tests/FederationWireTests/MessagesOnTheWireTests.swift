@@ -1,6 +1,7 @@
 import AuditLog
 import Cryptography
 import Federation
+import SecureAggregation
 import Testing
 
 @testable import FederationWire
@@ -19,8 +20,8 @@ struct MessagesOnTheWireTests {
       .hello(manifest: ManifestHash(hashing: [1]), approval: signature),
       .acceptance(plan: PlanHash(hashing: [2]), features: ["age", "größe"], signature: signature),
       .refusal(digest: SHA256Digest(hashing: [3]), reason: .unavailable, signature: signature),
-      .round(RoundPayload(opening: try opening(), kind: "masked-input", payload: [0, 255, 1])),
-      .ready, .poll,
+      .round(RoundPayload(opening: try opening(), kind: "masked-input", payload: [0, 255, 1], body: [7, 8])),
+      .ready, .poll, .segment(MaskedInputSegment(opening: try opening(), offset: 1 << 40, bytes: [1, 0])),
     ]
   }
 
@@ -37,7 +38,30 @@ struct MessagesOnTheWireTests {
           opening: try opening(), aggregate: [4, 5], nextModel: ModelHash(hashing: [6]), signature: signature)),
       .end(RunEnd(run: run, state: .stopped, reason: "too few", model: [8])),
       .refused(FederationWire.Refusal(code: "a", message: "b", remedy: "c")),
+      .stored(StoredBytes(count: 1 << 40, isOpen: true)), .stored(StoredBytes(count: 0, isOpen: false)),
     ]
+  }
+
+  @Test("Only a masked input has a body, and a segment is neither empty nor longer than its limit")
+  func bodiesAndSegments() throws {
+    func parse(_ body: ClientMessage.Body) throws {
+      let message = ClientMessage(identifier: .random(), run: try RunIdentifier(Self.run), answers: 1, body: body)
+      _ = try ClientMessage(parsing: message.encoded())
+    }
+    for kind in MessageKind.allCases where kind != .maskedInput {
+      #expect(throws: WireError.invalid(field: "body")) {
+        try parse(.round(RoundPayload(opening: try opening(), kind: kind.rawValue, payload: [1], body: [2])))
+      }
+    }
+    func segment(_ count: Int) throws -> ClientMessage.Body {
+      .segment(
+        MaskedInputSegment(opening: try opening(), offset: 0, bytes: [UInt8](repeating: 1, count: count)))
+    }
+    try parse(segment(WireLimits.segmentBytes))
+    #expect(throws: WireError.invalid(field: "bytes")) { try parse(segment(0)) }
+    #expect(throws: WireError.oversized(field: "bytes", limit: WireLimits.segmentBytes)) {
+      try parse(segment(WireLimits.segmentBytes + 1))
+    }
   }
 
   @Test("Every client message reads back as it was written")

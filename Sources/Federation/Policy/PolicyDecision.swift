@@ -6,14 +6,14 @@ public enum OutboundKind: String, Sendable, CaseIterable {
   // Control: nothing in it depends on the data.
   case hello, acceptance, refusal, ready, poll
   // Under an accepted plan only.
-  case advertiseKeys, beaconReveal, shareKeys, maskedInput, consistencyCheck, unmasking, complaint
+  case advertiseKeys, beaconReveal, shareKeys, maskedInput, maskedInputSegment, consistencyCheck, unmasking, complaint
 
   /// Whether it may leave only under a plan that the policy has accepted.
   public var requiresAcceptedPlan: Bool {
     switch self {
     case .hello, .refusal, .ready, .poll: false
-    case .acceptance, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .consistencyCheck, .unmasking,
-      .complaint:
+    case .acceptance, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .maskedInputSegment, .consistencyCheck,
+      .unmasking, .complaint:
       true
     }
   }

@@ -147,6 +147,14 @@ nonisolated struct Bauta_V1_ClientEnvelope: Sendable {
     set {body = .poll(newValue)}
   }
 
+  var segment: Bauta_V1_Segment {
+    get {
+      if case .segment(let v)? = body {return v}
+      return Bauta_V1_Segment()
+    }
+    set {body = .segment(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -156,6 +164,7 @@ nonisolated struct Bauta_V1_ClientEnvelope: Sendable {
     case round(Bauta_V1_RoundMessage)
     case `continue`(Bauta_V1_Continue)
     case poll(Bauta_V1_Poll)
+    case segment(Bauta_V1_Segment)
 
   }
 
@@ -264,6 +273,34 @@ nonisolated struct Bauta_V1_RoundMessage: Sendable {
   fileprivate var _opening: Bauta_V1_Opening? = nil
 }
 
+/// A part of a masked term that is too long for one message, uploaded in order before the message that signs its hash.
+/// It names the same instruction as that message, and answers nothing by itself.
+nonisolated struct Bauta_V1_Segment: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var opening: Bauta_V1_Opening {
+    get {_opening ?? Bauta_V1_Opening()}
+    set {_opening = newValue}
+  }
+  /// Returns true if `opening` has been explicitly set.
+  var hasOpening: Bool {self._opening != nil}
+  /// Clears the value of `opening`. Subsequent reads from it will return its default value.
+  mutating func clearOpening() {self._opening = nil}
+
+  /// of its first byte in the masked term
+  var offset: UInt64 = 0
+
+  var bytes: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _opening: Bauta_V1_Opening? = nil
+}
+
 /// Ready for the next instruction.
 nonisolated struct Bauta_V1_Continue: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -362,6 +399,14 @@ nonisolated struct Bauta_V1_ServerEnvelope: Sendable {
     set {body = .refused(newValue)}
   }
 
+  var stored: Bauta_V1_Stored {
+    get {
+      if case .stored(let v)? = body {return v}
+      return Bauta_V1_Stored()
+    }
+    set {body = .stored(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -372,6 +417,7 @@ nonisolated struct Bauta_V1_ServerEnvelope: Sendable {
     case result(Bauta_V1_Result)
     case end(Bauta_V1_RunEnd)
     case refused(Bauta_V1_Refused)
+    case stored(Bauta_V1_Stored)
 
   }
 
@@ -502,6 +548,22 @@ nonisolated struct Bauta_V1_RunEnd: Sendable {
   init() {}
 }
 
+/// The answer to a segment: how much of the masked term is stored, from its beginning without a gap.
+nonisolated struct Bauta_V1_Stored: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var count: UInt64 = 0
+
+  /// false: the attempt does not take this upload (any more)
+  var isOpen: Bool = false
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 nonisolated struct Bauta_V1_Refused: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -528,7 +590,7 @@ nonisolated extension Bauta_V1_RefusalReason: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClientEnvelope"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}message_id\0\u{1}run\0\u{1}answers\0\u{2}\u{6}hello\0\u{1}acceptance\0\u{1}refusal\0\u{1}round\0\u{1}continue\0\u{1}poll\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}message_id\0\u{1}run\0\u{1}answers\0\u{2}\u{6}hello\0\u{1}acceptance\0\u{1}refusal\0\u{1}round\0\u{1}continue\0\u{1}poll\0\u{1}segment\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -618,6 +680,19 @@ nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProto
           self.body = .poll(v)
         }
       }()
+      case 16: try {
+        var v: Bauta_V1_Segment?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .segment(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .segment(v)
+        }
+      }()
       default: break
       }
     }
@@ -664,6 +739,10 @@ nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProto
     case .poll?: try {
       guard case .poll(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+    }()
+    case .segment?: try {
+      guard case .segment(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
     }()
     case nil: break
     }
@@ -885,6 +964,50 @@ nonisolated extension Bauta_V1_RoundMessage: SwiftProtobuf.Message, SwiftProtobu
   }
 }
 
+nonisolated extension Bauta_V1_Segment: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Segment"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}opening\0\u{1}offset\0\u{1}bytes\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._opening) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.offset) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.bytes) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._opening {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.offset != 0 {
+      try visitor.visitSingularUInt64Field(value: self.offset, fieldNumber: 2)
+    }
+    if !self.bytes.isEmpty {
+      try visitor.visitSingularBytesField(value: self.bytes, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_Segment, rhs: Bauta_V1_Segment) -> Bool {
+    if lhs._opening != rhs._opening {return false}
+    if lhs.offset != rhs.offset {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Bauta_V1_Continue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Continue"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap()
@@ -925,7 +1048,7 @@ nonisolated extension Bauta_V1_Poll: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Bauta_V1_ServerEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ServerEnvelope"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}instruction\0\u{1}receipt\0\u{2}\u{7}wait\0\u{1}announcement\0\u{1}task\0\u{1}round\0\u{1}result\0\u{1}end\0\u{1}refused\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}instruction\0\u{1}receipt\0\u{2}\u{7}wait\0\u{1}announcement\0\u{1}task\0\u{1}round\0\u{1}result\0\u{1}end\0\u{1}refused\0\u{1}stored\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1027,6 +1150,19 @@ nonisolated extension Bauta_V1_ServerEnvelope: SwiftProtobuf.Message, SwiftProto
           self.body = .refused(v)
         }
       }()
+      case 17: try {
+        var v: Bauta_V1_Stored?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .stored(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .stored(v)
+        }
+      }()
       default: break
       }
     }
@@ -1074,6 +1210,10 @@ nonisolated extension Bauta_V1_ServerEnvelope: SwiftProtobuf.Message, SwiftProto
     case .refused?: try {
       guard case .refused(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+    }()
+    case .stored?: try {
+      guard case .stored(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
     }()
     case nil: break
     }
@@ -1322,6 +1462,41 @@ nonisolated extension Bauta_V1_RunEnd: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.state != rhs.state {return false}
     if lhs.reason != rhs.reason {return false}
     if lhs.model != rhs.model {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_Stored: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Stored"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}count\0\u{3}is_open\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.isOpen) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 1)
+    }
+    if self.isOpen != false {
+      try visitor.visitSingularBoolField(value: self.isOpen, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_Stored, rhs: Bauta_V1_Stored) -> Bool {
+    if lhs.count != rhs.count {return false}
+    if lhs.isOpen != rhs.isOpen {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
