@@ -103,10 +103,12 @@ struct CoordinatorTests {
   ///   - members: who takes part at all.
   private func run(
     _ losses: [Int: [Killer]] = [:], gone: Set<Int> = [], members: [Int] = [0, 1, 2, 3],
-    deadlines: String = deadlines, policies: [Int: String] = [:], bins: Int = 8,
+    federation: TestFederation? = nil, graph: String = "complete", deadlines: String = deadlines,
+    policies: [Int: String] = [:], bins: Int = 8,
     delay: @escaping @Sendable (OrganizationName, ClientMessage) -> Duration? = { _, _ in nil }
   ) async throws -> Outcome {
-    let plan = try federation.plan(bins: bins, deadlines: deadlines)
+    let federation = federation ?? self.federation
+    let plan = try federation.plan(bins: bins, graph: graph, deadlines: deadlines)
     let agreement = RunAgreement(manifest: federation.manifest, plan: plan, run: RunIdentifier.generate(at: Date()))
     let hub = SessionHub(hold: .seconds(5))
     let log = try federation.writer(federation.server)
@@ -120,7 +122,7 @@ struct CoordinatorTests {
       settings: .init(patience: .seconds(20), farewell: .milliseconds(500)), progress: { collected.append($0) })
     let report = try await withThrowingTaskGroup(of: Void.self) { group in
       for index in members {
-        group.addTask { [federation] in
+        group.addTask {
           try await Self.live(
             federation.parties[index], in: federation, hub: hub, spools: spools, losses: losses[index] ?? [],
             isGone: gone.contains(index), policy: policies[index] ?? Policy.template, delay: delay)
@@ -292,6 +294,26 @@ struct CoordinatorTests {
     #expect(outcome.survivors(of: .fit)?.count == 4)
     // The metrics are those of the others' rows: a sum with a trace of a masked term would be out of its bounds.
     #expect(outcome.report.rounds.last?.metrics.isEmpty == false)
+  }
+
+  @Test("A hundred and four organisations sum on a k-regular graph, and a lost nonce costs one attempt")
+  func regularGraph() async throws {
+    let large = try TestFederation(isInMemory: true, count: 104)
+    let lost = Killer { $0.kind == .beaconReveal && $0.step == .persisted && $0.opening?.task == .fit }
+    let other = Killer { $0.kind == .maskedInput && $0.step == .recorded && $0.opening?.task == .statistics }
+    let outcome = try await run(
+      [7: [other], 9: [lost]], members: Array(0..<104), federation: large, graph: "regular",
+      deadlines: "accept: 2s, fit: 50s, step: 50s, reconnect: 50ms")
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    #expect(outcome.failedAttempts == 1)
+    let statistics = try #require(outcome.survivors(of: .statistics))
+    #expect(statistics == large.names.filter { $0 != large.names[7] })
+    #expect(outcome.survivors(of: .evaluate)?.count == 104)
+    // Shares went to neighbours only: fewer bytes than a share for everybody.
+    let record = try large.records(large.parties[0]).first {
+      $0.event == .messageSent && $0.message?.label.kind == "share-keys"
+    }
+    #expect(record != nil)
   }
 
   @Test("A report that says running after a server was killed is closed by the next server")

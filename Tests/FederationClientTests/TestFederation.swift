@@ -54,7 +54,8 @@ struct Party: Sendable {
   }
 }
 
-/// A server and four organisations, with a directory and a data file each. One may be corrupt, so three must stay.
+/// A server and four organisations or more, with a directory and a data file each. One may be corrupt, so of four three
+/// must stay.
 final class TestFederation: Sendable {
   static let columns = ["amount", "visits", "age"]
 
@@ -63,10 +64,12 @@ final class TestFederation: Sendable {
   let parties: [Party]
   let manifest: SignedManifest
 
-  init(isInMemory: Bool = false) throws {
+  init(isInMemory: Bool = false, count: Int = 4) throws {
     root = try TemporaryDirectory(isInMemory: isInMemory)
     server = try Party("hub.example")
-    parties = try ["alder", "birch", "cedar", "doum"].map { try Party("\($0).example") }
+    let trees = ["alder", "birch", "cedar", "doum"]
+    let others = (trees.count..<max(count, trees.count)).map { "org-\(1000 + $0)" }
+    parties = try (trees + others).map { try Party("\($0).example") }
     var manifest = try SignedManifest(
       Manifest.founding(
         federation: OrganizationName("fraud.example"),
@@ -104,7 +107,7 @@ final class TestFederation: Sendable {
 
   /// - Parameter deadlines: long by default, since a stage ends as soon as nobody is left to wait for.
   func plan(
-    rounds: Int = 1, clip: Int = 8, bins: Int = 8,
+    rounds: Int = 1, clip: Int = 8, bins: Int = 8, graph: String = "complete",
     deadlines: String = "accept: 300ms, fit: 20s, step: 20s, reconnect: 50ms"
   ) throws -> RunPlan {
     try RunPlan(
@@ -115,7 +118,7 @@ final class TestFederation: Sendable {
         data: {set: claims, testFraction: 0.25, splitSeed: 3}
         trainer: {steps: 2}
         rounds: \(rounds)
-        secureSum: {clip: \(clip), weightCap: 1000}
+        secureSum: {clip: \(clip), weightCap: 1000, graph: \(graph)}
         evaluation: {histogramBins: \(bins)}
         deadlines: {\(deadlines)}
         privacy: none
