@@ -4,7 +4,7 @@ import Testing
 @testable import SecureAggregation
 
 /// Hostile members of a k-regular graph against the real server and the other members' real machines.
-@Suite("Hostile members on a k-regular graph")
+@Suite("Hostile members on a k-regular graph", .sharedVerifications)
 struct HostileMemberTests {
   private static let count = TestGraph.regular.count
   private static let attacker = count - 1

@@ -4,7 +4,7 @@ import Testing
 @testable import SecureAggregation
 
 /// A hostile server against real clients on a k-regular graph, from R2 to R4. R0 and R1 are in RegularGraphRoundTests.
-@Suite("A hostile server on a k-regular graph")
+@Suite("A hostile server on a k-regular graph", .sharedVerifications)
 struct HostileRegularGraphTests {
   private static let count = TestGraph.regular.count
 
@@ -95,15 +95,17 @@ struct HostileRegularGraphTests {
           organization: input.organization, maskedInputHash: input.maskedInputHash, signature: input.signature))
     }
     announcement.entries.sort { $0.organization < $1.organization }
-    for survivors in [own.shareSurvivors, announcement.shareSurvivors] {
-      announcement.shareSurvivors = survivors
-      let fault: PeerFault =
-        survivors == own.shareSurvivors
-        ? .invalidSignature(of: .organization(neighbors[0]), .survivors) : .survivorsMismatch(.survivors)
+    func refuse(_ fault: PeerFault) throws {
       let forged = announcement.signed(by: TestGraph.server)
       #expect(try failure { _ = try exchange.hand(.survivors(forged), to: 0) } == misbehaviour(fault))
       #expect(member.round.stage == .awaitingSurvivors)
     }
+    try refuse(.survivorsMismatch(.survivors))
+    announcement.shareSurvivors = own.shareSurvivors
+    try refuse(.notInEarlierSet(exchange.members[outsider].name, stage: .shareKeys))
+    announcement.members = announcement.members.subtracting(
+      MemberSet(cohortCount: Self.count, positions: [outsider]))
+    try refuse(.invalidSignature(of: .organization(neighbors[0]), .survivors))
   }
 
   /// The announcement for one member of U3 without another one, as a server would forge it.

@@ -199,3 +199,16 @@ final class Attacker {
           complaints: [], maskedInputHash: hash, signature: payload.signature(by: identity.key))), from: name)
   }
 }
+
+/// One memo of signature verifications for a suite: in these cohorts everybody verifies what the others did.
+struct SharedVerifications: SuiteTrait, TestScoping {
+  func provideScope(
+    for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+  ) async throws {
+    try await VerificationMemo.$current.withValue(VerificationMemo(), operation: function)
+  }
+}
+
+extension SuiteTrait where Self == SharedVerifications {
+  static var sharedVerifications: Self { Self() }
+}

@@ -4,7 +4,7 @@ import Testing
 @testable import SecureAggregation
 
 /// Messages of another attempt, round, run or federation, played again: to both machines, in every stage.
-@Suite("Replay")
+@Suite("Replay", .sharedVerifications)
 struct ReplayTests {
   /// What makes another context: the binding stands for federation, manifest, plan, run, round, attempt and model.
   private func others(_ graph: TestGraph) throws -> [Exchange] {

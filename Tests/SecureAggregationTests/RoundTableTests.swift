@@ -18,7 +18,7 @@ private enum ClientInput: CaseIterable {
 }
 
 /// Every state × every input of the client machine, on both graphs: what comes out, and the next state.
-@Suite("Client machine")
+@Suite("Client machine", .sharedVerifications)
 struct ClientRoundTableTests {
   /// What the server sent member 0 in an honest round, to be given to machines that do not expect it.
   private func strayMessages(_ graph: TestGraph) throws -> [ClientInput: ServerRoundMessage] {
@@ -195,7 +195,7 @@ struct ClientRoundTableTests {
 }
 
 /// Every state × every input of the server machine, on both graphs: what comes out, and the next state.
-@Suite("Server machine")
+@Suite("Server machine", .sharedVerifications)
 struct ServerRoundTableTests {
   private static let kinds: [MessageKind] = [
     .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .consistencyCheck, .unmasking,
