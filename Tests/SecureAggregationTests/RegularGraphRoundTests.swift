@@ -4,7 +4,7 @@ import Testing
 @testable import SecureAggregation
 
 /// Rounds on a k-regular graph: the beacon, neighbours only, and a hostile server against real clients.
-@Suite("k-regular graph")
+@Suite("k-regular graph", .sharedVerifications)
 struct RegularGraphRoundTests {
   private static let count = 104
   private static let dropouts = 14
