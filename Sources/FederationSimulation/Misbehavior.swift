@@ -36,7 +36,7 @@ public struct Injection: Hashable, Sendable {
   public let organization: OrganizationName
   public let misbehavior: Misbehavior
   public let stage: RoundStage
-  /// Whether the attempt came so far that it was sent.
+  /// Whether it was sent, and the sum went on for long enough for it to be noticed.
   public internal(set) var wasSent = false
   /// The code under which it was refused, complained of or blamed; nil if nobody noticed.
   public internal(set) var noticed: String?
@@ -65,16 +65,31 @@ struct Misdeed: Sendable {
   /// Which of them must be refused at once.
   var mustBeRefused: Set<Int>
   /// Whether the organisation is lost when that one was.
-  var isLost: Bool
+  var isLost = false
+  /// False for the honest answer.
+  var isMisbehavior = true
+
+  init(sent: [Answer], mustBeRefused: Set<Int> = [], isLost: Bool = false) {
+    self.sent = sent
+    self.mustBeRefused = mustBeRefused
+    self.isLost = isLost
+  }
+
+  /// The honest answer and nothing else.
+  init(honest answer: Answer) {
+    self.init(sent: [answer])
+    isMisbehavior = false
+  }
 }
 
 extension Misbehavior {
   /// Turns an honest answer into what is sent.
   ///
   /// - Parameters:
-  ///   - victim: who gets the bad ciphertext: somebody that stays, to complain of it.
+  ///   - isVictim: whether a bad ciphertext may go to this one: somebody that stays, to complain of it.
   ///   - stray: a message of another round by the same organisation.
   ///   - checksShares: whether the server checks every share when it comes.
+  /// - Returns: The honest answer where there is no occasion.
   func misdeed(
     _ answer: Answer, signer: borrowing IdentitySigningKey, isVictim: (OrganizationName) -> Bool,
     stray: ClientRoundMessage?, checksShares: Bool
@@ -93,13 +108,24 @@ extension Misbehavior {
       return Misdeed(
         sent: [answer.withWrongShare()], mustBeRefused: checksShares ? [0] : [], isLost: checksShares)
     case .badCiphertext:
-      return Misdeed(
-        sent: [answer.withBadCiphertext(signer: signer, isVictim: isVictim)], mustBeRefused: [], isLost: false)
+      guard let bad = answer.withBadCiphertext(signer: signer, isVictim: isVictim) else {
+        return Misdeed(honest: answer)
+      }
+      return Misdeed(sent: [bad])
     case .secondMessage:
-      return Misdeed(sent: [answer, try answer.withFlippedSignature()], mustBeRefused: [1], isLost: false)
+      return Misdeed(sent: [answer, try answer.withFlippedSignature()], mustBeRefused: [1])
     case .otherRound:
-      guard let stray else { return Misdeed(sent: [answer], mustBeRefused: [], isLost: false) }
-      return Misdeed(sent: [Answer(message: stray), answer], mustBeRefused: [0], isLost: false)
+      guard let stray else { return Misdeed(honest: answer) }
+      return Misdeed(sent: [Answer(message: stray), answer], mustBeRefused: [0])
+    }
+  }
+
+  /// Whether it is noticed when a later stage is closed, and not when it is sent.
+  func isNoticedLater(checksShares: Bool) -> Bool {
+    switch self {
+    case .badCiphertext: true
+    case .wrongShare: !checksShares
+    case .wrongSignature, .wrongLength, .alteredBody, .secondMessage, .otherRound: false
     }
   }
 }
@@ -140,10 +166,11 @@ extension Answer {
 
   fileprivate func withBadCiphertext(
     signer: borrowing IdentitySigningKey, isVictim: (OrganizationName) -> Bool
-  ) -> Answer {
+  ) -> Answer? {
     guard case .shareKeys(var message) = message,
       let index = message.entries.firstIndex(where: { isVictim($0.recipient) })
-    else { return self }
+    else { return nil }
+    // After the nonce.
     message.entries[index].ciphertext[30] ^= 1
     message.signAgain(by: signer)
     return Answer(message: .shareKeys(message))

@@ -10,6 +10,14 @@ struct RoundState: Sendable {
   var meters: [RoundStage: StageMeter] = [:]
   /// Of the largest masked input, with its message.
   var maskedInputBytes = 0
+
+  /// After a stop: what would have been noticed in a stage that was not closed counts as not sent.
+  mutating func forgetWhatCouldNotBeNoticed(checksShares: Bool) {
+    for (position, injection) in injections
+    where injection.slippedThrough && injection.misbehavior.isNoticedLater(checksShares: checksShares) {
+      injections[position]?.wasSent = false
+    }
+  }
 }
 
 /// One attempt: the real server machine and a real client machine for every organisation that is still there.
@@ -151,7 +159,7 @@ final class SimulatedAttempt: Sendable {
   private func misdeed(_ answer: Answer, of position: Int, at stage: RoundStage) throws -> Misdeed {
     guard let injection = script.injections[position], injection.stage == stage,
       state.withLock({ $0.round.injections[position]?.wasSent }) == false
-    else { return Misdeed(sent: [answer], mustBeRefused: [], isLost: false) }
+    else { return Misdeed(honest: answer) }
     let identity = clients[position].identity
     return try injection.misbehavior.misdeed(
       answer, signer: identity.key,
@@ -176,7 +184,7 @@ final class SimulatedAttempt: Sendable {
     let clock = ContinuousClock()
     return try state.withLock { state in
       let beginning = clock.now
-      if script.injections[position]?.stage == stage { state.round.injections[position]?.wasSent = true }
+      if misdeed.isMisbehavior { state.round.injections[position]?.wasSent = true }
       for (index, item) in sent.enumerated() {
         let refusal = take(item.answer, encoded: item.encoded, from: name, by: &state.server)
         if refusal == nil, case .maskedInput = item.answer.message {

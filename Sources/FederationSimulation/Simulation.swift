@@ -101,6 +101,7 @@ public struct Simulation: Sendable {
       state = attempt.round
       blamed = attempt.blamed
     }
+    if stop != nil { state.forgetWhatCouldNotBeNoticed(checksShares: first.verifiesEveryShare) }
     let result = finished?.result
     let survivors = finished?.inputs ?? []
     let sum = SumOutcome(

@@ -45,7 +45,8 @@ public enum SimulationError: BlamedError, Hashable {
   public var remedy: String {
     switch self {
     case .outOfRange: "Give a number in that range."
-    case .cohortOutsideGraph: "Use --graph auto, which takes the complete graph for small cohorts and a k-regular one above."
+    case .cohortOutsideGraph:
+      "Use --graph auto, which takes the complete graph for small cohorts and a k-regular one above."
     case .infeasibleGraph(let rates): rates.remedy
     case .refused(let error): error.remedy
     }
