@@ -97,6 +97,15 @@ struct SimulationTests {
     #expect(try settings.run().outcome != first.outcome)
   }
 
+  @Test("A replay has the same outcome on a k-regular graph too, though the graph is another")
+  func replayOnRegularGraph() throws {
+    let settings = Case(organizations: 110, drop: 60, corrupt: 30, faults: 3, seed: 11)
+    let first = try settings.run()
+    let second = try settings.run()
+    #expect(first.isSound && second.isSound)
+    #expect(first.outcome == second.outcome)
+  }
+
   @Test("Rounds have terms and dropouts of their own")
   func rounds() throws {
     let report = try Case(organizations: 20, drop: 150, rounds: 3, seed: 2).run()
