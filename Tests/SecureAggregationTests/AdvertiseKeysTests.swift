@@ -63,6 +63,8 @@ struct AdvertiseKeysTests {
   func ownEntry() throws {
     let exchange = try ready()
     try refuse(exchange, .ownEntry(.roster)) { $0.advertisements.removeFirst() }
+    // Nonces belong to k-regular graphs.
+    try refuse(exchange, .wrongBeacon) { $0.nonces = [1] }
     // Even signed by the own identity: it is not what this machine sent.
     let other = try Exchange(
       identities: exchange.members.map(\.identity), serverIdentity: exchange.serverIdentity)
