@@ -88,15 +88,11 @@ extension RunCoordinator {
     taskDigest = SHA256Digest(secureSum.context.digest)
     sumMembers.beginAttempt()
     questions = [:]
+    defer { spools.close() }
     let task = ServerMessage.Body.task(TaskAnnouncement(opening: opening, cohort: cohort, model: model))
     for organization in activeMembers { await hub.post(task, to: organization) }
     while !secureSum.participants.isEmpty {
       let stage = secureSum.stage
-      if stage == .maskedInputCollection, secureSum.context.maskedInputByteCount > WireLimits.segmentBytes {
-        try spools.open(
-          opening, members: secureSum.participants, byteCount: secureSum.context.maskedInputByteCount)
-      }
-      defer { if stage == .maskedInputCollection { spools.close() } }
       try await collect(
         &secureSum, opening: opening, task: stage == .advertiseKeys ? task : nil, until: clock.now + time(for: stage))
       let answered = secureSum.answered.sorted()
@@ -104,6 +100,12 @@ extension RunCoordinator {
       if stage == .unmasking { sumMembers.released.formUnion(answered) }
       let next = try secureSum.advance(signer: identity)
       if stage == .shareKeys { lastShareSurvivors = answered.count }
+      // Before anybody is asked for a masked input, or an upload could come too early.
+      spools.close()
+      let byteCount = secureSum.context.maskedInputByteCount
+      if secureSum.stage == .maskedInputCollection, byteCount > WireLimits.segmentBytes {
+        try spools.open(opening, members: next, byteCount: byteCount)
+      }
       if secureSum.stage == .consistencyCheck { sumMembers.survivors = Set(secureSum.participants) }
       progress(.stageClosed(stage, opening: opening, answered: answered, missing: missing))
       questions = [:]
