@@ -249,7 +249,7 @@ public struct Shortage: Hashable, Sendable {
 
 /// Everybody answered, and still the sum cannot be computed.
 public enum RecoveryFault: Hashable, Sendable {
-  /// Too few good shares of a secret of `owner`; `blamed` gave wrong ones or withheld them.
+  /// Too few good shares of a secret of `owner`; one or more of `blamed` dealt or gave wrong ones.
   case tooFewShares(of: OrganizationName, present: Int, required: Int, blamed: [OrganizationName])
   /// The sum is outside what bounded terms can give: at least one masked term broke its declared bounds.
   case sumOutOfRange
@@ -265,7 +265,7 @@ public enum RecoveryFault: Hashable, Sendable {
     switch self {
     case .tooFewShares(let owner, let present, let required, let blamed):
       "Only \(present) of \(required) good shares of a secret of \(owner) were given"
-        + (blamed.isEmpty ? "." : "; wrong or withheld by \(blamed.map(\.value).joined(separator: ", ")).")
+        + (blamed.isEmpty ? "." : "; dealt or given wrong by one or more of \(blamed.map(\.value).joined(separator: ", ")).")
     case .sumOutOfRange: "The sum is outside the range of terms within their declared bounds."
     }
   }

@@ -24,8 +24,11 @@ public struct ServerRound: Sendable {
   private let lanes: Lanes
   /// Complaints of R2, by the one who complains.
   public private(set) var complaints: [OrganizationName: [Complaint]] = [:]
-  /// Whose wrong shares or commitments were found while unmasking.
+  /// Who has certainly dealt wrong shares or signed wrong commitments, if no more are corrupt than the parameters say.
   public private(set) var blamed: Set<OrganizationName> = []
+  /// Dealers and holders of wrong shares that nobody checked on receipt: one of each two is at fault, and it cannot be
+  /// told which.
+  public private(set) var suspected: Set<OrganizationName> = []
 
   /// - Parameter lanes: cores that may be used for unmasking.
   public init(context: AggregationContext, lanes: Lanes = .one) {
@@ -253,11 +256,15 @@ public struct ServerRound: Sendable {
     case .shareKeys(let stage):
       state = .maskedInputCollection(MaskedInputStage(closing: stage, context: context))
     case .maskedInputCollection(let stage):
+      blamed.formUnion(stage.wrongDealers(context: context))
+      try stage.requireRecoverable(context: context)
       state = .consistencyCheck(ConsistencyCheckStage(closing: stage, context: context, signer: signer))
     case .consistencyCheck(let stage):
       state = .unmasking(UnmaskingStage(closing: stage, context: context))
     case .unmasking(let stage):
-      blamed = try stage.unmask(&accumulator, lanes: lanes, context: context)
+      let found = try stage.unmask(&accumulator, lanes: lanes, context: context)
+      blamed.formUnion(found.blamed)
+      suspected = found.suspected.subtracting(blamed)
       state = .completed(
         try AggregateSum(
           words: accumulator.tensors, counters: accumulator.counters, survivors: context.names(stage.survivors),

@@ -231,6 +231,29 @@ struct MaskedInputCollectionTests {
     }
   }
 
+  @Test("One who deals bad shares to many is named before anybody signs, while another attempt is free")
+  func badDealer() throws {
+    let exchange = try Exchange()
+    try exchange.advance(to: .shareKeys)
+    for index in 0..<4 {
+      try exchange.send(.shareKeys(try exchange.shareKeysMessage(index)), from: exchange.members[index].name)
+    }
+    let dealer = exchange.members[4]
+    var message = try exchange.shareKeysMessage(4)
+    for index in 0..<2 { message.entries[index].ciphertext[50] ^= 1 }
+    try exchange.send(.shareKeys(message.signed(by: dealer.identity)), from: dealer.name)
+    try exchange.close()
+    let error = try failure { try exchange.maskedInputs() }
+    #expect(
+      error
+        == .tooFewParticipants(
+          Shortage(
+            stage: .maskedInputCollection, present: 3, required: 4,
+            missing: [0, 1].map { exchange.members[$0].name })))
+    #expect(exchange.server.stage == .failed)
+    #expect(exchange.server.blamed == [dealer.name])
+  }
+
   @Test("The server refuses bad masked inputs and blames their sender; the sum stays exact")
   func hostileClients() throws {
     let exchange = try Exchange()

@@ -182,9 +182,9 @@ struct UnmaskingTests {
   }
 
   /// A cohort in which shares are not checked on receipt, ready for R4; member 20 is to be recovered.
-  private func large() throws -> (exchange: Exchange, replies: [UnmaskingMessage]) {
+  private func large(corrupt: Int) throws -> (exchange: Exchange, replies: [UnmaskingMessage]) {
     var parameters = ParameterSet()
-    parameters.assumedCorrupt = 0
+    parameters.assumedCorrupt = corrupt
     parameters.tensorCount = 4
     let exchange = try Exchange(count: 21, parameters: parameters)
     try exchange.advertiseKeys()
@@ -195,21 +195,35 @@ struct UnmaskingTests {
     return (exchange, try survivors.map { try exchange.unmaskingMessage($0) })
   }
 
-  @Test("In a large cohort wrong shares are found when a recovery fails, blamed, and worked around")
+  @Test(
+    "In a large cohort wrong shares are found when a recovery fails, and worked around; dealer or holder is suspected")
   func suspicion() throws {
-    var (exchange, replies) = try large()
+    var (exchange, replies) = try large(corrupt: 3)
     replies[3].entries[5].share[0] ^= 1
     replies[7].entries[20].share = [UInt8](repeating: 0xff, count: 32)
     replies[9].entries[5].share = replies[9].entries[6].share
     for reply in replies { try exchange.send(.unmasking(reply), from: reply.organization) }
     try exchange.close()
     try exchange.expectExactSum(of: Array(0..<20))
-    #expect(exchange.server.blamed == Set([3, 7, 9].map { exchange.members[$0].name }))
+    #expect(exchange.server.blamed.isEmpty)
+    #expect(exchange.server.suspected == Set([3, 5, 7, 9, 20].map { exchange.members[$0].name }))
+  }
+
+  @Test("A dealer of wrong shares in a large cohort cannot have their honest holders blamed")
+  func framing() throws {
+    var (exchange, replies) = try large(corrupt: 1)
+    // What the holders pass on is what member 5 dealt them.
+    for holder in [0, 1] { replies[holder].entries[5].share[0] ^= 1 }
+    for reply in replies { try exchange.send(.unmasking(reply), from: reply.organization) }
+    try exchange.close()
+    try exchange.expectExactSum(of: Array(0..<20))
+    #expect(exchange.server.blamed == [exchange.members[5].name])
+    #expect(exchange.server.suspected.isEmpty)
   }
 
   @Test("With fewer than t good shares of a secret the round fails and says who is to blame")
   func unrecoverable() throws {
-    var (exchange, replies) = try large()
+    var (exchange, replies) = try large(corrupt: 0)
     let wrong = Array(0..<10)
     for index in wrong { replies[index].entries[5].share[0] ^= 1 }
     for reply in replies { try exchange.send(.unmasking(reply), from: reply.organization) }
@@ -218,7 +232,7 @@ struct UnmaskingTests {
       error
         == .unrecoverable(
           .tooFewShares(
-            of: exchange.members[5].name, present: 10, required: 11, blamed: wrong.map { exchange.members[$0].name })))
+            of: exchange.members[5].name, present: 10, required: 11, blamed: [exchange.members[5].name])))
     #expect(exchange.server.stage == .failed)
     #expect(exchange.server.result == nil)
   }

@@ -63,6 +63,43 @@ struct MaskedInputStage: Sendable {
 
   mutating func note(_ message: MaskedInputMessage, at position: Int) { received[position] = message }
 
+  /// Complaints about each member, by its position.
+  private func complaintCounts(context: AggregationContext) -> [Int] {
+    var counts = [Int](repeating: 0, count: context.cohort.count)
+    for complainant in received.members.positions {
+      for complaint in received[complainant]?.complaints ?? [] {
+        if let accused = context.position(of: complaint.accused) { counts[accused] += 1 }
+      }
+    }
+    return counts
+  }
+
+  /// Those about whom more complain than are assumed corrupt: one of them is honest.
+  func wrongDealers(context: AggregationContext) -> [OrganizationName] {
+    let counts = complaintCounts(context: context)
+    return members.positions.filter { counts[$0] > context.parameters.assumedCorrupt }.map { context.cohort[$0].name }
+  }
+
+  /// Whether members of U3 hold t shares of every member of U2. Asked before anybody signs: another attempt is free yet.
+  ///
+  /// - Throws: ``AggregationError/tooFewParticipants(_:)``; missing are those who are lost or complained.
+  func requireRecoverable(context: AggregationContext) throws(AggregationError) {
+    let survivors = received.members
+    let counts = complaintCounts(context: context)
+    for owner in members.positions {
+      let peers = relay.peers(of: owner)
+      let holdsOwn = context.regularGraph == nil && survivors.contains(owner)
+      let present = peers.count { survivors.contains($0) } + (holdsOwn ? 1 : 0) - counts[owner]
+      guard present < context.threshold else { continue }
+      let name = context.cohort[owner].name
+      throw .tooFewParticipants(
+        Shortage(
+          stage: .maskedInputCollection, present: present, required: context.threshold,
+          missing: peers.filter { peer in received[peer]?.complaints.contains { $0.accused == name } ?? true }
+            .map { context.cohort[$0].name }))
+    }
+  }
+
   private func check(
     _ body: some MaskedInputBody, of message: MaskedInputMessage, party: Party, context: AggregationContext
   ) throws(AggregationError) {

@@ -235,16 +235,16 @@ struct UnmaskingStage: Sendable {
 
   /// Recovers every secret and takes the masks off.
   ///
-  /// - Returns: Whose shares or commitments were found wrong on the way (only above the cohort size up to which shares
+  /// - Returns: Who was found to be at fault on the way, and who may be (only above the cohort size up to which shares
   ///   are checked on receipt).
   /// - Throws: ``AggregationError/unrecoverable(_:)`` if a secret has fewer than t good shares; the accumulator is
   ///   not usable then.
   func unmask(
     _ accumulator: inout Accumulator, lanes: Lanes, context: AggregationContext
-  ) throws(AggregationError) -> Set<OrganizationName> {
+  ) throws(AggregationError) -> RecoveryBlame {
     let recovery = SecretRecovery(context: context, received: received)
     let owners = relay.members.positions
-    var blamed: Set<OrganizationName> = []
+    var blame = RecoveryBlame()
     var fault: RecoveryFault?
     do throws(CryptographyError) {
       // So many owners at a time that their masks, one a survivor and k a dropout, are a few batches at most.
@@ -257,7 +257,7 @@ struct UnmaskingStage: Sendable {
         }
         var masks: [Mask] = []
         for item in recovered {
-          blamed.formUnion(item.blamed)
+          blame.formUnion(item.blame)
           fault = fault ?? item.fault
           masks += item.masks
         }
@@ -270,21 +270,21 @@ struct UnmaskingStage: Sendable {
       throw .local(error)
     }
     if let fault { throw .unrecoverable(fault) }
-    return blamed
+    return blame
   }
 
-  private typealias Recovered = (masks: [Mask], blamed: Set<OrganizationName>, fault: RecoveryFault?)
+  private typealias Recovered = (masks: [Mask], blame: RecoveryBlame, fault: RecoveryFault?)
 
   private func recover(
     _ owner: Int, recovery: SecretRecovery, context: AggregationContext
   ) throws(CryptographyError) -> Recovered {
-    guard let advertisement = relay.roster.advertisements[owner] else { return ([], [], nil) }
+    guard let advertisement = relay.roster.advertisements[owner] else { return ([], RecoveryBlame(), nil) }
     let result = try recovery.secret(kind(of: owner), of: owner, advertisement: advertisement)
     switch consume result {
-    case .recovered(let secret, let blamed):
-      return (try masks(of: owner, secret: secret, context: context), blamed, nil)
-    case .failed(let fault, let blamed):
-      return ([], blamed, fault)
+    case .recovered(let secret, let blame):
+      return (try masks(of: owner, secret: secret, context: context), blame, nil)
+    case .failed(let fault):
+      return ([], RecoveryBlame(), fault)
     }
   }
 
@@ -330,12 +330,28 @@ extension AdvertiseKeysMessage {
   }
 }
 
-/// Recovers secrets from shares, checking each against the owner's key and blaming wrong shares.
+/// Who is at fault for wrong shares.
+struct RecoveryBlame: Sendable {
+  /// Certainly.
+  var blamed: Set<OrganizationName> = []
+  /// One of each dealer and holder.
+  var suspected: Set<OrganizationName> = []
+
+  mutating func formUnion(_ other: RecoveryBlame) {
+    blamed.formUnion(other.blamed)
+    suspected.formUnion(other.suspected)
+  }
+}
+
+/// Recovers secrets from shares, checking each against the owner's key and commitments.
+///
+/// A holder passes on what it was dealt, in a large cohort unchecked: a wrong share is the dealer's or the holder's fault.
+/// More wrong ones of one dealer than holders are assumed corrupt are the dealer's.
 struct SecretRecovery: Sendable {
   /// A recovered secret with those whose wrong shares were worked around, or why there is none.
   enum Outcome: ~Copyable {
-    case recovered(Scalar, blamed: Set<OrganizationName>)
-    case failed(RecoveryFault, blamed: Set<OrganizationName>)
+    case recovered(Scalar, RecoveryBlame)
+    case failed(RecoveryFault)
   }
 
   private struct Share: Sendable {
@@ -372,22 +388,26 @@ struct SecretRecovery: Sendable {
   ) throws(CryptographyError) -> Outcome {
     let key = advertisement.publicKey(kind)
     let given = shares[owner]
-    if let secret = try reconstruct(given, expecting: key) { return .recovered(secret, blamed: []) }
+    if let secret = try reconstruct(given, expecting: key) { return .recovered(secret, RecoveryBlame()) }
     // Some share is wrong: each is checked, which costs t multiplications. Commitments that do not decode are the
     // owner's fault: nobody else's shares can be judged then.
     let name = advertisement.organization
     guard let commitments = advertisement.commitments(kind), commitments.isWellFormed else {
       let present = given.count >= context.threshold ? 0 : given.count
-      return .failed(
-        .tooFewShares(of: name, present: present, required: context.threshold, blamed: [name]), blamed: [name])
+      return .failed(.tooFewShares(of: name, present: present, required: context.threshold, blamed: [name]))
     }
     let good = given.filter { commitments.verifies(share: $0.bytes, at: $0.index) }
     let honest = Set(good.map(\.index))
     let wrong = given.filter { !honest.contains($0.index) }.map(\.sender)
-    if let secret = try reconstruct(good, expecting: key) { return .recovered(secret, blamed: Set(wrong)) }
+    let isDealt = wrong.count > context.parameters.assumedCorrupt
+    if let secret = try reconstruct(good, expecting: key) {
+      return .recovered(
+        secret, isDealt ? RecoveryBlame(blamed: [name]) : RecoveryBlame(suspected: Set(wrong).union([name])))
+    }
     return .failed(
-      .tooFewShares(of: name, present: good.count, required: context.threshold, blamed: wrong.sorted()),
-      blamed: Set(wrong))
+      .tooFewShares(
+        of: name, present: good.count, required: context.threshold,
+        blamed: isDealt ? [name] : Set(wrong).union([name]).sorted()))
   }
 
   /// The secret of the first t shares, or nil if they are too few, not canonical or do not fit `key`.
