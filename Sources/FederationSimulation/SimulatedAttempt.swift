@@ -72,7 +72,7 @@ final class SimulatedAttempt: Sendable {
   var result: AggregateSum? { state.withLock { $0.server.result } }
   /// Positions of those in the sum, as the server took their masked inputs.
   var inputs: [Int] { state.withLock { $0.inputs.sorted() } }
-  /// Who was complained of or gave a wrong share.
+  /// Who was complained of or has certainly dealt wrong shares.
   var blamed: [OrganizationName] {
     state.withLock { state in
       state.server.blamed.union(state.server.complaints.values.flatMap { $0.map(\.accused) }).sorted()
@@ -236,18 +236,19 @@ final class SimulatedAttempt: Sendable {
     do throws(AggregationError) {
       try state.server.advance(signer: server.key)
     } catch {
-      if case .unrecoverable(.tooFewShares(_, _, _, let blamed)) = error { note(blamed: Set(blamed), in: &state) }
+      if case .unrecoverable(.tooFewShares(_, _, _, let blamed)) = error { note(disputed: Set(blamed), in: &state) }
       return error
     }
-    note(blamed: state.server.blamed, in: &state)
+    note(disputed: state.server.blamed.union(state.server.suspected), in: &state)
     noteComplaints(in: &state)
     return nil
   }
 
-  private func note(blamed: Set<OrganizationName>, in state: inout State) {
+  /// Of a share that nobody checked on receipt, its dealer and its holder are named.
+  private func note(disputed: Set<OrganizationName>, in state: inout State) {
     for (position, injection) in state.round.injections
-    where injection.misbehavior == .wrongShare && blamed.contains(injection.organization) {
-      state.round.injections[position]?.noticed = "blamed"
+    where injection.misbehavior == .wrongShare && disputed.contains(injection.organization) {
+      state.round.injections[position]?.noticed = "disputed-shares"
     }
   }
 

@@ -31,7 +31,8 @@ struct RunProgress: Sendable {
     case .attemptFailed(let opening, let reason):
       return StyledText("\(title(opening)), attempt \(opening.attempt) failed: \(reason)", .bad)
     case .blamed(let name, let opening, let code):
-      return StyledText("\(title(opening)): \(name) sent wrong shares (\(code)); recovered without them", .bad)
+      let what = code == "disputed-shares" ? "dealt or released" : "dealt"
+      return StyledText("\(title(opening)): \(name) \(what) wrong shares (\(code)); recovered without them", .bad)
     case .openingCompleted(let opening, let survivors):
       return "\(title(opening)): sum over \(Figures.counted(survivors.count, "organisation"))"
     case .evaluated(let round, let metrics):
