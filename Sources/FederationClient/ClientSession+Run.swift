@@ -51,6 +51,13 @@ extension ClientSession {
         agreement: agreement, accepted: accepted, runner: runner, progression: earlier.progression,
         wasAway: earlier.wasAway, cohort: earlier.cohort)
     } else {
+      // What this process knew of the run is gone with another announcement: only a process that starts again may take a
+      // model over, not one that a server makes forget it.
+      guard !begun.contains(announcement.run) else {
+        return try refuse(
+          announcement, plan: plan, .state, reasons: ["this process has left run \(announcement.run)"], rule: "run-left"
+        )
+      }
       let wasAway: Bool
       do throws(ClientError) { wasAway = try parts.store.accept(announcement.run) } catch {
         guard case .state(let fault) = error else { throw error }
@@ -61,6 +68,7 @@ extension ClientSession {
         agreement: agreement, accepted: accepted, runner: runner,
         progression: RunProgression(plan: plan, run: announcement.run, features: data.features), wasAway: wasAway)
     }
+    begun.insert(announcement.run)
     let rules = accepted.checks.map(\.rule).joined(separator: " ")
     try record(.policyDecision) { $0.policy = .init(.allowed, rule: rules) }
     progress(

@@ -56,6 +56,8 @@ actor ClientSession {
   let progress: @Sendable (ClientEvent) -> Void
   var run: ActiveRun?
   var round: ActiveRound?
+  /// Runs that this process has accepted.
+  var begun: Set<RunIdentifier> = []
   private var lastIdle: ContinuousClock.Instant?
 
   /// A run this organisation has accepted.
@@ -147,7 +149,8 @@ actor ClientSession {
       let reply = try await send(Answer(.segment(segment), draft: draft), answering: number)
       guard case .stored(let state) = reply.body else { return reply }
       guard state.isOpen else { return try await send(Answer(.poll), answering: number) }
-      guard state.count > stored, state.count <= UInt64(spool.byteCount) else {
+      // Less would let a server have the same bytes sent, and recorded, without end.
+      guard state.count >= stored + UInt64(bytes.count), state.count <= UInt64(spool.byteCount) else {
         throw .unexpected("a count of stored bytes that does not follow from what was sent")
       }
       stored = state.count

@@ -55,7 +55,10 @@ final class MaskedInputSpools: Sendable {
       else { return StoredBytes(count: 0, isOpen: false) }
       if segment.offset == UInt64(upload.count), segment.bytes.count <= current.byteCount - upload.count {
         do { try upload.file.write(contentsOf: segment.bytes) } catch {
-          // A full disk: the member is a dropout of this attempt, the others are not.
+          // A full disk: the member is a dropout of this attempt, the others are not. A part that was written goes, or what
+          // follows would be taken for the member's fault.
+          try? upload.file.truncate(atOffset: UInt64(upload.count))
+          attempt?.uploads[organization] = upload
           return StoredBytes(count: UInt64(upload.count), isOpen: false)
         }
         upload.count += segment.bytes.count

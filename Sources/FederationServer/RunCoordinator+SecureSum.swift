@@ -25,7 +25,9 @@ extension RunCoordinator {
         context: context, lanes: Lanes(count: ProcessInfo.processInfo.activeProcessorCount))
       do {
         try await perform(&secureSum, opening: opening, model: progression.model)
-      } catch let error as AggregationError where error.isShortage {
+      } catch let error as AggregationError where error.isShortage || error.isOfSpool {
+        try report(secureSum, opening: opening)
+        sumMembers.exclude(secureSum.blamed)
         // On a k-regular graph whoever signed a statement enters no other attempt.
         let isSpent =
           context.regularGraph == nil
@@ -118,12 +120,21 @@ extension RunCoordinator {
         await hub.post(question, to: organization)
       }
     }
-    for organization in secureSum.blamed {
-      progress(.blamed(organization, opening: opening, code: "wrong-shares"))
-      try record(.stopped) {
-        $0.fill(opening, context: secureSum.context.digest)
-        $0.source = .init(name: organization)
-        $0.error = .init(code: "wrong-shares", blame: .peer)
+    try report(secureSum, opening: opening)
+  }
+
+  /// Who was found to have dealt wrong shares, and who may have dealt or released them.
+  private func report(_ secureSum: ServerRound, opening: OpeningIdentifier) throws {
+    for (organizations, code, blame) in [
+      (secureSum.blamed, "wrong-shares", Blame.peer), (secureSum.suspected, "disputed-shares", .participants),
+    ] {
+      for organization in organizations.sorted() {
+        progress(.blamed(organization, opening: opening, code: code))
+        try record(.stopped) {
+          $0.fill(opening, context: secureSum.context.digest)
+          $0.source = .init(name: organization)
+          $0.error = .init(code: code, blame: blame)
+        }
       }
     }
   }
@@ -213,6 +224,8 @@ extension RunCoordinator {
       }
       progress(.answered(organization, stage: stage, opening: opening))
     } catch {
+      // The sum is spoilt by this machine's disk, not by the member: the attempt is over, and another is free.
+      if error.isOfSpool, secureSum.stage == .failed { throw error }
       progress(.refusedMessage(organization, code: error.code, message: error.message))
       // Nothing better will come from it in this attempt: the others need not wait.
       sumMembers.declined.insert(organization)
@@ -313,6 +326,12 @@ extension AggregationError {
   fileprivate var missing: [OrganizationName] {
     if case .tooFewParticipants(let shortage) = self { return shortage.missing }
     return []
+  }
+
+  /// Bytes that were spooled here could not be read again.
+  fileprivate var isOfSpool: Bool {
+    if case .spool = self { return true }
+    return false
   }
 
   fileprivate var isOfConsistencyCheck: Bool {

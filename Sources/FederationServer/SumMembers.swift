@@ -15,6 +15,8 @@ struct SumMembers: Sendable {
   var released: Set<OrganizationName> = []
   /// What members have answered in place of taking part, in this sum.
   private(set) var refusals: [OrganizationName: RefusalClass] = [:]
+  /// Members that dealt bad shares: an attempt with them would fail again.
+  private var excluded: Set<OrganizationName> = []
   /// Members that would refuse another attempt as well.
   private var unwilling: Set<OrganizationName> = []
 
@@ -32,6 +34,9 @@ struct SumMembers: Sendable {
     refusals[organization] = reason
   }
 
+  /// After an attempt that failed by their fault.
+  mutating func exclude(_ organizations: Set<OrganizationName>) { excluded.formUnion(organizations) }
+
   /// After an attempt that failed: who refused it by policy is asked again only if the next sum can be over others,
   /// because a policy judges the set.
   mutating func closeAttempt(present: [OrganizationName]) {
@@ -48,7 +53,7 @@ struct SumMembers: Sendable {
 
   /// Whether another attempt can have this member.
   func canTakePart(_ organization: OrganizationName) -> Bool {
-    !released.contains(organization) && !unwilling.contains(organization)
+    !released.contains(organization) && !unwilling.contains(organization) && !excluded.contains(organization)
   }
 
   /// Who refused, and with which word.

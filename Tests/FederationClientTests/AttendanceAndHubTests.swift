@@ -29,6 +29,18 @@ struct AttendanceAndHubTests {
     #expect(!attendance.isGone(all[0], at: start + .seconds(9)))
   }
 
+  @Test("A dealer of bad shares takes part in no other attempt at the sum, whatever it answered")
+  func excluded() throws {
+    let all = try names("alder", "birch", "cedar")
+    var members = SumMembers(cohort: all)
+    members.beginAttempt()
+    members.exclude([all[1]])
+    members.closeAttempt(present: all)
+    #expect(all.filter(members.canTakePart) == [all[0], all[2]])
+    members.beginAttempt()
+    #expect(members.declined == [all[1]])
+  }
+
   @Test("Only those who accepted in their present session are counted")
   func answers() throws {
     let all = try names("alder", "birch", "cedar")

@@ -118,6 +118,15 @@ struct HostileServerTests {
     #expect(again.kinds == ["hello", "acceptance", "hello", "acceptance"])
     #expect(again.result.error?.message.contains("does not follow") == true)
 
+    // Nor by an announcement that is refused in between.
+    let forgetful = try hostile()
+    let twice = try await forgetful.play([
+      forgetful.announcement(), forgetful.announcement(plan: "no plan"), forgetful.announcement(),
+      forgetful.task(fit, model: model),
+    ])
+    #expect(twice.kinds == ["hello", "acceptance", "refusal", "refusal"])
+    #expect(twice.result.error?.blame == .peer)
+
     let ending = try hostile()
     let ended = try await ending.play([ending.announcement(), ending.end(model: model, state: .completed)])
     #expect(ended.result.error?.message.contains("does not follow") == true)
