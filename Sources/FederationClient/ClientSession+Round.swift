@@ -175,6 +175,7 @@ extension ClientSession {
       let statement = try current.machine.receive(announcement, signer: identity)
       current.survivors = announcement.members.count
       current.signedRoot = statement.statement.maskedInputRoot
+      current.signedSurvivors = announcement.survivors(in: current.context)
       try current.ledger.recordStatement(attempt: attempt, statement: statement.statement.digest)
       return try commit(.consistencyCheck(statement), current, signing: signed)
     case .statements(let statements):
@@ -376,7 +377,9 @@ extension ClientSession {
       throw .unexpected("a sum over fewer organisations than it needs")
     }
     guard round?.opening == opening, let signed = round?.signedRoot else { return }
-    guard signed == sum.maskedInputRoot else { throw .unexpected("a sum over other terms than were signed for") }
+    guard signed == sum.maskedInputRoot, round?.signedSurvivors == sum.survivors else {
+      throw .unexpected("a sum over other terms than were signed for")
+    }
   }
 
   // MARK: - Records

@@ -86,6 +86,8 @@ actor ClientSession {
     var survivors: Int?
     /// What the statement that this organisation signed says of the sum.
     var signedRoot: MaskedInputRoot?
+    /// U3 as that statement says it.
+    var signedSurvivors: [OrganizationName]?
   }
 
   init(

@@ -265,7 +265,8 @@ public enum RecoveryFault: Hashable, Sendable {
     switch self {
     case .tooFewShares(let owner, let present, let required, let blamed):
       "Only \(present) of \(required) good shares of a secret of \(owner) were given"
-        + (blamed.isEmpty ? "." : "; dealt or given wrong by one or more of \(blamed.map(\.value).joined(separator: ", ")).")
+        + (blamed.isEmpty
+          ? "." : "; dealt or given wrong by one or more of \(blamed.map(\.value).joined(separator: ", ")).")
     case .sumOutOfRange: "The sum is outside the range of terms within their declared bounds."
     }
   }

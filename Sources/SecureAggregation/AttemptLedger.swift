@@ -21,7 +21,7 @@ public struct AttemptLedger: Hashable, Sendable {
   }
 
   /// Longest reply that is kept: about 200 bytes for each of 5,000 owners.
-  public static let maximumReplyByteCount = 1 << 20
+  public static let maximumReplyByteCount = 1 << 22
 
   /// Highest attempt at an opening: what an attempt reveals by chance is bounded for so many.
   public static let maximumAttempt: UInt64 = 8

@@ -62,7 +62,7 @@ public enum NearSetRefusal: BlamedError, Hashable {
     switch self {
     case .sameModel(let differing, let task):
       "the sum of \(task) was opened before over the same organisations but for \(Self.list(differing)), with the same "
-        + "model; the difference of both sums would show what theirs was"
+        + "model; such sums can be subtracted until what one of them sent is left"
     case .budgetSpent(let differing, let budget, let days):
       "the policy's \(budget) sums in \(days) days over nearly the same organisations are spent; this one differs by "
         + Self.list(differing)
@@ -89,9 +89,12 @@ public enum NearSetRefusal: BlamedError, Hashable {
 /// Which survivor sets an organisation may sign, in view of those it has signed.
 ///
 /// Implements rule 2 of §Reopening: a sum over U3 and one over U3 without one organisation give that organisation's
-/// term. Two sets are near if their symmetric difference has 1 … n_c + 1 members. Attempts at one opening are not
-/// compared with each other: shares are released in at most one of them, and no two disjoint sets of signers reach the
-/// threshold.
+/// term. Two sets are near if their symmetric difference has 1 … n_c + 1 members.
+///
+/// With the same model, or of the same statistic, sums over *any* two different sets are refused: sums are linear, so a
+/// few of them over sets that are all far apart can be combined to one organisation's term. With another model only near
+/// ones are charged. Attempts at one opening are not compared with each other: shares are released in at most one of
+/// them, and no two disjoint sets of signers reach the threshold.
 public struct NearSetRule: Hashable, Sendable {
   /// n_c of the manifest.
   public let assumedCorrupt: Int
@@ -122,10 +125,10 @@ public struct NearSetRule: Hashable, Sendable {
     var nearest: [OrganizationName]?
     for earlier in history where earlier.task == proposed.task && !isSameOpening(earlier, proposed) {
       let difference = earlier.survivors.symmetricDifference(proposed.survivors)
-      guard (1...assumedCorrupt + 1).contains(difference.count) else { continue }
+      guard !difference.isEmpty else { continue }
       let names = difference.sorted()
       guard earlier.model != proposed.model else { throw .sameModel(differing: names, task: proposed.task) }
-      nearest = names
+      if difference.count <= assumedCorrupt + 1 { nearest = names }
     }
     let start = proposed.time - Int64(days) * 86_400
     let isUnknown = lostAt.map { $0 >= start } ?? false

@@ -58,7 +58,8 @@ struct HostileMemberTests {
         == exchange.blames(.duplicateMessage(.unmasking), 0))
   }
 
-  @Test("Wrong shares of neighbours are found when a recovery fails, their senders and dealer suspected, and worked around")
+  @Test(
+    "Wrong shares of neighbours are found when a recovery fails, their senders and dealer suspected, and worked around")
   func wrongShares() throws {
     let exchange = try TestGraph.regular.exchange()
     try exchange.advance(to: .consistencyCheck)

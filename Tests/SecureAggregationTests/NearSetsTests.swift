@@ -38,11 +38,36 @@ struct NearSetsTests {
     }
   }
 
-  @Test("More than n_c + 1 members apart is not near")
+  @Test("More than n_c + 1 members apart is not near; with the same model it is refused all the same")
   func farApart() throws {
     let first = try opening(all, model: 1)
-    let far = try opening(Array(all.dropLast(3)), model: 1, run: "two")
+    let far = try opening(Array(all.dropLast(3)), model: 2, run: "two")
     #expect(try rule.judge(far, history: [first]) == far)
+    let same = try opening(Array(all.dropLast(3)), model: 1, run: "two")
+    let names = try all.suffix(3).map { try OrganizationName("\($0).example") }
+    #expect(throws: NearSetRefusal.sameModel(differing: names, task: "fit")) {
+      try rule.judge(same, history: [first])
+    }
+  }
+
+  /// S₃ + S₄ − S₁ − S₂ over these sets is twice the term of one organisation, though no two of them are near.
+  @Test("Four sums that are far apart and together single one organisation out are not opened")
+  func combination() throws {
+    let ten = (0..<10).map { "org\($0)" }
+    var history: [SignedOpening] = []
+    for (run, absent) in [[1, 2, 3], [1, 4, 5], [2, 4], [3, 5]].enumerated() {
+      let survivors = ten.indices.filter { !absent.contains($0) }.map { ten[$0] }
+      let proposed = try opening(survivors, model: 1, run: "run \(run)")
+      for earlier in history {
+        #expect(earlier.survivors.symmetricDifference(proposed.survivors).count > rule.assumedCorrupt + 1)
+      }
+      if history.isEmpty {
+        _ = try rule.judge(proposed, history: history)
+      } else {
+        #expect(throws: NearSetRefusal.self) { try rule.judge(proposed, history: history) }
+      }
+      history.append(proposed)
+    }
   }
 
   @Test("Other data and other tasks are not compared")
