@@ -48,6 +48,9 @@ let package = Package(
     // Pure: no network, clock, logger, file of a run
     .target(name: "Cryptography", dependencies: ["CSodium", "COpenSSL"], swiftSettings: strict + optimized),
     .target(name: "SecureAggregation", dependencies: ["Cryptography"], swiftSettings: strict + optimized),
+    .target(
+      name: "FederationSimulation", dependencies: ["SecureAggregation", "Cryptography"],
+      swiftSettings: strict + optimized),
     .target(name: "TransparencyLog", dependencies: ["Cryptography"], swiftSettings: strict + optimized),
     .target(
       name: "AuditLog", dependencies: ["Cryptography", "TransparencyLog", "SecureAggregation"],
@@ -89,8 +92,8 @@ let package = Package(
       name: "bauta",
       dependencies: [
         "FederationServer", "FederationClient", "FederationWire", "Federation", "Cryptography",
-        "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Training", "Storage", "MutualTLS", logging,
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "FederationSimulation", "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Training", "Storage",
+        "MutualTLS", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
 
     // Tests
@@ -99,6 +102,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SecureAggregationTests", dependencies: ["SecureAggregation", "Cryptography"], swiftSettings: strict),
+    .testTarget(
+      name: "FederationSimulationTests", dependencies: ["FederationSimulation", "SecureAggregation", "Cryptography"],
+      swiftSettings: strict),
     .testTarget(
       name: "TransparencyLogTests", dependencies: ["TransparencyLog", "Cryptography"], swiftSettings: strict),
     .testTarget(

@@ -25,11 +25,42 @@ public final class VerificationMemo: Sendable {
 
   /// Whether `fact` was established before, or `establish` does it now.
   func holds(_ fact: SHA256Digest, _ establish: () -> Bool) -> Bool {
-    let shard = shards[Int(fact.withUnsafeBytes { $0[0] }) % Self.shardCount]
+    let shard = shard(of: fact)
     if shard.known.withLock({ $0.contains(fact) }) { return true }
     guard establish() else { return false }
     shard.known.withLock { _ = $0.insert(fact) }
     return true
+  }
+
+  /// Whether all of these signatures by these signers were verified before, as a whole. Each client is shown the same
+  /// ones, more than half of the cohort.
+  ///
+  /// The cohort is not part of the fact: the payload holds the transcript, and that holds the context.
+  func knows(_ signatures: [Signature], of payload: SignedPayload, signers: MemberSet) -> Bool {
+    let fact = Self.fact(signatures, of: payload, signers: signers)
+    return shard(of: fact).known.withLock { $0.contains(fact) }
+  }
+
+  /// Remembers that all of these signatures were verified.
+  func note(_ signatures: [Signature], of payload: SignedPayload, signers: MemberSet) {
+    let fact = Self.fact(signatures, of: payload, signers: signers)
+    shard(of: fact).known.withLock { _ = $0.insert(fact) }
+  }
+
+  private func shard(of fact: SHA256Digest) -> Shard {
+    shards[Int(fact.withUnsafeBytes { $0[0] }) % Self.shardCount]
+  }
+
+  private static func fact(_ signatures: [Signature], of payload: SignedPayload, signers: MemberSet) -> SHA256Digest {
+    var encoder = CanonicalEncoder("bauta/v1/verified-signatures")
+    encoder.append(payload.canonical)
+    encoder.append(signers)
+    encoder.append(UInt64(signatures.count))
+    var hasher = SHA256Hasher()
+    hasher.update(encoder.finish())
+    // Of one length each.
+    for signature in signatures { hasher.update(signature.bytes) }
+    return hasher.finish(as: PlainRole.self)
   }
 
   /// Whether a signature verifies, under the present memo if there is one.

@@ -51,6 +51,16 @@ public struct RegularGraphParameters: Hashable, Sendable {
     }
     (neighborCount, threshold) = found
   }
+
+  /// Whether there are parameters at these rates for a secure sum, whose bounds are tightened for eight attempts.
+  package static func areFeasible(organizations: Int, corrupt: Int, dropouts: Int) -> Bool {
+    do throws(GraphFault) {
+      _ = try RegularGraphParameters(
+        organizations: organizations, corrupt: corrupt, dropouts: dropouts, adversary: .semiMalicious,
+        tighteningBits: AggregationContext.graphTighteningBits)
+      return true
+    } catch { return false }
+  }
 }
 
 /// The three conditions for one cohort.

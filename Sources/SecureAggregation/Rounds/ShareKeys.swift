@@ -96,6 +96,13 @@ public struct ShareKeysMessage: Hashable, Sendable, RoundMessage {
   var leaves: [LeafHash] {
     entries.map { Transcript.shareLeaf(recipient: $0.recipient, ciphertext: $0.ciphertext) }
   }
+
+  /// Signs the entries as they are now, for a simulated organisation that altered them.
+  package mutating func signAgain(by signer: borrowing IdentitySigningKey) {
+    signature = Self.payload(
+      transcript: transcript, organization: organization, root: ShareRoot(MerkleHashing.root(of: leaves))
+    ).signature(by: signer)
+  }
 }
 
 extension ShareKeysMessage {

@@ -105,12 +105,17 @@ struct ThresholdProof: ~Copyable {
     }
     try CohortOrder.require(set.signers, of: survivors, stage: .consistencyCheck, context: context)
     let payload = statement.payload
+    if let memo = VerificationMemo.current, memo.knows(set.signatures, of: payload, signers: set.signers) {
+      seal = Seal()
+      return
+    }
     for (position, signature) in zip(signers, set.signatures) {
       let member = context.cohort[position]
       guard payload.isSigned(signature, by: member.identity) else {
         throw .misbehaviour(.invalidSignature(of: .organization(member.name), .statements), by: .server)
       }
     }
+    VerificationMemo.current?.note(set.signatures, of: payload, signers: set.signers)
     seal = Seal()
   }
 }
