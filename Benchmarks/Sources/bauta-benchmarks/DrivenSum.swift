@@ -50,7 +50,11 @@ struct DrivenSum {
   let serverIdentity: Identity
   /// Its copy is a sum that can be closed once more.
   var server: ServerRound
+  /// What everybody would verify alike is verified once, but not for the one whose time is taken.
   private let memo = VerificationMemo()
+  /// Whose time is taken, and how long its answers took.
+  private let clocked: OrganizationName
+  private(set) var clientTimes: [RoundStage: Elapsed] = [:]
 
   /// - Parameter dropouts: those for which a k-regular graph is made; nil for the complete one.
   init(organizations: Int, dimension: Int, bits: Int, corrupt: Int, dropouts: DropoutRate?, lanes: Lanes) throws {
@@ -66,6 +70,7 @@ struct DrivenSum {
       server: serverIdentity.key.verifyingKey)
     server = ServerRound(context: context, lanes: lanes)
     members = try identities.map { [context] in try Member($0, context: context) }
+    clocked = identities[organizations / 2].name
   }
 
   /// Goes through all stages before `last`, without masked inputs of those who leave.
@@ -86,9 +91,17 @@ struct DrivenSum {
       let request = server.message(for: member.name)
       var body: [UInt8] = []
       try spool?.begin()
-      let answer = try VerificationMemo.$current.withValue(memo) {
-        try member.answer(request, term: term, lanes: lanes) { bytes in
-          if let spool { try spool.append(bytes) } else { body += bytes }
+      let spooled = { (bytes: UnsafeRawBufferPointer) in
+        if let spool { try spool.append(bytes) } else { body += bytes }
+      }
+      let answer: ClientRoundMessage
+      if member.name == clocked {
+        let (made, elapsed) = try measured { try member.answer(request, term: term, lanes: lanes, body: spooled) }
+        clientTimes[server.stage] = elapsed
+        answer = made
+      } else {
+        answer = try VerificationMemo.$current.withValue(memo) {
+          try member.answer(request, term: term, lanes: lanes, body: spooled)
         }
       }
       if let spool, server.stage == .maskedInputCollection {

@@ -23,9 +23,16 @@ struct Elapsed {
 
 /// Runs work once and says how long it took.
 func measure(_ work: () throws -> Void) rethrows -> Elapsed {
+  try measured(work).elapsed
+}
+
+/// As above, for work that has a result.
+func measured<Value>(_ work: () throws -> Value) rethrows -> (value: Value, elapsed: Elapsed) {
   let (cpu, wall) = (seconds(of: CLOCK_PROCESS_CPUTIME_ID), seconds(of: CLOCK_MONOTONIC))
-  try work()
-  return Elapsed(cpu: seconds(of: CLOCK_PROCESS_CPUTIME_ID) - cpu, wall: seconds(of: CLOCK_MONOTONIC) - wall)
+  let value = try work()
+  let elapsed = Elapsed(
+    cpu: seconds(of: CLOCK_PROCESS_CPUTIME_ID) - cpu, wall: seconds(of: CLOCK_MONOTONIC) - wall)
+  return (value, elapsed)
 }
 
 /// Runs work as often as fits into some wall time, at least once, and gives the mean of one run.

@@ -26,7 +26,7 @@ struct MemorySuite {
         "Resident memory of a process that does nothing else. Of a client: masking its term, which is in memory as "
           + "integers, into a file. Of the server: a whole sum with masked inputs in files; the process drives the hundred "
           + "clients too, one after another, so the server's own peak is lower. Both with B = 32 on the complete graph. "
-          + "Of a simulation: all organisations and the server."
+          + "Of a simulation: all organisations, a tenth of which leaves, and the server."
       ],
       columns: ["what", "n", "d", "peak", "before it", "peak / (4 · d bytes)", "time"])
     var goals: [Goal] = []
