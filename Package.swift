@@ -24,7 +24,9 @@ let package = Package(
   name: "bauta",
   products: [
     .executable(name: "bauta", targets: ["bauta"]),
+    .library(name: "Cryptography", targets: ["Cryptography"]),
     .library(name: "SecureAggregation", targets: ["SecureAggregation"]),
+    .library(name: "FederationSimulation", targets: ["FederationSimulation"]),
     .library(name: "TransparencyLog", targets: ["TransparencyLog"]),
     .library(name: "Federation", targets: ["Federation", "FederationClient", "FederationServer"]),
   ],
