@@ -39,10 +39,12 @@ struct MemorySuite {
   }
 
   private func row(_ measurement: MemoryMeasurement, _ figure: MemoryFigure) -> [String] {
-    [
+    // Words of one organisation say nothing about many in one process.
+    let words = Double(4 * measurement.dimension)
+    return [
       measurement.subject.rawValue, "\(measurement.organizations)", Figure.dimension(measurement.dimension),
       Figure.bytes(figure.peak), Figure.bytes(figure.before),
-      Figure.decimals(figure.peak / Double(4 * measurement.dimension), 2), Figure.time(figure.seconds),
+      measurement.subject == .simulation ? "–" : Figure.decimals(figure.peak / words, 2), Figure.time(figure.seconds),
     ]
   }
 
