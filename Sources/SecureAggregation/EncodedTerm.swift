@@ -2,7 +2,8 @@ import Cryptography
 
 /// One organisation's term of the sum as integers: made once for an opening, masked in every attempt.
 ///
-/// Implements §Encoding of values. This is plaintext: it never leaves the organisation and is stored sealed.
+/// Implements §Encoding of values. This is plaintext: it never leaves the organisation. Whoever stores it is to
+/// protect it; this type does not.
 public struct EncodedTerm: Equatable, Sendable, CustomStringConvertible, CustomReflectable {
   /// Coordinates in Z_{2^bits}: two's complement in the low `bits` bits, upper bits zero.
   public let tensors: [UInt32]
@@ -61,7 +62,7 @@ public struct EncodedTerm: Equatable, Sendable, CustomStringConvertible, CustomR
     return result
   }
 
-  /// Canonical bytes for the sealed store.
+  /// Canonical bytes, for the organisation's own store.
   public func encoded() -> [UInt8] {
     var encoder = CanonicalEncoder("bauta/v1/encoded-term")
     encoder.append(WordCoding.bytes(tensors))

@@ -322,6 +322,14 @@ struct RegularGraphRoundTests {
     #expect(DropoutRate(perMille: -1) == nil && DropoutRate(perMille: 1001) == nil)
   }
 
+  @Test("A commitment to a nonce is the hash of its canonical encoding")
+  func commitment() {
+    let nonce = [UInt8](0..<32)
+    var encoder = CanonicalEncoder("bauta/v1/beacon-commitment")
+    encoder.append(nonce)
+    #expect(GraphBeacon.commitment(to: nonce) == BeaconCommitment(hashing: encoder.finish()))
+  }
+
   @Test("A remembered verification is one that succeeded, and no other")
   func memo() throws {
     let payload = SignedPayload("bauta/v1/test") { $0.append("a") }

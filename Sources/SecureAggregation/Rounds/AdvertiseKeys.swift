@@ -195,7 +195,7 @@ struct AdvertisedClient: ~Copyable {
       context: context.digest, organization: organization, channelKey: channel.publicKey,
       maskKey: try mask.constant().timesBasePoint(), selfMaskKey: try selfMask.constant().timesBasePoint(),
       beaconCommitment: context.regularGraph == nil
-        ? nil : nonce.withUnsafeBytes { GraphBeacon.commitment(to: Array($0)) },
+        ? nil : nonce.withUnsafeBytes { GraphBeacon.commitment(to: $0) },
       commitments: ShareCommitments(mask: try mask.commitments(), selfMask: try selfMask.commitments()),
       signer: signer)
     self.channel = channel

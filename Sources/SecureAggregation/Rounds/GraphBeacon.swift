@@ -19,10 +19,16 @@ public typealias BeaconListDigest = Digest<BeaconListRole>
 enum GraphBeacon {
   static let nonceByteCount = 32
 
-  static func commitment(to nonce: [UInt8]) -> BeaconCommitment {
+  static func commitment(to nonce: [UInt8]) -> BeaconCommitment { nonce.withUnsafeBytes { commitment(to: $0) } }
+
+  /// As above, of a nonce that is still secret: the hash of canonical(label, nonce) without a copy of it.
+  static func commitment(to nonce: UnsafeRawBufferPointer) -> BeaconCommitment {
     var encoder = CanonicalEncoder("bauta/v1/beacon-commitment")
-    encoder.append(nonce)
-    return BeaconCommitment(hashing: encoder.finish())
+    encoder.append(UInt64(nonce.count))
+    var hasher = SHA256Hasher()
+    hasher.update(encoder.finish())
+    hasher.update(nonce)
+    return hasher.finish(as: BeaconCommitmentRole.self)
   }
 
   /// Over the commitments of U1 in cohort order.
