@@ -73,6 +73,7 @@ let package = Package(
       exclude: ["bauta.proto"], swiftSettings: strict),
     .target(
       name: "Storage", dependencies: [.product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
+    .target(name: "ServiceControl", dependencies: ["Cryptography"], swiftSettings: strict),
     .target(
       name: "MutualTLS", dependencies: ["Cryptography", "COpenSSL", grpc, grpcTransport, nioHTTP2, nioHPACK] + nio,
       swiftSettings: strict),
@@ -82,20 +83,20 @@ let package = Package(
       name: "FederationServer",
       dependencies: [
         "Cryptography", "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Federation",
-        "FederationWire", "Storage", "MutualTLS", grpc, grpcTransport, logging,
+        "FederationWire", "Storage", "MutualTLS", "ServiceControl", grpc, grpcTransport, logging,
       ] + nio, swiftSettings: strict),
     .target(
       name: "FederationClient",
       dependencies: [
         "Cryptography", "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Training", "Federation",
-        "FederationWire", "Storage", "MutualTLS", grpc, grpcTransport, logging,
+        "FederationWire", "Storage", "MutualTLS", "ServiceControl", grpc, grpcTransport, logging,
       ] + nio, swiftSettings: strict),
     .executableTarget(
       name: "bauta",
       dependencies: [
         "FederationServer", "FederationClient", "FederationWire", "Federation", "Cryptography",
         "FederationSimulation", "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Training", "Storage",
-        "MutualTLS", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "MutualTLS", "ServiceControl", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
 
     // Tests
@@ -114,6 +115,8 @@ let package = Package(
     .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
     .testTarget(name: "TrainingTests", dependencies: ["Training", "Learning"], swiftSettings: strict),
     .testTarget(name: "FederationTests", dependencies: ["Federation", "Cryptography"], swiftSettings: strict),
+    .testTarget(
+      name: "ServiceControlTests", dependencies: ["ServiceControl", "Cryptography"], swiftSettings: strict),
     .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
     .testTarget(
       name: "MutualTLSTests", dependencies: ["MutualTLS", "Cryptography", grpc, grpcTransport] + nio,

@@ -13,6 +13,8 @@ public enum FederationError: BlamedError, Equatable {
   case manifest(ManifestFault)
   /// A join request or an invitation that must not be acted upon.
   case exchange(ExchangeFault)
+  /// A change of members or of their certificate keys that does not count.
+  case membership(MembershipFault)
   /// An identifier or address in a form that is not allowed.
   case malformed(MalformedValue)
   /// The plan's features do not fit.
@@ -41,6 +43,7 @@ public enum FederationError: BlamedError, Equatable {
     case .file(let fault): fault.code
     case .manifest(let fault): fault.code
     case .exchange(let fault): fault.code
+    case .membership(let fault): fault.code
     case .malformed(.runIdentifier): "run-identifier-malformed"
     case .malformed(.networkAddress): "network-address-malformed"
     case .malformed(.hours): "hours-malformed"
@@ -56,7 +59,7 @@ public enum FederationError: BlamedError, Equatable {
     switch self {
     case .document, .malformed, .features: .caller
     case .file: .local
-    case .manifest, .exchange: .peer
+    case .manifest, .exchange, .membership: .peer
     case .note(let error): error.blame
     case .aggregation(let error): error.blame
     case .learning(let error): error.blame
@@ -70,6 +73,7 @@ public enum FederationError: BlamedError, Equatable {
     case .file(let fault): fault.message
     case .manifest(let fault): fault.message
     case .exchange(let fault): fault.message
+    case .membership(let fault): fault.message
     case .malformed(let value): value.message
     case .features(let fault): fault.message
     case .note(let error): error.message
@@ -85,6 +89,7 @@ public enum FederationError: BlamedError, Equatable {
     case .file(let fault): fault.remedy
     case .manifest(let fault): fault.remedy
     case .exchange(let fault): fault.remedy
+    case .membership(let fault): fault.remedy
     case .malformed(let value): value.remedy
     case .features: "Name each feature of the data once, or write 'features: all'."
     case .note(let error): error.remedy
@@ -100,13 +105,15 @@ public enum FederationError: BlamedError, Equatable {
     case (.file(let a), .file(let b)): a == b
     case (.manifest(let a), .manifest(let b)): a == b
     case (.exchange(let a), .exchange(let b)): a == b
+    case (.membership(let a), .membership(let b)): a == b
     case (.malformed(let a), .malformed(let b)): a == b
     case (.features(let a), .features(let b)): a == b
     case (.note(let a), .note(let b)): a == b
     case (.aggregation(let a), .aggregation(let b)): a == b
     case (.learning(let a), .learning(let b)): a == b
     case (.cryptography(let a), .cryptography(let b)): a.code == b.code
-    case (.document, _), (.file, _), (.manifest, _), (.exchange, _), (.malformed, _), (.features, _), (.note, _),
+    case (.document, _), (.file, _), (.manifest, _), (.exchange, _), (.membership, _),
+      (.malformed, _), (.features, _), (.note, _),
       (.aggregation, _), (.learning, _), (.cryptography, _):
       false
     }

@@ -121,6 +121,8 @@ actor ClientSession {
         await parts.gate.close()
         return outcome
       case .stored: throw .unexpected("an answer to a segment that was not sent")
+      case .part: throw .unexpected("a part that was not asked for")
+      case .notice: answer = Answer(.ready)
       case .refused(let refusal):
         guard refusal.code == FederationWire.Refusal.helloRequiredCode else { throw .refused(refusal) }
         try await pace()
@@ -176,7 +178,7 @@ actor ClientSession {
     guard let approval = parts.manifest.approval(by: parts.name) else {
       throw .federation(.manifest(.missingApprovals([parts.name])))
     }
-    return try await send(Answer(.hello(manifest: parts.manifest.hash, approval: approval)), answering: 0)
+    return try await send(Answer(.hello(Greeting(manifest: parts.manifest.hash, approval: approval))), answering: 0)
   }
 
   /// Tells the server that the end has arrived. The run is over whether it hears that or not.
@@ -237,6 +239,7 @@ actor ClientSession {
     case .hello: return .protocolControl(.hello)
     case .ready: return .protocolControl(.ready)
     case .poll: return .protocolControl(.poll)
+    case .fetch: return .protocolControl(.fetch)
     case .refusal(_, let reason, _): return .refusing(reason, plan: run?.agreement.plan.hash)
     case .acceptance: kind = .acceptance
     case .round(let payload):
@@ -273,6 +276,7 @@ extension ClientMessage.Body {
     case .refusal: .refusal
     case .ready: .ready
     case .poll: .poll
+    case .fetch: .fetch
     case .round(let payload): payload.outboundKind
     case .segment: .maskedInputSegment
     }
@@ -285,7 +289,7 @@ extension ClientMessage.Body {
     switch self {
     case .round(let payload): payload.opening
     case .segment(let segment): segment.opening
-    case .hello, .acceptance, .refusal, .ready, .poll: nil
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch: nil
     }
   }
 }
@@ -295,8 +299,8 @@ extension RoundPayload {
   fileprivate var isCommitted: Bool {
     switch outboundKind {
     case .maskedInput, .consistencyCheck, .unmasking: true
-    case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInputSegment,
-      .complaint, nil:
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .advertiseKeys, .beaconReveal, .shareKeys,
+      .maskedInputSegment, .complaint, nil:
       false
     }
   }

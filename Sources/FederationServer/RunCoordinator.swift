@@ -151,11 +151,11 @@ actor RunCoordinator {
   /// Announces the run to whoever greets, and notes acceptances and refusals.
   private func greet(_ organization: OrganizationName, _ message: ClientMessage) async throws {
     switch message.body {
-    case .hello(let hash, let approval):
+    case .hello(let greeting):
       attendance.forget(organization)
       // A new process has none of the keys of the attempt that is going on.
       sumMembers.restarted.insert(organization)
-      guard hash == manifest.hash else {
+      guard greeting.manifest == manifest.hash else {
         progress(.refused(organization, reason: "it acts under another version of the manifest"))
         try record(.policyDecision) {
           $0.source = .init(name: organization)
@@ -164,7 +164,7 @@ actor RunCoordinator {
         await hub.post(.refused(.otherManifest), to: organization)
         return
       }
-      try approve(organization, approval)
+      try approve(organization, greeting.approval)
       greeted.insert(organization)
       await announce(to: [organization])
     case .acceptance(let hash, let features, let signature):
@@ -189,7 +189,7 @@ actor RunCoordinator {
       } else if digest == taskDigest {
         sumMembers.refuse(organization, reason)
       }
-    case .round, .ready, .poll, .segment: break
+    case .round, .ready, .poll, .segment, .fetch: break
     }
   }
 

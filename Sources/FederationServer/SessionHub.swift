@@ -73,7 +73,7 @@ actor SessionHub {
     session.waiter = nil
     switch body {
     case .announcement, .refused, .end: session.isIntroduced = true
-    case .task, .round, .result, .wait, .stored: guard session.isIntroduced else { return }
+    case .task, .round, .result, .wait, .stored, .part, .notice: guard session.isIntroduced else { return }
     }
     if session.queue.count < Self.queueLimit {
       session.posted += 1
@@ -90,7 +90,7 @@ actor SessionHub {
     sessions[organization]?.queue.removeAll {
       switch $0.body {
       case .task, .round: true
-      case .wait, .announcement, .result, .end, .refused, .stored: false
+      case .wait, .announcement, .result, .end, .refused, .stored, .part, .notice: false
       }
     }
   }

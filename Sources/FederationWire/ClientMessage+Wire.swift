@@ -13,10 +13,13 @@ extension ClientMessage {
     envelope.run = run?.text ?? ""
     envelope.answers = answers
     switch body {
-    case .hello(let manifest, let approval):
+    case .hello(let greeting):
+      envelope.protocolVersion = greeting.versions.last ?? 0
       envelope.hello = .with {
-        $0.manifestHash = Data(manifest.bytes)
-        $0.approvalSignature = Data(approval.bytes)
+        $0.manifestHash = Data(greeting.manifest.bytes)
+        $0.approvalSignature = Data(greeting.approval.bytes)
+        $0.versions = greeting.versions
+        $0.pins = Data(greeting.pins)
       }
     case .acceptance(let plan, let features, let signature):
       envelope.acceptance = .with {
@@ -39,6 +42,11 @@ extension ClientMessage {
         $0.offset = segment.offset
         $0.bytes = Data(segment.bytes)
       }
+    case .fetch(let part):
+      envelope.fetch = .with {
+        $0.instruction = part.instruction
+        $0.offset = part.offset
+      }
     }
     do { return try envelope.serializedBytes() } catch { throw .malformed(what: "client message") }
   }
@@ -60,9 +68,7 @@ extension ClientMessage {
     do { envelope = try Bauta_V1_ClientEnvelope(serializedBytes: bytes) } catch {
       throw .malformed(what: "client message")
     }
-    guard envelope.protocolVersion == WireLimits.protocolVersion else {
-      throw .version(theirs: envelope.protocolVersion)
-    }
+    try Self.checkVersion(of: envelope)
     guard envelope.unknownFields.data.isEmpty else { throw .invalid(field: "unknown field") }
     let run: RunIdentifier? = envelope.run.isEmpty ? nil : try Wire.run(envelope.run)
     self.init(
@@ -72,13 +78,37 @@ extension ClientMessage {
   }
 }
 
+extension ClientMessage {
+  /// Before anything else of a greeting is looked at, which a later version may have given another form.
+  private static func checkVersion(of envelope: Bauta_V1_ClientEnvelope) throws(WireError) {
+    let theirs: [UInt32]
+    if case .hello(let hello)? = envelope.body {
+      guard hello.versions.count <= WireLimits.greetedVersions else {
+        throw .oversized(field: "versions", limit: WireLimits.greetedVersions)
+      }
+      theirs = hello.versions
+    } else {
+      theirs = [envelope.protocolVersion]
+    }
+    guard theirs.contains(where: WireLimits.protocolVersions.contains) else { throw .version(theirs: theirs) }
+  }
+}
+
 extension ClientMessage.Body {
   fileprivate init(_ body: Bauta_V1_ClientEnvelope.OneOf_Body?, run: RunIdentifier?) throws(WireError) {
     switch body {
     case .hello(let hello)?:
+      guard zip(hello.versions, hello.versions.dropFirst()).allSatisfy({ $0 < $1 }) else {
+        throw .invalid(field: "versions")
+      }
+      guard hello.pins.count <= SignedPins.maximumBytes else {
+        throw .oversized(field: "pins", limit: SignedPins.maximumBytes)
+      }
       self = .hello(
-        manifest: try Wire.digest(hello.manifestHash, field: "manifest_hash"),
-        approval: try Wire.signature(hello.approvalSignature, field: "approval_signature"))
+        Greeting(
+          manifest: try Wire.digest(hello.manifestHash, field: "manifest_hash"),
+          approval: try Wire.signature(hello.approvalSignature, field: "approval_signature"),
+          versions: hello.versions, pins: [UInt8](hello.pins)))
     case .acceptance(let acceptance)?:
       guard acceptance.features.count <= WireLimits.features else {
         throw .oversized(field: "features", limit: WireLimits.features)
@@ -108,6 +138,7 @@ extension ClientMessage.Body {
         MaskedInputSegment(
           opening: try OpeningIdentifier(segment.opening, run: run), offset: segment.offset,
           bytes: [UInt8](segment.bytes)))
+    case .fetch(let fetch)?: self = .fetch(InstructionPart(instruction: fetch.instruction, offset: fetch.offset))
     case nil: throw .malformed(what: "client message")
     }
   }

@@ -9,18 +9,19 @@ public struct ClientMessage: Equatable, Sendable {
   public let identifier: MessageIdentifier
   /// The run it belongs to; `nil` before one is announced.
   public let run: RunIdentifier?
-  /// Number of the instruction it answers; 0 for ``Body/hello(manifest:approval:)``.
+  /// Number of the instruction it answers; 0 for ``Body/hello(_:)``.
   public let answers: UInt64
   public let body: Body
 
   public enum Body: Equatable, Sendable {
-    case hello(manifest: ManifestHash, approval: Signature)
+    case hello(Greeting)
     case acceptance(plan: PlanHash, features: [String], signature: Signature)
     case refusal(digest: SHA256Digest, reason: RefusalClass, signature: Signature)
     case round(RoundPayload)
     case ready
     case poll
     case segment(MaskedInputSegment)
+    case fetch(InstructionPart)
   }
 
   public init(identifier: MessageIdentifier, run: RunIdentifier?, answers: UInt64, body: Body) {
@@ -40,7 +41,41 @@ public struct ClientMessage: Equatable, Sendable {
     case .ready: "ready"
     case .poll: "poll"
     case .segment: "masked-input-segment"
+    case .fetch: "fetch"
     }
+  }
+}
+
+/// With what a client begins a session.
+public struct Greeting: Equatable, Sendable {
+  /// Of the latest manifest that the organisation has approved; others' approvals of it may be missing.
+  public let manifest: ManifestHash
+  public let approval: Signature
+  /// Versions of the protocol that the client speaks, ascending.
+  public let versions: [UInt32]
+  /// The organisation's latest statement of its certificate keys, as bytes of a note.
+  public let pins: [UInt8]
+
+  public init(
+    manifest: ManifestHash, approval: Signature, versions: [UInt32] = Array(WireLimits.protocolVersions),
+    pins: [UInt8] = []
+  ) {
+    self.manifest = manifest
+    self.approval = approval
+    self.versions = versions
+    self.pins = pins
+  }
+}
+
+/// The place from which a long instruction is fetched further.
+public struct InstructionPart: Equatable, Sendable {
+  public let instruction: UInt64
+  /// Bytes of it that the client has.
+  public let offset: UInt64
+
+  public init(instruction: UInt64, offset: UInt64) {
+    self.instruction = instruction
+    self.offset = offset
   }
 }
 

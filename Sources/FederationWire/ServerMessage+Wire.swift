@@ -5,9 +5,11 @@ import SwiftProtobuf
 
 extension ServerMessage {
   /// The bytes that are sent.
-  public func encoded() throws(WireError) -> [UInt8] {
+  public func encoded() throws(WireError) -> [UInt8] { try encoded(version: WireLimits.protocolVersion) }
+
+  private func encoded(version: UInt32) throws(WireError) -> [UInt8] {
     var envelope = Bauta_V1_ServerEnvelope()
-    envelope.protocolVersion = WireLimits.protocolVersion
+    envelope.protocolVersion = version
     envelope.instruction = instruction
     if let receipt { envelope.receipt = receipt.wire }
     switch body {
@@ -28,6 +30,18 @@ extension ServerMessage {
       envelope.stored = .with {
         $0.count = stored.count
         $0.isOpen = stored.isOpen
+      }
+    case .notice(let notice):
+      envelope.notice = .with {
+        $0.pins = Data(notice.pins)
+        $0.manifest = notice.manifest
+      }
+    case .part(let part):
+      envelope.part = .with {
+        $0.total = part.total
+        $0.offset = part.offset
+        $0.bytes = Data(part.bytes)
+        $0.hash = Data(part.hash.bytes)
       }
     case .round(let payload): envelope.round = payload.wire
     case .result(let result): envelope.result = result.wire
@@ -58,15 +72,17 @@ extension ServerMessage {
     do { envelope = try Bauta_V1_ServerEnvelope(serializedBytes: bytes) } catch {
       throw .malformed(what: "server message")
     }
-    guard envelope.protocolVersion == WireLimits.protocolVersion else {
-      throw .version(theirs: envelope.protocolVersion)
+    // A refusal can be read whatever the version: it may say that there is none in common.
+    if case .refused? = envelope.body {
+    } else if !WireLimits.protocolVersions.contains(envelope.protocolVersion) {
+      throw .version(theirs: [envelope.protocolVersion])
     }
     guard envelope.unknownFields.data.isEmpty else { throw .invalid(field: "unknown field") }
     self.init(
       instruction: envelope.instruction,
       receipt: envelope.hasReceipt ? try Receipt(envelope.receipt) : nil,
       body: try Body(envelope.body, run: run))
-    guard try encoded() == bytes else { throw .invalid(field: "encoding") }
+    guard try encoded(version: envelope.protocolVersion) == bytes else { throw .invalid(field: "encoding") }
   }
 }
 
@@ -90,6 +106,15 @@ extension ServerMessage.Body {
           opening: try OpeningIdentifier(task.opening, run: run),
           cohort: try Wire.names(task.cohort, field: "cohort"), model: [UInt8](task.model)))
     case .stored(let stored)?: self = .stored(StoredBytes(count: stored.count, isOpen: stored.isOpen))
+    case .notice(let notice)?:
+      guard notice.pins.count <= SignedPins.maximumBytes else {
+        throw .oversized(field: "pins", limit: SignedPins.maximumBytes)
+      }
+      guard notice.manifest.utf8.count <= WireLimits.manifestText else {
+        throw .oversized(field: "manifest", limit: WireLimits.manifestText)
+      }
+      self = .notice(FederationNotice(pins: [UInt8](notice.pins), manifest: notice.manifest))
+    case .part(let part)?: self = .part(try PartOfInstruction(part))
     case .round(let round)?: self = .round(try RoundPayload(round, run: run))
     case .result(let result)?: self = .result(try OpeningResult(result, run: run))
     case .end(let end)?:
@@ -105,6 +130,23 @@ extension ServerMessage.Body {
           remedy: try Wire.text(refused.remedy, field: "remedy")))
     case nil: throw .malformed(what: "server message")
     }
+  }
+}
+
+extension PartOfInstruction {
+  fileprivate init(_ part: Bauta_V1_Part) throws(WireError) {
+    guard part.total <= UInt64(WireLimits.instructionBytes) else {
+      throw .oversized(field: "total", limit: WireLimits.instructionBytes)
+    }
+    guard part.bytes.count <= WireLimits.partBytes else {
+      throw .oversized(field: "bytes", limit: WireLimits.partBytes)
+    }
+    guard !part.bytes.isEmpty, part.offset <= part.total, UInt64(part.bytes.count) <= part.total - part.offset else {
+      throw .invalid(field: "offset")
+    }
+    self.init(
+      total: part.total, offset: part.offset, bytes: [UInt8](part.bytes),
+      hash: try Wire.digest(part.hash, field: "hash"))
   }
 }
 

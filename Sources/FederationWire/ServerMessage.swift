@@ -21,6 +21,8 @@ public struct ServerMessage: Equatable, Sendable {
     case end(RunEnd)
     case refused(Refusal)
     case stored(StoredBytes)
+    case notice(FederationNotice)
+    case part(PartOfInstruction)
   }
 
   public init(instruction: UInt64, receipt: Receipt?, body: Body) {
@@ -145,6 +147,39 @@ public struct StoredBytes: Equatable, Sendable {
   public init(count: UInt64, isOpen: Bool) {
     self.count = count
     self.isOpen = isOpen
+  }
+}
+
+/// News of the federation.
+public struct FederationNotice: Equatable, Sendable {
+  /// The server's latest statement of its certificate keys, as bytes of a note; empty where there is no news of it.
+  public let pins: [UInt8]
+  /// A later version of the manifest, for this organisation to approve or not, as text of a note; empty where there is
+  /// none.
+  public let manifest: String
+
+  public init(pins: [UInt8] = [], manifest: String = "") {
+    self.pins = pins
+    self.manifest = manifest
+  }
+}
+
+/// A part of the encoded ``ServerMessage`` of a long instruction.
+public struct PartOfInstruction: Equatable, Sendable {
+  /// Bytes of the whole.
+  public let total: UInt64
+  /// Of the first byte of this part in the whole.
+  public let offset: UInt64
+  /// 1 to ``WireLimits/partBytes`` bytes, within the whole.
+  public let bytes: [UInt8]
+  /// Of the whole.
+  public let hash: SHA256Digest
+
+  public init(total: UInt64, offset: UInt64, bytes: [UInt8], hash: SHA256Digest) {
+    self.total = total
+    self.offset = offset
+    self.bytes = bytes
+    self.hash = hash
   }
 }
 

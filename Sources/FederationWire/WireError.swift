@@ -8,8 +8,8 @@ public enum WireError: BlamedError, Equatable {
   case oversized(field: String, limit: Int)
   /// A field holds a value outside its range.
   case invalid(field: String)
-  /// The peer speaks another version of the protocol.
-  case version(theirs: UInt32)
+  /// The peer speaks no version of the protocol that this program speaks.
+  case version(theirs: [UInt32])
 
   public var code: String {
     switch self {
@@ -28,15 +28,23 @@ public enum WireError: BlamedError, Equatable {
     case .oversized(let field, let limit): "the peer's message has more than \(limit) bytes or items in '\(field)'"
     case .invalid(let field): "the peer's message has an invalid value in '\(field)'"
     case .version(let theirs):
-      "the peer speaks protocol version \(theirs), this program version \(WireLimits.protocolVersion)"
+      "the peer speaks version \(Self.list(theirs)) of the protocol, this program version "
+        + Self.list(Array(WireLimits.protocolVersions))
     }
   }
 
   public var remedy: String {
     switch self {
-    case .version: "install the same release of bauta on both sides"
+    case .version(let theirs):
+      theirs.contains { $0 > WireLimits.protocolVersions.upperBound }
+        ? "this program is the older one: install the release of bauta that the other side runs"
+        : "the other side's program is older: ask it to install the release of bauta that runs here"
     case .malformed, .oversized, .invalid:
       "nothing was acted upon; if it repeats, compare the versions of the programs on both sides"
     }
+  }
+
+  private static func list(_ versions: [UInt32]) -> String {
+    versions.isEmpty ? "none" : versions.map(String.init).joined(separator: ", ")
   }
 }

@@ -1,12 +1,20 @@
 /// Bounds on everything that arrives, checked before anything is kept.
 public enum WireLimits {
-  public static let protocolVersion: UInt32 = 1
+  /// Versions of the protocol that this program speaks.
+  public static let protocolVersions: ClosedRange<UInt32> = 1...1
+  static var protocolVersion: UInt32 { protocolVersions.upperBound }
+  static let greetedVersions = 16
   /// The gRPC method that carries every message.
   public static let service = "bauta.v1.Federation"
   public static let method = "Exchange"
 
   /// A masked term up to this length travels with its message; a longer one goes before it, in segments of this length.
   public static let segmentBytes = 512 * 1024
+
+  /// An instruction up to this length is sent whole; of a longer one a part of this length at a time is fetched.
+  public static let partBytes = 512 * 1024
+  /// The longest instruction that a client takes, put together from its parts.
+  public static let instructionBytes = 64 * 1024 * 1024
 
   static let messageIdentifier = 32
   static let runIdentifier = 64

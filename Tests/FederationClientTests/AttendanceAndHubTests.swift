@@ -60,7 +60,9 @@ struct AttendanceAndHubTests {
 
   private func hello() throws -> ClientMessage {
     message(
-      .hello(manifest: ManifestHash(hashing: [1]), approval: try Signature(bytes: [UInt8](repeating: 1, count: 64))),
+      .hello(
+        Greeting(manifest: ManifestHash(hashing: [1]), approval: try Signature(bytes: [UInt8](repeating: 1, count: 64)))
+      ),
       answers: 0)
   }
 

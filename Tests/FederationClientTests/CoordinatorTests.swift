@@ -175,7 +175,8 @@ struct CoordinatorTests {
       switch kind {
       case .consistencyCheck, .unmasking: true
       case .maskedInput: step == .completed
-      case .hello, .acceptance, .refusal, .ready, .poll, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInputSegment,
+      case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .advertiseKeys, .beaconReveal, .shareKeys,
+        .maskedInputSegment,
         .complaint:
         false
       }

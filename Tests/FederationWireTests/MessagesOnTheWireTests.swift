@@ -17,7 +17,8 @@ struct MessagesOnTheWireTests {
   private func clientBodies() throws -> [ClientMessage.Body] {
     let signature = try Signature(bytes: [UInt8](repeating: 7, count: 64))
     return [
-      .hello(manifest: ManifestHash(hashing: [1]), approval: signature),
+      .hello(Greeting(manifest: ManifestHash(hashing: [1]), approval: signature, pins: [1, 2])),
+      .fetch(InstructionPart(instruction: 3, offset: 1 << 40)),
       .acceptance(plan: PlanHash(hashing: [2]), features: ["age", "größe"], signature: signature),
       .refusal(digest: SHA256Digest(hashing: [3]), reason: .unavailable, signature: signature),
       .round(RoundPayload(opening: try opening(), kind: "masked-input", payload: [0, 255, 1], body: [7, 8])),
@@ -38,6 +39,8 @@ struct MessagesOnTheWireTests {
           opening: try opening(), aggregate: [4, 5], nextModel: ModelHash(hashing: [6]), signature: signature)),
       .end(RunEnd(run: run, state: .stopped, reason: "too few", model: [8])),
       .refused(FederationWire.Refusal(code: "a", message: "b", remedy: "c")),
+      .notice(FederationNotice(pins: [1], manifest: "note\n")), .notice(FederationNotice()),
+      .part(PartOfInstruction(total: 9, offset: 7, bytes: [1, 2], hash: SHA256Digest(hashing: [1]))),
       .stored(StoredBytes(count: 1 << 40, isOpen: true)), .stored(StoredBytes(count: 0, isOpen: false)),
     ]
   }
@@ -61,6 +64,65 @@ struct MessagesOnTheWireTests {
     #expect(throws: WireError.invalid(field: "bytes")) { try parse(segment(0)) }
     #expect(throws: WireError.oversized(field: "bytes", limit: WireLimits.segmentBytes)) {
       try parse(segment(WireLimits.segmentBytes + 1))
+    }
+  }
+
+  @Test("A greeting is answered in a common version, and refused by name where there is none")
+  func versions() throws {
+    func greet(_ versions: [UInt32], envelope version: UInt32? = nil) throws -> ClientMessage {
+      let greeting = Greeting(
+        manifest: ManifestHash(hashing: [1]), approval: try Signature(bytes: [UInt8](repeating: 9, count: 64)),
+        versions: versions)
+      let bytes = try ClientMessage(identifier: .random(), run: nil, answers: 0, body: .hello(greeting)).encoded()
+      var envelope = try Bauta_V1_ClientEnvelope(serializedBytes: bytes)
+      envelope.protocolVersion = version ?? envelope.protocolVersion
+      return try ClientMessage(parsing: envelope.serializedBytes())
+    }
+    #expect(throws: Never.self) { try greet([1]) }
+    #expect(throws: Never.self) { try greet([1, 2, 9]) }
+    #expect(throws: WireError.invalid(field: "encoding")) { try greet([1, 2], envelope: 1) }
+    #expect(throws: WireError.version(theirs: [2, 3])) { try greet([2, 3]) }
+    #expect(throws: WireError.version(theirs: [])) { try greet([]) }
+    #expect(throws: WireError.invalid(field: "versions")) { try greet([2, 1]) }
+    #expect(throws: WireError.oversized(field: "versions", limit: 16)) { try greet(Array(1...17)) }
+    let error = WireError.version(theirs: [2, 3])
+    #expect(error.message == "the peer speaks version 2, 3 of the protocol, this program version 1")
+    #expect(error.remedy.hasPrefix("this program is the older one"))
+    #expect(WireError.version(theirs: []).remedy.hasPrefix("the other side's program is older"))
+  }
+
+  @Test("A refusal can be read in every version, anything else in ours only")
+  func refusalOfAnotherVersion() throws {
+    func parse(_ body: ServerMessage.Body) throws -> ServerMessage.Body {
+      var envelope = try Bauta_V1_ServerEnvelope(
+        serializedBytes: ServerMessage(instruction: 0, receipt: nil, body: body).encoded())
+      envelope.protocolVersion = 7
+      return try ServerMessage(parsing: envelope.serializedBytes(), run: nil).body
+    }
+    let refusal = ServerMessage.Body.refused(FederationWire.Refusal(code: "wire-version", message: "b", remedy: "c"))
+    #expect(try parse(refusal) == refusal)
+    #expect(throws: WireError.version(theirs: [7])) { try parse(.wait) }
+  }
+
+  @Test("A part lies within the whole and is neither empty nor too long")
+  func parts() throws {
+    func parse(total: UInt64, offset: UInt64, count: Int) throws {
+      let part = PartOfInstruction(
+        total: total, offset: offset, bytes: [UInt8](repeating: 1, count: count), hash: SHA256Digest(hashing: [1]))
+      _ = try ServerMessage(
+        parsing: ServerMessage(instruction: 1, receipt: nil, body: .part(part)).encoded(), run: nil)
+    }
+    try parse(total: 10, offset: 0, count: 10)
+    try parse(total: UInt64(WireLimits.instructionBytes), offset: 5, count: WireLimits.partBytes)
+    for (total, offset, count) in [(10, 0, 0), (10, 1, 10), (10, 11, 1), (10, UInt64.max, 1)] as [(UInt64, UInt64, Int)]
+    {
+      #expect(throws: WireError.invalid(field: "offset")) { try parse(total: total, offset: offset, count: count) }
+    }
+    #expect(throws: WireError.oversized(field: "bytes", limit: WireLimits.partBytes)) {
+      try parse(total: 1 << 25, offset: 0, count: WireLimits.partBytes + 1)
+    }
+    #expect(throws: WireError.oversized(field: "total", limit: WireLimits.instructionBytes)) {
+      try parse(total: UInt64(WireLimits.instructionBytes) + 1, offset: 0, count: 1)
     }
   }
 
@@ -103,7 +165,7 @@ struct MessagesOnTheWireTests {
   func bounds() throws {
     var envelope = Bauta_V1_ClientEnvelope()
     envelope.protocolVersion = 2
-    #expect(throws: WireError.version(theirs: 2)) { try ClientMessage(parsing: envelope.serializedBytes()) }
+    #expect(throws: WireError.version(theirs: [2])) { try ClientMessage(parsing: envelope.serializedBytes()) }
     envelope.protocolVersion = 1
     envelope.messageID = String(repeating: "a", count: 32)
     #expect(throws: WireError.malformed(what: "client message")) {

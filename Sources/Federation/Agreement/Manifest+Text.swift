@@ -72,7 +72,7 @@ extension Manifest {
       "  identity: \(member.identityNoteKey.text)",
       "  log: \(member.logNoteKey.text)",
       "  witness: \(member.witnessNoteKey.text)",
-      "pins: {current: \(member.pins.current.hexadecimal), next: \(member.pins.next?.hexadecimal ?? "null")}",
+      member.pins.line,
     ]
   }
 }
@@ -81,15 +81,22 @@ extension Manifest.Member {
   fileprivate init(_ entry: YAMLMapping) throws(FederationError) {
     let name = try entry.required("name", .organizationName)
     let keys = try entry.mapping("keys", keys: ["identity", "log", "witness"], isRequired: true)
-    let pins = try entry.mapping("pins", keys: ["current", "next"], isRequired: true)
     self.init(
       name: name,
       keys: Manifest.Keys(
         identity: try keys.required("identity", .verifierKey(of: name)),
         log: try keys.required("log", .verifierKey(of: name)),
         witness: try keys.required("witness", .verifierKey(of: name))),
-      pins: Manifest.Pins(
-        current: try pins.required("current", .digest()), next: try pins.nullable("next", .digest())))
+      pins: try Manifest.Pins(try entry.mapping("pins", keys: ["current", "next"], isRequired: true)))
+  }
+}
+
+extension Manifest.Pins {
+  /// Both pins on one line of YAML.
+  var line: String { "pins: {current: \(current.hexadecimal), next: \(next?.hexadecimal ?? "null")}" }
+
+  init(_ entry: YAMLMapping) throws(FederationError) {
+    self.init(current: try entry.required("current", .digest()), next: try entry.nullable("next", .digest()))
   }
 }
 

@@ -97,6 +97,20 @@ enum FileAccess {
     return lstat(path, &status) == 0
   }
 
+  /// Makes a directory that only its owner can enter, unless it is there.
+  static func makeDirectory(_ path: String) throws(FederationError) {
+    guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw failure(.createDirectory, path) }
+  }
+
+  /// Sorted names in a directory with a suffix; none where there is no directory.
+  static func names(in path: String, suffix: String, maximum: Int) throws(FederationError) -> [String] {
+    guard exists(path) else { return [] }
+    guard let names = try? FileManager.default.contentsOfDirectory(atPath: path) else { throw failure(.list, path) }
+    let chosen = names.filter { $0.hasSuffix(suffix) }.sorted()
+    guard chosen.count <= maximum else { throw .file(.tooLarge(path: path, limit: maximum)) }
+    return chosen
+  }
+
   static func failure(_ operation: FileFault.Operation, _ path: String) -> FederationError {
     let code = errno
     switch code {

@@ -10,7 +10,7 @@ import TransparencyLog
 /// | `identity.vkey` `log.vkey` `witness.vkey` | their verifier keys, one C2SP line each | 0644 |
 /// | `tls.key` | private key of the certificate | 0600 |
 /// | `tls.crt` `ca.crt` | certificate, and the authority that issued the federation's | 0644 |
-/// | `federation.note` | the manifest acted under | 0644 |
+/// | `federation.note` | the latest manifest that is approved here; see also `MembershipFiles` | 0644 |
 /// | `state.sqlite` `log/` | made by the programs that use them | 0600, 0700 |
 public protocol ParticipantDirectory: Sendable {
   var path: String { get }
@@ -41,22 +41,14 @@ extension ParticipantDirectory {
     Manifest.Keys(identity: try verifyingKey(), log: try verifyingKey(), witness: try verifyingKey())
   }
 
-  /// The manifest acted under; nil before one has been stored.
+  /// The latest version that this participant has approved; nil before there is one. Others' approvals may be missing:
+  /// see ``manifestInForce()``.
   ///
   /// - Throws: ``FederationError``; approvals are not checked here.
-  public func manifest() throws(FederationError) -> SignedManifest? {
-    guard FileAccess.exists(manifestPath) else { return nil }
-    let bytes = try FileAccess.bytes(of: manifestPath, maximum: SignedManifest.maximumBytes)
-    do throws(FederationError) {
-      return try SignedManifest(parsing: bytes, file: manifestPath)
-    } catch {
-      // What is wrong with a note says nothing of where it is.
-      guard case .note(let fault) = error else { throw error }
-      throw .file(.malformedNote(path: manifestPath, reason: fault.message))
-    }
-  }
+  public func manifest() throws(FederationError) -> SignedManifest? { try signedManifest(at: manifestPath) }
 
-  /// Puts a manifest in the place of the one before, as a whole.
+  /// Puts a manifest in the place of the one before, as a whole. While it waits for approvals, the version before it
+  /// stays in force.
   ///
   /// - Throws: ``FederationError/manifest(_:)`` unless it is the same version with more approvals, or a later one of the
   ///   same federation whose chain the caller has checked; ``FederationError/file(_:)``.
@@ -68,6 +60,9 @@ extension ParticipantDirectory {
       }
       guard new.version > old.version else {
         throw .manifest(.wrongVersion(expected: old.version + 1, found: new.version))
+      }
+      if held.isApprovedByAll {
+        try FileAccess.replace(inForceManifestPath, mode: 0o644, bytes: held.serialized)
       }
     }
     try FileAccess.replace(manifestPath, mode: 0o644, bytes: manifest.serialized)

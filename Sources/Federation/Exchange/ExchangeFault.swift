@@ -5,6 +5,7 @@ public enum ExchangeFault: Hashable, Sendable {
   public enum Kind: String, Sendable {
     case joinRequest = "join request"
     case invitation
+    case revocation = "record of a revocation"
   }
 
   case tooLarge(Kind, limit: Int)

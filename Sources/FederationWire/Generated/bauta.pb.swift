@@ -8,7 +8,7 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/apple/swift-protobuf/
 
-/// The wire format of Bauta, protocol version 1.
+/// The wire format of Bauta.
 ///
 /// One RPC carries a whole run. A client sends a message; the answer is the server's next instruction to that
 /// organisation, held back until there is one (or until a short pause, answered with `wait`). Every instruction is
@@ -17,6 +17,9 @@
 ///
 /// Organisations are authenticated by mutual TLS, not by anything in these messages. What must survive the transport
 /// (round messages, acceptances, results) is signed inside, over the canonical encoding.
+///
+/// Versions: a `hello` and a `refused` have one form in all versions of the protocol. A hello lists the versions that the
+/// client speaks; the server answers in the highest that it speaks too, and both keep to it until the next hello.
 
 #if canImport(FoundationEssentials)
 import FoundationEssentials
@@ -155,6 +158,14 @@ nonisolated struct Bauta_V1_ClientEnvelope: Sendable {
     set {body = .segment(newValue)}
   }
 
+  var fetch: Bauta_V1_Fetch {
+    get {
+      if case .fetch(let v)? = body {return v}
+      return Bauta_V1_Fetch()
+    }
+    set {body = .fetch(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -165,23 +176,30 @@ nonisolated struct Bauta_V1_ClientEnvelope: Sendable {
     case `continue`(Bauta_V1_Continue)
     case poll(Bauta_V1_Poll)
     case segment(Bauta_V1_Segment)
+    case fetch(Bauta_V1_Fetch)
 
   }
 
   init() {}
 }
 
-/// First message of every connection.
+/// First message of every session.
 nonisolated struct Bauta_V1_Hello: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// SHA-256 of the manifest text this client acts under
+  /// SHA-256 of the text of the latest manifest that this organisation has approved
   var manifestHash: Data = Data()
 
   /// Ed25519 signature of the organisation over that manifest text, as in its note
   var approvalSignature: Data = Data()
+
+  /// of the protocol that the client speaks, ascending
+  var versions: [UInt32] = []
+
+  /// the organisation's latest signed statement of its certificate keys; may be empty
+  var pins: Data = Data()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -301,6 +319,21 @@ nonisolated struct Bauta_V1_Segment: Sendable {
   fileprivate var _opening: Bauta_V1_Opening? = nil
 }
 
+/// Asks for a further part of a long instruction.
+nonisolated struct Bauta_V1_Fetch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var instruction: UInt64 = 0
+
+  var offset: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 /// Ready for the next instruction.
 nonisolated struct Bauta_V1_Continue: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -407,6 +440,22 @@ nonisolated struct Bauta_V1_ServerEnvelope: Sendable {
     set {body = .stored(newValue)}
   }
 
+  var notice: Bauta_V1_Notice {
+    get {
+      if case .notice(let v)? = body {return v}
+      return Bauta_V1_Notice()
+    }
+    set {body = .notice(newValue)}
+  }
+
+  var part: Bauta_V1_Part {
+    get {
+      if case .part(let v)? = body {return v}
+      return Bauta_V1_Part()
+    }
+    set {body = .part(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -418,6 +467,8 @@ nonisolated struct Bauta_V1_ServerEnvelope: Sendable {
     case end(Bauta_V1_RunEnd)
     case refused(Bauta_V1_Refused)
     case stored(Bauta_V1_Stored)
+    case notice(Bauta_V1_Notice)
+    case part(Bauta_V1_Part)
 
   }
 
@@ -564,6 +615,43 @@ nonisolated struct Bauta_V1_Stored: Sendable {
   init() {}
 }
 
+/// News of the federation: what is not empty is to be kept. Answered with `continue`.
+nonisolated struct Bauta_V1_Notice: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// the server's latest signed statement of its certificate keys
+  var pins: Data = Data()
+
+  /// signed note: a version that this organisation may approve; nothing is done under it
+  var manifest: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// A part of the envelope of a long instruction; the client fetches the rest, and reads the whole as one envelope. The hash
+/// is of the whole, so that a part that is fetched anew after a lost connection belongs to the same bytes.
+nonisolated struct Bauta_V1_Part: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var total: UInt64 = 0
+
+  var offset: UInt64 = 0
+
+  var bytes: Data = Data()
+
+  var hash: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 nonisolated struct Bauta_V1_Refused: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -590,7 +678,7 @@ nonisolated extension Bauta_V1_RefusalReason: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClientEnvelope"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}message_id\0\u{1}run\0\u{1}answers\0\u{2}\u{6}hello\0\u{1}acceptance\0\u{1}refusal\0\u{1}round\0\u{1}continue\0\u{1}poll\0\u{1}segment\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}message_id\0\u{1}run\0\u{1}answers\0\u{2}\u{6}hello\0\u{1}acceptance\0\u{1}refusal\0\u{1}round\0\u{1}continue\0\u{1}poll\0\u{1}segment\0\u{1}fetch\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -693,6 +781,19 @@ nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProto
           self.body = .segment(v)
         }
       }()
+      case 17: try {
+        var v: Bauta_V1_Fetch?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .fetch(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .fetch(v)
+        }
+      }()
       default: break
       }
     }
@@ -744,6 +845,10 @@ nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProto
       guard case .segment(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
     }()
+    case .fetch?: try {
+      guard case .fetch(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -762,7 +867,7 @@ nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Bauta_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Hello"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}manifest_hash\0\u{3}approval_signature\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}manifest_hash\0\u{3}approval_signature\0\u{1}versions\0\u{1}pins\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -772,6 +877,8 @@ nonisolated extension Bauta_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Mess
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.manifestHash) }()
       case 2: try { try decoder.decodeSingularBytesField(value: &self.approvalSignature) }()
+      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.versions) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.pins) }()
       default: break
       }
     }
@@ -784,12 +891,20 @@ nonisolated extension Bauta_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.approvalSignature.isEmpty {
       try visitor.visitSingularBytesField(value: self.approvalSignature, fieldNumber: 2)
     }
+    if !self.versions.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.versions, fieldNumber: 3)
+    }
+    if !self.pins.isEmpty {
+      try visitor.visitSingularBytesField(value: self.pins, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Bauta_V1_Hello, rhs: Bauta_V1_Hello) -> Bool {
     if lhs.manifestHash != rhs.manifestHash {return false}
     if lhs.approvalSignature != rhs.approvalSignature {return false}
+    if lhs.versions != rhs.versions {return false}
+    if lhs.pins != rhs.pins {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1008,6 +1123,41 @@ nonisolated extension Bauta_V1_Segment: SwiftProtobuf.Message, SwiftProtobuf._Me
   }
 }
 
+nonisolated extension Bauta_V1_Fetch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Fetch"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}instruction\0\u{1}offset\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.instruction) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.offset) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.instruction != 0 {
+      try visitor.visitSingularUInt64Field(value: self.instruction, fieldNumber: 1)
+    }
+    if self.offset != 0 {
+      try visitor.visitSingularUInt64Field(value: self.offset, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_Fetch, rhs: Bauta_V1_Fetch) -> Bool {
+    if lhs.instruction != rhs.instruction {return false}
+    if lhs.offset != rhs.offset {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Bauta_V1_Continue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Continue"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap()
@@ -1048,7 +1198,7 @@ nonisolated extension Bauta_V1_Poll: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Bauta_V1_ServerEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ServerEnvelope"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}instruction\0\u{1}receipt\0\u{2}\u{7}wait\0\u{1}announcement\0\u{1}task\0\u{1}round\0\u{1}result\0\u{1}end\0\u{1}refused\0\u{1}stored\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}instruction\0\u{1}receipt\0\u{2}\u{7}wait\0\u{1}announcement\0\u{1}task\0\u{1}round\0\u{1}result\0\u{1}end\0\u{1}refused\0\u{1}stored\0\u{1}notice\0\u{1}part\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1163,6 +1313,32 @@ nonisolated extension Bauta_V1_ServerEnvelope: SwiftProtobuf.Message, SwiftProto
           self.body = .stored(v)
         }
       }()
+      case 18: try {
+        var v: Bauta_V1_Notice?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .notice(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .notice(v)
+        }
+      }()
+      case 19: try {
+        var v: Bauta_V1_Part?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .part(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .part(v)
+        }
+      }()
       default: break
       }
     }
@@ -1214,6 +1390,14 @@ nonisolated extension Bauta_V1_ServerEnvelope: SwiftProtobuf.Message, SwiftProto
     case .stored?: try {
       guard case .stored(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+    }()
+    case .notice?: try {
+      guard case .notice(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+    }()
+    case .part?: try {
+      guard case .part(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
     }()
     case nil: break
     }
@@ -1497,6 +1681,86 @@ nonisolated extension Bauta_V1_Stored: SwiftProtobuf.Message, SwiftProtobuf._Mes
   static func ==(lhs: Bauta_V1_Stored, rhs: Bauta_V1_Stored) -> Bool {
     if lhs.count != rhs.count {return false}
     if lhs.isOpen != rhs.isOpen {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_Notice: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Notice"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pins\0\u{1}manifest\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.pins) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.manifest) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.pins.isEmpty {
+      try visitor.visitSingularBytesField(value: self.pins, fieldNumber: 1)
+    }
+    if !self.manifest.isEmpty {
+      try visitor.visitSingularStringField(value: self.manifest, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_Notice, rhs: Bauta_V1_Notice) -> Bool {
+    if lhs.pins != rhs.pins {return false}
+    if lhs.manifest != rhs.manifest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_Part: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Part"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}total\0\u{1}offset\0\u{1}bytes\0\u{1}hash\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.total) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.offset) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.bytes) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.hash) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.total != 0 {
+      try visitor.visitSingularUInt64Field(value: self.total, fieldNumber: 1)
+    }
+    if self.offset != 0 {
+      try visitor.visitSingularUInt64Field(value: self.offset, fieldNumber: 2)
+    }
+    if !self.bytes.isEmpty {
+      try visitor.visitSingularBytesField(value: self.bytes, fieldNumber: 3)
+    }
+    if !self.hash.isEmpty {
+      try visitor.visitSingularBytesField(value: self.hash, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_Part, rhs: Bauta_V1_Part) -> Bool {
+    if lhs.total != rhs.total {return false}
+    if lhs.offset != rhs.offset {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.hash != rhs.hash {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
