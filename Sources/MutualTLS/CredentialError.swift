@@ -10,7 +10,8 @@ public enum CredentialError: BlamedError, Hashable {
   case keyExposed(path: String, mode: UInt16)
   case keyFileExists(path: String)
   case keyFileUnwritable(path: String, reason: String)
-  case keyEncrypted(source: String)
+  /// The way to the key: a passphrase, a PIN, a token, a URI.
+  case keyAccess(KeyAccessProblem)
   case keyNotFound(source: String, detail: String)
   case keyTooWeak(securityBits: Int)
   case keyDoesNotMatchCertificate
@@ -31,7 +32,7 @@ public enum CredentialError: BlamedError, Hashable {
     case .keyExposed: "private-key-exposed"
     case .keyFileExists: "private-key-exists"
     case .keyFileUnwritable: "private-key-unwritable"
-    case .keyEncrypted: "private-key-encrypted"
+    case .keyAccess(let problem): problem.code
     case .keyNotFound: "private-key-not-found"
     case .keyTooWeak: "key-too-weak"
     case .keyDoesNotMatchCertificate: "key-certificate-mismatch"
@@ -49,7 +50,7 @@ public enum CredentialError: BlamedError, Hashable {
 
   public var blame: Blame {
     switch self {
-    case .fileUnreadable, .fileTooLarge, .keyExposed, .keyFileExists, .keyFileUnwritable, .keyEncrypted,
+    case .fileUnreadable, .fileTooLarge, .keyExposed, .keyFileExists, .keyFileUnwritable, .keyAccess,
       .keyNotFound, .keyDoesNotMatchCertificate, .library:
       .local
     case .keyTooWeak, .inputTooLarge, .notACertificate, .notARequest, .requestSignatureInvalid, .nameMismatch:
@@ -66,8 +67,7 @@ public enum CredentialError: BlamedError, Hashable {
       "The private key \(path) has mode 0\(String(mode, radix: 8)): others than its owner have access to it."
     case .keyFileExists(let path): "\(path) exists already; a private key is never overwritten."
     case .keyFileUnwritable(let path, let reason): "The private key \(path) cannot be written: \(reason)."
-    case .keyEncrypted(let source):
-      "The private key \(source) is protected by a passphrase, which a service cannot be asked for."
+    case .keyAccess(let problem): problem.message
     case .keyNotFound(let source, let detail): "No private key could be loaded from \(source): \(detail)."
     case .keyTooWeak(let bits): "The public key has a strength of \(bits) bits; at least 112 are required."
     case .keyDoesNotMatchCertificate: "The private key does not belong to the certificate."
@@ -91,7 +91,7 @@ public enum CredentialError: BlamedError, Hashable {
     case .keyExposed(let path, _): "Run `chmod 600 \(path)`; if others may have read it, replace the key."
     case .keyFileExists: "Choose another path, or move the old key away first."
     case .keyFileUnwritable: "Check the directory's permissions and the space left."
-    case .keyEncrypted: "Store the key unencrypted with mode 0600, or keep it in a token and give its store URI."
+    case .keyAccess(let problem): problem.remedy
     case .keyNotFound: "Give a PEM file with one private key, or the URI of a store that OpenSSL has a loader for."
     case .keyTooWeak: "Generate an EC P-256 key, or RSA of at least 2048 bits."
     case .keyDoesNotMatchCertificate: "Give the key with which the certificate was requested."

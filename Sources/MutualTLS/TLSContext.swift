@@ -19,10 +19,13 @@ public struct TLSIdentity: Sendable {
   }
 
   /// Reads a PEM file of certificates (leaf first) and loads the key.
-  public init(certificateFile: String, privateKey source: PrivateKeySource) throws(CredentialError) {
+  public init(
+    certificateFile: String, privateKey source: PrivateKeySource, passphrase: Passphrase? = nil
+  ) throws(CredentialError) {
     let bytes = try OpenSSLSupport.readFile(certificateFile, maximum: Certificate.maximumByteCount)
     try self.init(
-      chain: Certificate.all(inPEM: bytes, maximumCount: 8), privateKey: PrivateKey(loading: source))
+      chain: Certificate.all(inPEM: bytes, maximumCount: 8),
+      privateKey: PrivateKey(loading: source, passphrase: passphrase))
   }
 }
 
