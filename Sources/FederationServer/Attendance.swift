@@ -16,6 +16,7 @@ struct Attendance: Sendable {
   private(set) var answers: [OrganizationName: Answer] = [:]
   private var connections: [OrganizationName: Int] = [:]
   private var lostAt: [OrganizationName: ContinuousClock.Instant] = [:]
+  private var removed: Set<OrganizationName> = []
 
   init(organizations: [OrganizationName], reconnectGrace: Duration) {
     self.organizations = organizations.sorted()
@@ -38,17 +39,31 @@ struct Attendance: Sendable {
     return now + reconnectGrace
   }
 
-  mutating func answer(_ organization: OrganizationName, _ answer: Answer) { answers[organization] = answer }
+  mutating func answer(_ organization: OrganizationName, _ answer: Answer) {
+    if !removed.contains(organization) { answers[organization] = answer }
+  }
+
+  /// It is not let in any more: gone, and not waited for.
+  mutating func remove(_ organization: OrganizationName) {
+    connections[organization] = 0
+    lostAt[organization] = nil
+    removed.insert(organization)
+    answers[organization] = .refused(reason: "revoked")
+  }
 
   /// A new process of the organisation has to accept again.
-  mutating func forget(_ organization: OrganizationName) { answers[organization] = nil }
+  mutating func forget(_ organization: OrganizationName) {
+    if !removed.contains(organization) { answers[organization] = nil }
+  }
 
   func hasAccepted(_ organization: OrganizationName) -> Bool {
     guard case .accepted? = answers[organization] else { return false }
     return true
   }
 
-  func isConnected(_ organization: OrganizationName) -> Bool { (connections[organization] ?? 0) > 0 }
+  func isConnected(_ organization: OrganizationName) -> Bool {
+    !removed.contains(organization) && (connections[organization] ?? 0) > 0
+  }
 
   /// Not connected, and for longer than the grace.
   func isGone(_ organization: OrganizationName, at now: ContinuousClock.Instant) -> Bool {

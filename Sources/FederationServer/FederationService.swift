@@ -50,8 +50,31 @@ struct FederationService: RegistrableRPCService {
       let stored = spools.store(segment, from: peer.name)
       return try ServerMessage(instruction: message.answers, receipt: receipt, body: .stored(stored)).encoded()
     }
+    if case .fetch(let part) = message.body,
+      let body = await hub.instruction(part.instruction, of: peer.name)
+    {
+      return try answer(part.instruction, body, receipt: receipt, from: part.offset)
+    }
     let (number, body) = await hub.exchange(message, from: peer.name)
-    return try ServerMessage(instruction: number, receipt: receipt, body: body).encoded()
+    return try answer(number, body, receipt: receipt)
+  }
+
+  /// The instruction, or of a long one the part from an offset. The receipt is always that of the message answered.
+  private func answer(
+    _ number: UInt64, _ body: ServerMessage.Body, receipt: Receipt, from offset: UInt64 = 0
+  ) throws -> [UInt8] {
+    let whole = try ServerMessage(instruction: number, receipt: receipt, body: body).encoded()
+    guard whole.count > WireLimits.partBytes else { return whole }
+    // The same bytes whichever message asks for them.
+    let bytes = try ServerMessage(instruction: number, receipt: nil, body: body).encoded()
+    guard offset < UInt64(bytes.count) else {
+      return try ServerMessage(instruction: number, receipt: receipt, body: .wait).encoded()
+    }
+    let end = min(Int(offset) + WireLimits.partBytes, bytes.count)
+    let part = PartOfInstruction(
+      total: UInt64(bytes.count), offset: offset, bytes: Array(bytes[Int(offset)..<end]),
+      hash: SHA256Digest(hashing: bytes))
+    return try ServerMessage(instruction: number, receipt: receipt, body: .part(part)).encoded()
   }
 
   private func record(_ message: ClientMessage, _ bytes: [UInt8], from peer: PeerIdentity) throws -> Receipt {

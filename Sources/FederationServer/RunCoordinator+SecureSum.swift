@@ -16,7 +16,9 @@ extension RunCoordinator {
   func sum(_ task: TaskKind, round: Int, _ progression: inout RunProgression) async throws {
     let started = (time: clock.now, bytes: traffic.bytes)
     sumMembers = SumMembers(cohort: cohort)
-    for attempt in 1...settings.maximumAttempts {
+    let first = (resumption?.attempts ?? 0) + 1
+    for attempt in first..<(first + settings.maximumAttempts) {
+      try note(attempt: attempt)
       let opening = OpeningIdentifier(run: agreement.run, task: task, round: round, attempt: attempt)
       let context = try agreement.context(
         of: opening, cohort: cohort, features: progression.features, model: progression.modelHash)
@@ -43,14 +45,22 @@ extension RunCoordinator {
         }
         for organization in cohort { await hub.withdrawRoundInstructions(for: organization) }
         sumMembers.closeAttempt(present: presentMembers)
-        if attempt == settings.maximumAttempts {
+        if attempt == first + settings.maximumAttempts - 1 {
           throw RunStop.shortage(what: error.message, missing: absentMembers, details: sumMembers.explanations)
         }
         continue
       }
+      isCommitted = true
       guard let sum = secureSum.result else { throw RunStop.unmaskable(missing: absentMembers, details: []) }
       return try await publish(sum, opening: opening, started: started, &progression)
     }
+  }
+
+  /// An attempt's number is on disk before anybody hears of it: no server uses one twice.
+  private func note(attempt: Int) throws {
+    isCommitted = false
+    resumption?.attempts = attempt
+    if let resumption { try store.save(resumption) }
   }
 
   /// Members that are there and have accepted in their present session.
@@ -108,6 +118,8 @@ extension RunCoordinator {
       if secureSum.stage == .maskedInputCollection, byteCount > WireLimits.segmentBytes {
         try spools.open(opening, members: next, byteCount: byteCount)
       }
+      // From here on members may be bound by what they sign: the sum is finished rather than begun again.
+      if secureSum.stage == .maskedInputCollection { isCommitted = true }
       if secureSum.stage == .consistencyCheck { sumMembers.survivors = Set(secureSum.participants) }
       progress(.stageClosed(stage, opening: opening, answered: answered, missing: missing))
       questions = [:]
@@ -255,6 +267,13 @@ extension RunCoordinator {
       $0.outcome = .succeeded
     }
     try log.publish()
+    if var next = resumption {
+      next.done += 1
+      next.attempts = 0
+      resumption = next
+      try store.save(next, result: result)
+    }
+    isCommitted = false
     progress(.openingCompleted(opening, survivors: sum.survivors))
     report.note(
       opening, sum: sum, metrics: metrics, cohort: cohort, seconds: (clock.now - started.time) / .seconds(1),
@@ -268,6 +287,7 @@ extension RunCoordinator {
 
   /// Hands the end to everybody, closes the log, and waits a little for organisations to fetch it.
   func end(model: [UInt8]) async {
+    isEnding = true
     if !model.isEmpty { report.model = .init(path: store.modelPath, sha256: ModelHash(hashing: model)) }
     do {
       if !model.isEmpty { try store.saveFinal(model: model) }
@@ -285,7 +305,7 @@ extension RunCoordinator {
       switch report.state {
       case .completed: .completed
       case .stopped: .stopped
-      case .failed, .running: .failed
+      case .failed, .running, .cancelled, .queued, .interrupted: .failed
       }
     let end = RunEnd(run: agreement.run, state: state, reason: report.reason ?? "", model: model)
     // To those whose connection is lost as well: they may be back before the server has gone.

@@ -20,7 +20,7 @@ actor RunCoordinator {
   }
 
   let agreement: RunAgreement
-  let hub: SessionHub
+  let lobby: Lobby
   let log: AuditLogWriter
   let store: RunStore
   let spools: MaskedInputSpools
@@ -28,10 +28,10 @@ actor RunCoordinator {
   let settings: Settings
   let progress: @Sendable (RunEvent) -> Void
   let identity: IdentitySigningKey
+  let control: RunControl
   let clock = ContinuousClock()
 
   var attendance: Attendance
-  var events: AsyncStream<SessionHub.Event>.Iterator
   var lastTimer: UInt64 = 0
   /// Fixed once enough have accepted.
   var cohort: [OrganizationName] = []
@@ -44,19 +44,23 @@ actor RunCoordinator {
   /// |U2| of the attempt.
   var lastShareSurvivors = 0
   var report: RunReport
-  /// Gathers the organisations' approvals as they greet.
-  var manifest: SignedManifest
-  private var greeted: Set<OrganizationName> = []
+  /// Where the run stands; nil before its cohort is fixed.
+  var resumption: RunResumption?
+  /// Whether the present attempt has gone so far that members would be bound by it.
+  var isCommitted = false
   private var announced: Set<OrganizationName> = []
+  var isEnding = false
 
+  /// - Parameter resuming: where an earlier server has left the run.
   init(
-    agreement: RunAgreement, hub: SessionHub, log: AuditLogWriter, store: RunStore, spools: MaskedInputSpools,
-    traffic: Traffic,
-    identity: consuming IdentitySigningKey, settings: Settings, progress: @escaping @Sendable (RunEvent) -> Void
+    agreement: RunAgreement, lobby: Lobby, log: AuditLogWriter, store: RunStore, spools: MaskedInputSpools,
+    traffic: Traffic, identity: consuming IdentitySigningKey, settings: Settings, control: RunControl = RunControl(),
+    resuming: RunResumption? = nil, report: RunReport? = nil, progress: @escaping @Sendable (RunEvent) -> Void
   ) {
     self.agreement = agreement
-    self.manifest = agreement.signedManifest
-    self.hub = hub
+    self.lobby = lobby
+    self.control = control
+    self.resumption = resuming
     self.log = log
     self.store = store
     self.spools = spools
@@ -66,8 +70,16 @@ actor RunCoordinator {
     self.progress = progress
     self.attendance = Attendance(
       organizations: agreement.manifest.organizations.map(\.name), reconnectGrace: agreement.plan.deadlines.reconnect)
-    self.events = hub.events.makeAsyncIterator()
-    self.report = RunReport(run: agreement.run)
+    self.report = report ?? RunReport(run: agreement.run)
+    self.report.state = .running
+    self.report.reason = nil
+  }
+
+  nonisolated var hub: SessionHub { lobby.hub }
+
+  /// The run's manifest, with the approvals so far.
+  var manifest: SignedManifest {
+    lobby.membership.current.manifest(agreement.signedManifest.hash) ?? agreement.signedManifest
   }
 
   var plan: RunPlan { agreement.plan }
@@ -78,48 +90,105 @@ actor RunCoordinator {
     do {
       try record(.runStarted)
       try store.save(report)
-      let features = try await gatherCohort()
+      await takeOverSessions()
+      let resumption = try await gatherCohort()
       try record(.roundStarted)
-      var progression = RunProgression(plan: plan, run: agreement.run, features: features)
-      for step in progression.steps {
+      var progression = try begin(resumption)
+      if progression.artifact != nil { model = progression.model }
+      for step in progression.steps.dropFirst(resumption.done) {
+        try heedOperator()
         try await sum(step.task, round: step.round, &progression)
         if progression.artifact != nil { model = progression.model }
       }
       report.state = .completed
-    } catch let stop as RunStop {
-      report.state = stop.isShortage ? .stopped : .failed
+    } catch {
+      settle(error)
+    }
+    if report.state == .interrupted { return await handBack() }
+    await end(model: model)
+    return report
+  }
+
+  /// What a run that did not come to its end is called.
+  private func settle(_ error: any Error) {
+    switch error {
+    case let stop as RunStop:
       report.reason = stop.reason
-    } catch let error as any BlamedError {
+      switch stop {
+      case .cancelled: report.state = .cancelled
+      case .paused: report.state = .interrupted
+      case .shortage: report.state = .stopped
+      case .unmaskable, .differentColumns, .noColumns, .shutDown: report.state = .failed
+      }
+    case let error as any BlamedError:
       report.state = .failed
       report.reason = "\(error.message); \(error.remedy)"
-    } catch {
+    default:
       report.state = .failed
       report.reason = "unexpected failure: \(type(of: error))"
     }
-    await end(model: model)
+  }
+
+  /// The model and the place in the plan from which the run goes on.
+  private func begin(_ resumption: RunResumption) throws -> RunProgression {
+    cohort = try resumption.members
+    var progression = RunProgression(plan: plan, run: agreement.run, features: resumption.features)
+    let done = progression.steps.prefix(resumption.done)
+    if let last = done.last(where: { $0.task != .evaluate }), plan.task.kind != .statistics {
+      try progression.adopt(model: try store.model(round: last.round))
+    }
+    self.resumption = resumption
+    try store.save(resumption)
+    return progression
+  }
+
+  /// Leaves the run for a later server: nobody is told an end.
+  private func handBack() async -> RunReport {
+    isEnding = true
+    spools.close()
+    do {
+      try store.save(report)
+      try record(.stopped) { $0.reason = "handed back" }
+      try log.publish()
+    } catch {
+      report.reason = "the run could not be handed back: \(error)"
+      report.state = .failed
+    }
+    progress(.ended(report))
     return report
+  }
+
+  /// - Throws: `RunStop` if the operator wants the run cancelled, or handed back and nothing would be lost by it.
+  private func heedOperator() throws {
+    switch control.request {
+    case nil: break
+    case .cancel(let reason)?: throw RunStop.cancelled(reason: reason)
+    case .pause(let deadline)?: if !isCommitted || clock.now >= deadline { throw RunStop.paused }
+    }
   }
 
   // MARK: - Events
 
   /// The next event, after the bookkeeping that every stage needs.
-  func nextEvent() async throws -> SessionHub.Event {
-    // The iterator is this actor's alone: `run()` is the only caller, one event at a time.
-    var iterator = events
-    let next = await iterator.next(isolation: self)
-    events = iterator
-    guard let event = next else { throw RunStop.shutDown }
+  func nextEvent() async throws -> Lobby.Event {
+    let event = try await lobby.next()
     switch event {
-    case .connected(let organization):
-      attendance.connected(organization)
-      progress(.connected(organization))
+    case .connected(let organization): attendance.connected(organization)
     case .disconnected(let organization):
-      progress(.disconnected(organization))
       if let deadline = attendance.disconnected(organization, at: clock.now) { setTimer(at: deadline) }
+    case .greeted(let organization):
+      attendance.forget(organization)
+      // A new process has none of the keys of the attempt that is going on.
+      sumMembers.restarted.insert(organization)
+      if !isEnding { await announce(to: [organization]) }
+    case .revoked(let organization):
+      attendance.remove(organization)
+      sumMembers.exclude([organization])
     case .message(let organization, let message):
-      try await greet(organization, message)
-    case .timer: break
+      if !isEnding { try await judge(organization, message) }
+    case .timer, .wake: break
     }
+    if !isEnding { try heedOperator() }
     return event
   }
 
@@ -148,25 +217,19 @@ actor RunCoordinator {
 
   // MARK: - Who takes part
 
-  /// Announces the run to whoever greets, and notes acceptances and refusals.
-  private func greet(_ organization: OrganizationName, _ message: ClientMessage) async throws {
+  /// Organisations that are there already, from before the run.
+  private func takeOverSessions() async {
+    for (organization, count) in await lobby.connected {
+      for _ in 0..<count { attendance.connected(organization) }
+    }
+    let view = lobby.membership.current
+    for member in agreement.manifest.organizations where view.isRevoked(member) { attendance.remove(member.name) }
+    await announce(to: lobby.waiting)
+  }
+
+  /// Notes acceptances and refusals.
+  private func judge(_ organization: OrganizationName, _ message: ClientMessage) async throws {
     switch message.body {
-    case .hello(let greeting):
-      attendance.forget(organization)
-      // A new process has none of the keys of the attempt that is going on.
-      sumMembers.restarted.insert(organization)
-      guard greeting.manifest == manifest.hash else {
-        progress(.refused(organization, reason: "it acts under another version of the manifest"))
-        try record(.policyDecision) {
-          $0.source = .init(name: organization)
-          $0.policy = .init(.refused, rule: FederationWire.Refusal.otherManifest.code)
-        }
-        await hub.post(.refused(.otherManifest), to: organization)
-        return
-      }
-      try approve(organization, greeting.approval)
-      greeted.insert(organization)
-      await announce(to: [organization])
     case .acceptance(let hash, let features, let signature):
       guard let key = agreement.manifest.organization(named: organization)?.keys.identity, hash == plan.hash,
         message.run == agreement.run,
@@ -189,66 +252,69 @@ actor RunCoordinator {
       } else if digest == taskDigest {
         sumMembers.refuse(organization, reason)
       }
-    case .round, .ready, .poll, .segment, .fetch: break
+    case .hello, .round, .ready, .poll, .segment, .fetch: break
     }
   }
 
-  /// Takes an approval over; the first complete set lets the run be announced to all that wait for it.
-  private func approve(_ organization: OrganizationName, _ approval: Signature) throws {
-    guard !manifest.isApproved(by: organization) else { return }
-    do throws(FederationError) {
-      try manifest.add(approval, by: organization)
-    } catch {
-      progress(.refusedMessage(organization, code: error.code, message: error.message))
-      return
-    }
-    try record(.approval) { $0.approver = organization.value }
-    try store.save(manifest: manifest)
-  }
-
-  /// Announces the run, once the manifest is approved by everybody.
-  private func announce(to organization: [OrganizationName]) async {
+  /// Announces the run, once its manifest is approved by everybody.
+  private func announce(to organizations: [OrganizationName]) async {
+    let manifest = manifest
     guard manifest.isApprovedByAll else {
       progress(.waiting(for: manifest.approvals.missing))
       return
     }
+    try? store.save(manifest: manifest)
     let announcement = ServerMessage.Body.announcement(
       RunAnnouncement(run: agreement.run, plan: plan.text, manifest: manifest.serializedText))
     // Everybody who greeted before the last approval came.
-    let waiting = greeted.subtracting(announced).union(organization)
+    let members = Set(attendance.organizations)
+    let waiting = Set(await lobby.waiting).subtracting(announced).union(organizations).intersection(members)
     announced.formUnion(waiting)
     for name in waiting.sorted() { await hub.post(announcement, to: name) }
   }
 
-  /// Waits for enough organisations, then a little for the rest, and fixes the cohort.
+  /// Waits for enough organisations, then a little for the rest, and fixes the cohort; of a run that goes on, only those
+  /// of its cohort.
   ///
-  /// - Returns: the columns that all of them have.
-  private func gatherCohort() async throws -> [String] {
+  /// - Returns: the members of the run, and the columns that all of them have.
+  private func gatherCohort() async throws -> RunResumption {
+    let earlier = resumption
+    let candidates = try earlier?.members ?? attendance.organizations
     let needed = max(plan.strategy.minimumAvailableClients, agreement.manifest.minimumCohort)
     let giveUp = clock.now + settings.patience
     setTimer(at: giveUp)
-    progress(.waiting(for: attendance.unanswered))
+    func unanswered() -> [OrganizationName] { candidates.filter { attendance.answers[$0] == nil } }
+    func accepted() -> [OrganizationName] { candidates.filter(attendance.hasAccepted) }
+    progress(.waiting(for: unanswered()))
     var grace: ContinuousClock.Instant?
-    while !attendance.unanswered.isEmpty {
+    while !unanswered().isEmpty {
       _ = try await nextEvent()
-      let accepted = attendance.accepted.count
-      if accepted >= needed, grace == nil {
+      let count = accepted().count
+      if count >= needed, grace == nil {
         let deadline = clock.now + plan.deadlines.accept
         grace = deadline
         setTimer(at: deadline)
       }
       if let grace, clock.now >= grace { break }
-      if accepted + attendance.unanswered.count < needed || clock.now >= giveUp { break }
+      if count + unanswered().count < needed || clock.now >= giveUp { break }
     }
-    let accepted = attendance.accepted
-    guard accepted.count >= needed else {
+    guard accepted().count >= needed else {
       throw RunStop.shortage(
-        what: "\(accepted.count) of \(needed) organisations needed for '\(plan.name)' accepted it",
-        missing: attendance.organizations.filter { !attendance.hasAccepted($0) }, details: attendance.explanations)
+        what: "\(accepted().count) of \(needed) organisations needed for '\(plan.name)' accepted it",
+        missing: candidates.filter { !attendance.hasAccepted($0) }, details: attendance.explanations)
     }
-    cohort = accepted
-    progress(.runStarted(run: agreement.run, cohort: cohort))
-    return try commonFeatures(of: accepted)
+    let features = try commonFeatures(of: accepted())
+    if let earlier {
+      guard earlier.features == features else {
+        throw RunStop.differentColumns(accepted()[0], accepted()[0], columns: features)
+      }
+      // Whoever has greeted may have missed the sum that was published last.
+      if let result = store.lastResult(of: agreement.run) {
+        for organization in accepted() { await hub.post(.result(result), to: organization) }
+      }
+    }
+    progress(.runStarted(run: agreement.run, cohort: earlier == nil ? accepted() : candidates))
+    return earlier ?? RunResumption(cohort: accepted(), features: features)
   }
 
   /// Every organisation must bring the same columns in the same order.

@@ -20,5 +20,12 @@ public enum RunEvent: Sendable {
   case blamed(OrganizationName, opening: OpeningIdentifier, code: String)
   case openingCompleted(OpeningIdentifier, survivors: [OrganizationName])
   case evaluated(round: Int, metrics: BinaryMetrics)
+  case approved(OrganizationName, version: Int, missing: [OrganizationName])
+  /// An organisation has said which certificate keys it uses.
+  case pinsStated(OrganizationName, sequence: Int)
+  case revoked(OrganizationName)
+  /// The directory was read again, for better or worse.
+  case reloaded(version: Int)
+  case reloadFailed(reason: String)
   case ended(RunReport)
 }

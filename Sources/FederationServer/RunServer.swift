@@ -3,8 +3,6 @@ import Cryptography
 import Federation
 import FederationWire
 import Foundation
-import GRPCCore
-import Learning
 import MutualTLS
 import SecureAggregation
 import Synchronization
@@ -18,17 +16,21 @@ public struct RunServer: Sendable {
     public var patience: Duration
     /// How long a question is held open before it is answered with `wait`.
     public var hold: Duration = .seconds(15)
+    /// For a private key that is encrypted, or in a token.
+    public var passphrase: Passphrase?
 
     /// Sees every payload as it came; for tests.
     var inspect: @Sendable (OrganizationName, [UInt8]) -> Void = { _, _ in }
 
-    public init(listen: NetworkAddress? = nil, patience: Duration = .seconds(600)) {
+    public init(listen: NetworkAddress? = nil, patience: Duration = .seconds(600), passphrase: Passphrase? = nil) {
       self.listen = listen
       self.patience = patience
+      self.passphrase = passphrase
     }
   }
 
   let directory: ServerDirectory
+  let membership: ServerMembership
   let agreement: RunAgreement
   let settings: Settings
 
@@ -36,22 +38,19 @@ public struct RunServer: Sendable {
   ///
   /// - Throws: ``ServerError`` naming what is missing or does not fit.
   public init(directory path: String, plan planPath: String, settings: Settings) throws(ServerError) {
+    let plan: RunPlan
     do throws(FederationError) {
       directory = try ServerDirectory(opening: path)
-    } catch { throw .federation(error) }
-    let plan: RunPlan
-    let manifest: SignedManifest?
-    do throws(FederationError) {
       plan = try RunPlan(contentsOf: planPath)
-      manifest = try directory.manifest()
     } catch { throw .federation(error) }
-    guard let manifest else { throw .noManifest(path: directory.manifestPath) }
+    membership = try ServerMembership(directory)
+    let manifest = membership.current.current
     guard manifest.manifest.server.name == directory.name else {
       throw .otherServer(expected: manifest.manifest.server.name, found: directory.name)
     }
     self.settings = settings
     agreement = RunAgreement(manifest: manifest, plan: plan, run: RunIdentifier.generate(at: Date()))
-    try checkPlan()
+    try agreement.check()
   }
 
   public var run: RunIdentifier { agreement.run }
@@ -62,84 +61,42 @@ public struct RunServer: Sendable {
   ///
   /// - Throws: ``ServerError`` if it cannot start. Whatever happens later is in the report.
   public func serve(progress: @escaping @Sendable (RunEvent) -> Void) async throws(ServerError) -> RunReport {
-    let log = try openLog()
-    defer { try? log.close() }
-    try RunStore.closeInterruptedRuns(in: directory.runsPath)
-    let hub = SessionHub(hold: settings.hold)
-    let transport = try listen(log: log, hub: hub)
-    let store = try RunStore(
-      directory: runPath, plan: agreement.plan, manifest: agreement.signedManifest)
-    let traffic = Traffic()
-    let spools = MaskedInputSpools(directory: runPath + "/spool")
-    let service = FederationService(
-      hub: hub, spools: spools, log: log, federation: agreement.manifest.federation.value, traffic: traffic,
-      inspect: settings.inspect)
-    let server = GRPCServer(
-      transport: transport, services: [service], interceptors: [transport.identityInterceptor])
-    let serving = Task { try await server.serve() }
-    progress(.listening(address: "\(listenAddress.host):\(transport.port)"))
-    let identity: IdentitySigningKey
-    do throws(FederationError) { identity = try directory.identityKey() } catch { throw .federation(error) }
-    let coordinator = RunCoordinator(
-      agreement: agreement, hub: hub, log: log, store: store, spools: spools, traffic: traffic, identity: identity,
-      settings: .init(patience: settings.patience), progress: progress)
+    let core = try ServerCore(
+      directory, membership: membership, settings: settings, largestPayload: agreement.largestPayload,
+      progress: progress)
+    let coordinator: RunCoordinator
+    do throws(ServerError) {
+      try RunArchive(path: directory.runsPath).settleInterruptedRuns(resuming: false)
+      coordinator = RunCoordinator(
+        agreement: agreement, lobby: core.lobby, log: core.log,
+        store: try RunStore(directory: runPath, plan: agreement.plan, manifest: agreement.signedManifest),
+        spools: core.spools, traffic: core.traffic, identity: try core.identity(),
+        settings: .init(patience: settings.patience), progress: progress)
+    } catch {
+      await core.close()
+      throw error
+    }
     let report = await withTaskCancellationHandler {
       await coordinator.run()
     } onCancel: {
-      Task { await hub.close() }
+      Task { await core.hub.close() }
     }
-    await hub.close()
-    server.beginGracefulShutdown()
-    _ = try? await serving.value
+    await core.close()
     return report
   }
+}
 
-  private func openLog() throws(ServerError) -> AuditLogWriter {
-    let key: LogSigningKey
-    do throws(FederationError) { key = try directory.logKey() } catch { throw .federation(error) }
-    do throws(AuditLogError) {
-      return try AuditLogWriter(
-        directory: directory.logPath, organization: directory.name, logKey: key, clock: { Date() })
-    } catch { throw .log(error) }
-  }
-
-  private var listenAddress: NetworkAddress { settings.listen ?? agreement.manifest.server.addresses[0] }
-
-  private func listen(log: AuditLogWriter, hub: SessionHub) throws(ServerError) -> MutualTLSServerTransport {
-    let manifest = agreement.manifest
-    var pins: [CertificateKeyHash: OrganizationName] = [:]
-    for organization in manifest.organizations {
-      for pin in organization.pins.accepted { pins[pin] = organization.name }
-    }
-    let context: TLSContext
-    do throws(CredentialError) {
-      context = try TLSContext(
-        role: .server,
-        identity: TLSIdentity(
-          certificateFile: directory.tlsCertificatePath, privateKey: PrivateKeySource(directory.tlsKeyPath)),
-        authorities: [Certificate(contentsOfFile: directory.certificateAuthorityPath)], verifier: PinTable(pins),
-        observer: HandshakeRecorder(log: log, federation: manifest.federation.value))
-    } catch { throw .credential(error) }
-    var limits = TransportLimits()
-    limits.maximumMessageByteCount = WireLimits.messageBytes(largestPayload: largestPayload)
-    do throws(TransportError) {
-      return try MutualTLSServerTransport.make(
-        host: listenAddress.host, port: listenAddress.port, context: context, limits: limits,
-        observer: PresenceObserver(hub: hub, log: log))
-    } catch { throw .transport(error) }
-  }
-
+extension RunAgreement {
   /// Bytes of the longest masked input, or segment of one, that an honest client can send in one message under the plan
   /// and any allowed feature count.
-  private var largestPayload: Int {
-    min(
-      8 * (2 * agreement.plan.evaluation.histogramBins + 3 * RunPlan.maximumFeatures + 16), WireLimits.segmentBytes)
+  var largestPayload: Int {
+    min(8 * (2 * plan.evaluation.histogramBins + 3 * RunPlan.maximumFeatures + 16), WireLimits.segmentBytes)
   }
 
   /// Refuses a plan that both sides would have to refuse later.
-  private func checkPlan() throws(ServerError) {
-    let plan = agreement.plan
-    let manifest = agreement.manifest
+  ///
+  /// - Throws: ``ServerError``.
+  func check() throws(ServerError) {
     let needed = max(plan.strategy.minimumAvailableClients, manifest.minimumCohort)
     guard manifest.organizations.count >= needed else {
       throw .tooFewMembers(present: manifest.organizations.count, needed: needed)
@@ -152,25 +109,6 @@ public struct RunServer: Sendable {
         try layout.check(cohort: cohort, server: manifest.server.keys.identity)
       }
     } catch { throw .plan(error) }
-  }
-}
-
-/// Tells the coordinator who comes and goes, and puts the end of every connection on the record: it explains messages
-/// that were sent and never arrived.
-private struct PresenceObserver: ConnectionObserver {
-  let hub: SessionHub
-  let log: AuditLogWriter
-
-  func connected(_ peer: PeerIdentity) { hub.notify(.connected(peer.name)) }
-
-  func disconnected(_ peer: PeerIdentity) {
-    hub.notify(.disconnected(peer.name))
-    var draft = AuditRecord.Draft(.connectionClosed)
-    draft.source = .init(
-      name: peer.name, address: peer.remoteAddress, tlsPeer: peer.fingerprint,
-      exporter: try? SHA256Digest(hexadecimal: peer.exporter))
-    // On an event loop: brought to disk with the next record.
-    _ = try? log.append(draft, durable: false)
   }
 }
 

@@ -11,12 +11,15 @@ enum RunStop: Error {
   case differentColumns(OrganizationName, OrganizationName, columns: [String])
   case noColumns
   case shutDown
+  case cancelled(reason: String)
+  /// The server stops, and goes on with the run when it is started again.
+  case paused
 
   /// Too few participants: the program ends with status 3.
   var isShortage: Bool {
     switch self {
     case .shortage: true
-    case .unmaskable, .differentColumns, .noColumns, .shutDown: false
+    case .unmaskable, .differentColumns, .noColumns, .shutDown, .cancelled, .paused: false
     }
   }
 
@@ -33,6 +36,8 @@ enum RunStop: Error {
         + (columns.isEmpty ? " in the same order" : ": \(columns.prefix(8).joined(separator: ", "))")
     case .noColumns: "the organisations have no numeric columns"
     case .shutDown: "the server was told to stop"
+    case .cancelled(let reason): "cancelled by the operator" + (reason.isEmpty ? "" : ": \(reason)")
+    case .paused: "the server was told to stop; the run goes on when it is started again"
     }
   }
 

@@ -1,40 +1,32 @@
 import Cryptography
 import Federation
+import FederationWire
 import Foundation
 
-/// The files of one run under the server's `runs/<run>/`: plan, manifest, models and the report.
+/// The files of one run under the server's `runs/<run>/`: plan, manifest, models, progress and the report.
 struct RunStore: Sendable {
   let directory: String
 
-  /// - Throws: ``ServerError/storage(_:)``.
+  /// - Throws: ``ServerError``.
   init(directory: String, plan: RunPlan, manifest: SignedManifest) throws(ServerError) {
+    try self.init(directory: directory, plan: plan)
+    try save(manifest: manifest)
+  }
+
+  /// A run that has not begun.
+  ///
+  /// - Throws: ``ServerError``.
+  init(directory: String, plan: RunPlan) throws(ServerError) {
     self.directory = directory
     do {
       try FileManager.default.createDirectory(
         atPath: directory + "/models", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     } catch { throw .directory(path: directory, reason: error.localizedDescription) }
     try write(Array(plan.text.utf8), to: "plan.yaml")
-    try save(manifest: manifest)
   }
 
-  /// Reports that still say `running` are of a server that was killed: nobody else runs in this directory.
-  ///
-  /// - Parameter path: the directory of all runs; the caller holds the lock of the log beside it.
-  /// - Throws: ``ServerError/federation(_:)``.
-  static func closeInterruptedRuns(in path: String) throws(ServerError) {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    for name in names.sorted() {
-      let file = "\(path)/\(name)/report.json"
-      guard FileManager.default.fileExists(atPath: file) else { continue }
-      do throws(FederationError) {
-        // A report that cannot be read is left as it is for its reader to say so.
-        guard var report = try? RunReport(contentsOf: file), report.state == .running else { continue }
-        report.state = .failed
-        report.reason = "interrupted: the server ended before the run did"
-        try report.write(to: file)
-      } catch { throw .federation(error) }
-    }
-  }
+  /// A run that was begun before.
+  init(existing directory: String) { self.directory = directory }
 
   var modelPath: String { directory + "/model.safetensors" }
 
@@ -50,9 +42,90 @@ struct RunStore: Sendable {
     do throws(FederationError) { try report.write(to: directory + "/report.json") } catch { throw .federation(error) }
   }
 
+  /// - Parameter result: the sum that was published last; nil where none has been since.
+  func save(_ progress: RunResumption, result: OpeningResult? = nil) throws(ServerError) {
+    if let result {
+      let message = ServerMessage(instruction: 0, receipt: nil, body: .result(result))
+      let bytes: [UInt8]
+      do throws(WireError) { bytes = try message.encoded() } catch {
+        throw .directory(path: directory, reason: error.message)
+      }
+      try write(bytes, to: "last-result")
+    }
+    try write(progress.encoded, to: "progress.json")
+  }
+
+  // MARK: - Going on with a run
+
+  func plan() throws(ServerError) -> RunPlan {
+    do throws(FederationError) { return try RunPlan(contentsOf: directory + "/plan.yaml") } catch {
+      throw .federation(error)
+    }
+  }
+
+  func manifest() throws(ServerError) -> SignedManifest {
+    let path = directory + "/federation.note"
+    guard let data = FileManager.default.contents(atPath: path), data.count <= SignedManifest.maximumBytes else {
+      throw .unreadable(path: path, what: "a manifest")
+    }
+    do throws(FederationError) { return try SignedManifest(parsing: [UInt8](data), file: path) } catch {
+      throw .federation(error)
+    }
+  }
+
+  /// Nil where the cohort was not fixed yet.
+  func progress() throws(ServerError) -> RunResumption? {
+    let path = directory + "/progress.json"
+    return FileManager.default.fileExists(atPath: path) ? try RunResumption(contentsOf: path) : nil
+  }
+
+  func model(round: Int) throws(ServerError) -> [UInt8] {
+    let path = directory + "/models/round-\(round).safetensors"
+    guard let data = FileManager.default.contents(atPath: path), data.count <= WireLimits.instructionBytes else {
+      throw .unreadable(path: path, what: "a model")
+    }
+    return [UInt8](data)
+  }
+
+  /// The sum that was published last; nil where none was.
+  func lastResult(of run: RunIdentifier) -> OpeningResult? {
+    guard let data = FileManager.default.contents(atPath: directory + "/last-result"),
+      let message = try? ServerMessage(parsing: [UInt8](data), run: run), case .result(let result) = message.body
+    else { return nil }
+    return result
+  }
+
   private func write(_ bytes: [UInt8], to name: String) throws(ServerError) {
     do throws(FederationError) { try AtomicFile.replace(directory + "/" + name, bytes: bytes) } catch {
       throw .federation(error)
+    }
+  }
+}
+
+/// All runs of a server's directory.
+struct RunArchive: Sendable {
+  let path: String
+
+  /// Reports of runs, the earliest first. One that cannot be read is left to its reader to say so.
+  func reports() -> [RunReport] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    return names.sorted().compactMap { try? RunReport(contentsOf: "\(path)/\($0)/report.json") }
+  }
+
+  func store(of run: RunIdentifier) -> RunStore { RunStore(existing: "\(path)/\(run)") }
+
+  /// Reports that still say `running` are of a server that was killed: nobody else runs in this directory, whose log the
+  /// caller holds.
+  ///
+  /// - Parameter resuming: runs that are to go on with stay open, as `interrupted`; else they are closed.
+  /// - Throws: ``ServerError/federation(_:)``.
+  func settleInterruptedRuns(resuming: Bool) throws(ServerError) {
+    for var report in reports() where report.state == .running || (report.state == .interrupted && !resuming) {
+      report.state = resuming ? .interrupted : .failed
+      report.reason =
+        resuming
+        ? "the server ended before the run did; it goes on" : "interrupted: the server ended before the run did"
+      try store(of: report.run).save(report)
     }
   }
 }

@@ -2,10 +2,20 @@ import AuditLog
 import Cryptography
 import Federation
 import MutualTLS
+import ServiceControl
 
 /// Why a server cannot start or go on.
 public enum ServerError: BlamedError {
   case directory(path: String, reason: String)
+  /// A file of a run, made by a server, that cannot be read as one.
+  case unreadable(path: String, what: String)
+  case control(ControlError)
+  case stopping
+  case nothingRuns
+  case unknownRun(RunIdentifier)
+  case runHasEnded(RunIdentifier, state: RunReport.State)
+  /// A run of an earlier server was announced under a version that neither counts nor waits for approvals any more.
+  case supersededManifest(version: Int)
   case federation(FederationError)
   case log(AuditLogError)
   case credential(CredentialError)
@@ -25,7 +35,10 @@ public enum ServerError: BlamedError {
     case .log(let error): error
     case .credential(let error): error
     case .transport(let error): error
-    case .directory, .noManifest, .otherServer, .tooFewMembers: nil
+    case .control(let error): error
+    case .directory, .unreadable, .noManifest, .otherServer, .tooFewMembers, .stopping, .nothingRuns, .unknownRun,
+      .runHasEnded, .supersededManifest:
+      nil
     }
   }
 
@@ -33,7 +46,13 @@ public enum ServerError: BlamedError {
     if let underlying { return underlying.code }
     return switch self {
     case .directory: "server-directory"
+    case .unreadable: "run-file-unreadable"
     case .noManifest: "server-no-manifest"
+    case .stopping: "server-stopping"
+    case .nothingRuns: "no-run"
+    case .unknownRun: "run-unknown"
+    case .runHasEnded: "run-ended"
+    case .supersededManifest: "run-manifest-superseded"
     case .otherServer: "server-other"
     default: "too-few-members"
     }
@@ -45,6 +64,13 @@ public enum ServerError: BlamedError {
     if let underlying { return underlying.message }
     return switch self {
     case .directory(let path, let reason): "cannot write \(path): \(reason)"
+    case .unreadable(let path, let what): "\(path) cannot be read as \(what)"
+    case .stopping: "the server is stopping and takes no run"
+    case .nothingRuns: "no run is going on"
+    case .unknownRun(let run): "there is no run \(run)"
+    case .runHasEnded(let run, let state): "run \(run) has ended: \(state.rawValue)"
+    case .supersededManifest(let version):
+      "the run was announced under version \(version) of the manifest, which does not count any more"
     case .noManifest(let path): "there is no manifest at \(path)"
     case .otherServer(let expected, let found): "the directory is \(found)'s, and the manifest names \(expected)"
     case .tooFewMembers(let present, let needed):
@@ -57,6 +83,11 @@ public enum ServerError: BlamedError {
     if let underlying { return underlying.remedy }
     return switch self {
     case .directory: "free space or correct the permissions, then start again"
+    case .unreadable: "cancel the run that it belongs to, and start another"
+    case .stopping: "start the server again, and queue the run then"
+    case .nothingRuns, .unknownRun: "see which runs there are: bauta run list"
+    case .runHasEnded: "nothing to do"
+    case .supersededManifest: "cancel it, and start another run"
     case .noManifest: "make one with 'bauta federation init', and admit organisations with 'bauta federation admit'"
     case .otherServer: "give the directory that 'bauta federation init' made for this server"
     default: "admit more organisations with 'bauta federation admit', or lower the plan's minimums"

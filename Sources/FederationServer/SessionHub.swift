@@ -14,7 +14,10 @@ actor SessionHub {
     case message(OrganizationName, ClientMessage)
     case connected(OrganizationName)
     case disconnected(OrganizationName)
+    case revoked(OrganizationName)
     case timer(UInt64)
+    /// Something outside the sessions has changed.
+    case wake
   }
 
   static let queueLimit = 64
@@ -35,7 +38,8 @@ actor SessionHub {
   private let hold: Duration
   private var sessions: [OrganizationName: Session] = [:]
   private var waiters: UInt64 = 0
-  private var isClosed = false
+  /// With what everybody is answered once it is set.
+  private var farewell: FederationWire.Refusal?
 
   /// - Parameter hold: how long a question is held open before it is answered with `wait`.
   init(hold: Duration) {
@@ -45,7 +49,7 @@ actor SessionHub {
 
   /// Takes one client message and returns the next instruction for its sender, or `wait` after ``hold``.
   func exchange(_ message: ClientMessage, from organization: OrganizationName) async -> (UInt64, ServerMessage.Body) {
-    guard !isClosed else { return (message.answers, .refused(.shuttingDown)) }
+    if let farewell { return (message.answers, .refused(farewell)) }
     if case .hello = message.body {
       // A copy of the greeting, sent again after a lost connection, begins nothing anew.
       if sessions[organization]?.greeting != message.identifier {
@@ -67,13 +71,17 @@ actor SessionHub {
   /// One of a run of which the organisation's present process has not been told is meant for an earlier process, and
   /// dropped. An organisation that has left ``queueLimit`` instructions unanswered has to greet again: no later
   /// instruction would make sense to it without the earlier ones.
-  func post(_ body: ServerMessage.Body, to organization: OrganizationName) {
+  /// - Returns: the instruction's number; nil if it was dropped.
+  @discardableResult
+  func post(_ body: ServerMessage.Body, to organization: OrganizationName) -> UInt64? {
     var session = sessions[organization] ?? Session()
     let waiter = session.waiter
     session.waiter = nil
     switch body {
     case .announcement, .refused, .end: session.isIntroduced = true
-    case .task, .round, .result, .wait, .stored, .part, .notice: guard session.isIntroduced else { return }
+    // News are for whoever has greeted, whether there is a run or not.
+    case .notice: guard session.greeting != nil else { return nil }
+    case .task, .round, .result, .wait, .stored, .part: guard session.isIntroduced else { return nil }
     }
     if session.queue.count < Self.queueLimit {
       session.posted += 1
@@ -83,6 +91,18 @@ actor SessionHub {
     }
     sessions[organization] = session
     waiter?.continuation.resume()
+    return session.queue.last?.number
+  }
+
+  /// An instruction that its organisation has not answered yet, to be fetched further.
+  func instruction(_ number: UInt64, of organization: OrganizationName) -> ServerMessage.Body? {
+    sessions[organization]?.queue.first { $0.number == number }?.body
+  }
+
+  /// Ends the session of an organisation that is not let in any more.
+  func dismiss(_ organization: OrganizationName) {
+    sessions.removeValue(forKey: organization)?.waiter?.continuation.resume()
+    emit.yield(.revoked(organization))
   }
 
   /// Drops what an organisation has not fetched yet of an attempt that is over.
@@ -104,8 +124,8 @@ actor SessionHub {
   nonisolated func notify(_ event: Event) { emit.yield(event) }
 
   /// Answers everyone that waits, and everyone that still comes, with a refusal.
-  func close() {
-    isClosed = true
+  func close(_ reason: FederationWire.Refusal = .shuttingDown) {
+    farewell = reason
     for organization in sessions.keys {
       let waiter = sessions[organization]?.waiter
       sessions[organization]?.waiter = nil
@@ -124,7 +144,10 @@ actor SessionHub {
   }
 
   private func acknowledge(_ message: ClientMessage, from organization: OrganizationName) {
-    if case .poll = message.body { return }
+    switch message.body {
+    case .poll, .fetch: return
+    case .hello, .acceptance, .refusal, .round, .ready, .segment: break
+    }
     guard var session = sessions[organization], message.answers > session.answered else { return }
     session.answered = message.answers
     session.queue.removeAll { $0.number <= message.answers }
@@ -144,7 +167,7 @@ actor SessionHub {
     }
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        if Task.isCancelled || isClosed { return continuation.resume() }
+        if Task.isCancelled || farewell != nil { return continuation.resume() }
         let older = sessions[organization]?.waiter
         sessions[organization]?.waiter = (id, number, continuation)
         older?.continuation.resume()
@@ -153,7 +176,7 @@ actor SessionHub {
       Task { await self.release(waiter: id, of: organization) }
     }
     timeout.cancel()
-    return queued(after: number, for: organization) ?? (number, isClosed ? .refused(.shuttingDown) : .wait)
+    return queued(after: number, for: organization) ?? (number, farewell.map { .refused($0) } ?? .wait)
   }
 
   private func queued(after number: UInt64, for organization: OrganizationName) -> (UInt64, ServerMessage.Body)? {
@@ -172,6 +195,11 @@ extension FederationWire.Refusal {
   static let helloRequired = FederationWire.Refusal(
     code: FederationWire.Refusal.helloRequiredCode, message: "the server has no session with this organisation",
     remedy: "the client greets again by itself; nothing to do")
+
+  /// The run goes on when the server is back: a client that knows the code comes back by itself.
+  static let paused = FederationWire.Refusal(
+    code: FederationWire.Refusal.pausedCode, message: "the server stops for now; the run goes on when it is back",
+    remedy: "the client comes back by itself; nothing to do")
 
   static let shuttingDown = FederationWire.Refusal(
     code: "shutting-down", message: "the server is shutting down", remedy: "start the client again later")

@@ -187,6 +187,8 @@ public struct PartOfInstruction: Equatable, Sendable {
 public struct Refusal: Equatable, Sendable {
   /// The one refusal that a client answers by itself, with a new greeting.
   public static let helloRequiredCode = "hello-required"
+  /// The server stops for a while; a client waits and greets again.
+  public static let pausedCode = "server-paused"
 
   public let code: String
   public let message: String

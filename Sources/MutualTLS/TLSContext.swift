@@ -18,6 +18,12 @@ public struct TLSIdentity: Sendable {
     self.privateKey = privateKey
   }
 
+  /// Reads a PEM file of certificates, leaf first.
+  public init(certificateFile: String, privateKey: PrivateKey) throws(CredentialError) {
+    let bytes = try OpenSSLSupport.readFile(certificateFile, maximum: Certificate.maximumByteCount)
+    try self.init(chain: Certificate.all(inPEM: bytes, maximumCount: 8), privateKey: privateKey)
+  }
+
   /// Reads a PEM file of certificates (leaf first) and loads the key.
   public init(
     certificateFile: String, privateKey source: PrivateKeySource, passphrase: Passphrase? = nil

@@ -116,8 +116,10 @@ struct CoordinatorTests {
       directory: "\(federation.root.path)/runs/\(agreement.run)", plan: plan, manifest: federation.manifest)
     let collected = Collected()
     let spools = MaskedInputSpools(directory: "\(store.directory)/spool")
+    let lobby = Lobby(
+      hub: hub, membership: ServerMembership(federation.manifest), log: log, progress: { collected.append($0) })
     let coordinator = RunCoordinator(
-      agreement: agreement, hub: hub, log: log, store: store, spools: spools, traffic: Traffic(),
+      agreement: agreement, lobby: lobby, log: log, store: store, spools: spools, traffic: Traffic(),
       identity: try federation.server.identity(),
       settings: .init(patience: .seconds(20), farewell: .milliseconds(500)), progress: { collected.append($0) })
     let report = try await withThrowingTaskGroup(of: Void.self) { group in
@@ -327,7 +329,7 @@ struct CoordinatorTests {
       report.state = state
       try report.write(to: "\(runs)/\(name)/report.json")
     }
-    try RunStore.closeInterruptedRuns(in: runs)
+    try RunArchive(path: runs).settleInterruptedRuns(resuming: false)
     let reports = try names.map { try RunReport(contentsOf: "\(runs)/\($0)/report.json") }
     #expect(reports.map(\.state) == [.failed, .completed])
     #expect(reports[0].reason?.hasPrefix("interrupted") == true)

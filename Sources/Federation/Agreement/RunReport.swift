@@ -8,11 +8,17 @@ public struct RunReport: Sendable, Equatable, Codable {
   public static let schema = "bauta/run/1"
 
   public enum State: String, Sendable, Codable, CaseIterable {
+    /// Waits for its turn.
+    case queued
     case running
+    /// The server ended; it goes on with the run when it is started again.
+    case interrupted
     case completed
     /// Too few participants.
     case stopped
     case failed
+    /// By the operator.
+    case cancelled
   }
 
   public struct Round: Sendable, Equatable, Codable {

@@ -2,7 +2,10 @@ import ArgumentParser
 
 struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "run", abstract: "Look at runs, past and present.", subcommands: [RunShowCommand.self])
+    commandName: "run", abstract: "Start, watch and look at runs.",
+    subcommands: [
+      RunStartCommand.self, RunListCommand.self, RunWatchCommand.self, RunCancelCommand.self, RunShowCommand.self,
+    ])
 }
 
 struct RunShowCommand: AsyncParsableCommand {

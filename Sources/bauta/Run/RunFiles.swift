@@ -20,9 +20,18 @@ enum RunFiles {
     guard let latest = names.filter({ LocalFile.exists(reportPath($0, in: directory)) }).max() else {
       throw CommandError.unsuitable(
         path: directory, problem: "there is no report of a run",
-        remedy: "Give the server's directory, or start a run: bauta server --plan PLAN")
+        remedy: "Give the server's directory, or start a run: bauta run start PLAN")
     }
     return try RunReport(contentsOf: reportPath(latest, in: directory))
+  }
+
+  /// All reports, the earliest first; one that cannot be read is an error.
+  ///
+  /// - Throws: `FederationError`.
+  static func all(in directory: String) throws -> [RunReport] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(directory)/runs")) ?? []
+    return try names.sorted().filter { LocalFile.exists(reportPath($0, in: directory)) }
+      .map { try RunReport(contentsOf: reportPath($0, in: directory)) }
   }
 
   private static func reportPath(_ run: String, in directory: String) -> String {

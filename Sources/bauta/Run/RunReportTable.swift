@@ -40,8 +40,11 @@ enum RunReportTable {
     return StyledText(remarks.joined(separator: "; "), .caution)
   }
 
-  private static func state(of report: RunReport) -> StyledText {
+  static func state(of report: RunReport) -> StyledText {
     switch report.state {
+    case .queued: StyledText("waits for its turn", .caution)
+    case .interrupted: StyledText("interrupted, goes on when the server is back", .caution)
+    case .cancelled: StyledText("cancelled", .bad)
     case .running: StyledText("running", .caution)
     case .completed: StyledText("completed", .good)
     case .stopped: StyledText("stopped, too few organisations took part", .bad)

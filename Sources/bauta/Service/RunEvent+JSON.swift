@@ -41,6 +41,15 @@ extension RunEvent {
           "round": .count(round), "examples": .count(metrics.examples),
           "metrics": .object(metrics.named.mapValues { .number($0) }),
         ])
+    case .approved(let name, let version, let missing):
+      .event(
+        "approved",
+        ["organization": .string(name.value), "version": .count(version), "missing": .names(missing)])
+    case .pinsStated(let name, let sequence):
+      .event("pinsStated", ["organization": .string(name.value), "sequence": .count(sequence)])
+    case .revoked(let name): .event("revoked", ["organization": .string(name.value)])
+    case .reloaded(let version): .event("reloaded", ["version": .count(version)])
+    case .reloadFailed(let reason): .event("reloadFailed", ["reason": .string(reason)])
     case .ended(let report):
       .event(
         "ended",

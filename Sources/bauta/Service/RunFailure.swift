@@ -8,6 +8,16 @@ struct RunFailure: BlamedError, Equatable {
   let isStopped: Bool
   let reason: String
 
+  /// - Throws: `RunFailure` unless the run came to its end.
+  static func check(_ report: RunReport) throws(RunFailure) {
+    switch report.state {
+    case .completed: return
+    case .queued, .running, .interrupted, .stopped, .failed, .cancelled:
+      throw RunFailure(
+        run: report.run, isStopped: report.state == .stopped, reason: report.reason ?? "no reason given")
+    }
+  }
+
   var code: String { isStopped ? "run-stopped" : "run-failed" }
   var blame: Blame { isStopped ? .participants : .peer }
   var message: String { "run \(run) \(isStopped ? "stopped" : "failed"): \(reason)" }

@@ -39,10 +39,19 @@ struct RunProgress: Sendable {
       return "round \(round): ROC AUC \(Figures.decimals(metrics.rocAuc, 4)), log loss "
         + "\(Figures.decimals(metrics.logLoss, 4)), accuracy \(Figures.decimals(metrics.accuracy, 4)) on "
         + "\(Figures.counted(metrics.examples, "held-out row"))"
+    case .approved(let name, let version, let missing):
+      return "\(name) has approved version \(version) of the manifest"
+        + (missing.isEmpty ? "; it is in force" : "; missing: \(list(missing))")
+    case .pinsStated(let name, let sequence): return "\(name) has stated its certificate keys (number \(sequence))"
+    case .revoked(let name): return StyledText("\(name) is not let in any more", .caution)
+    case .reloaded(let version): return "directory read again; latest version of the manifest: \(version)"
+    case .reloadFailed(let reason):
+      return StyledText("the directory could not be read again, what counted before goes on to count: \(reason)", .bad)
     case .ended(let report):
       switch report.state {
+      case .interrupted, .queued: return StyledText("run \(report.run) is handed back", .caution)
       case .completed: return StyledText("run \(report.run) completed", .good)
-      case .running, .stopped, .failed:
+      case .running, .stopped, .failed, .cancelled:
         return StyledText("run \(report.run) \(report.state.rawValue): \(report.reason ?? "no reason given")", .bad)
       }
     }

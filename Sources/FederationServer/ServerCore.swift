@@ -1,0 +1,150 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import Foundation
+import GRPCCore
+import MutualTLS
+
+/// What a server of one run and a standing server have in common: the log, the members, the sessions, the socket.
+final class ServerCore: Sendable {
+  let directory: ServerDirectory
+  let log: AuditLogWriter
+  let membership: ServerMembership
+  let hub: SessionHub
+  let lobby: Lobby
+  let traffic = Traffic()
+  let spools: MaskedInputSpools
+  let transport: MutualTLSServerTransport
+  let listenAddress: NetworkAddress
+  private let pins: PinTable
+  private let context: ReloadableTLSContext
+  private let observer: HandshakeRecorder
+  private let progress: @Sendable (RunEvent) -> Void
+  private let serving: Task<Void, Never>
+  private let server: GRPCServer<MutualTLSServerTransport>
+
+  /// Listens from now on.
+  ///
+  /// - Parameter largestPayload: bytes of the longest message of an honest client; the rest follows from the protocol.
+  /// - Throws: ``ServerError``.
+  init(
+    _ directory: ServerDirectory, membership: ServerMembership, settings: RunServer.Settings,
+    largestPayload: Int = WireLimits.segmentBytes, progress: @escaping @Sendable (RunEvent) -> Void
+  ) throws(ServerError) {
+    self.directory = directory
+    self.membership = membership
+    self.progress = progress
+    let manifest = membership.current.newest.manifest
+    guard manifest.server.name == directory.name else {
+      throw .otherServer(expected: manifest.server.name, found: directory.name)
+    }
+    log = try Self.openLog(directory)
+    hub = SessionHub(hold: settings.hold)
+    lobby = Lobby(hub: hub, membership: membership, log: log, progress: progress)
+    spools = MaskedInputSpools(directory: directory.runsPath + "/.spool")
+    pins = PinTable(membership.current.pins)
+    observer = HandshakeRecorder(log: log, federation: manifest.federation.value)
+    context = ReloadableTLSContext(try Self.makeContext(directory, pins, observer, settings))
+    listenAddress = settings.listen ?? manifest.server.addresses[0]
+    var limits = TransportLimits()
+    limits.maximumMessageByteCount = WireLimits.messageBytes(largestPayload: largestPayload)
+    do throws(TransportError) {
+      transport = try MutualTLSServerTransport.make(
+        host: listenAddress.host, port: listenAddress.port, context: context, limits: limits,
+        observer: PresenceObserver(hub: hub, log: log))
+    } catch { throw .transport(error) }
+    let service = FederationService(
+      hub: hub, spools: spools, log: log, federation: manifest.federation.value, traffic: traffic,
+      inspect: settings.inspect)
+    let server = GRPCServer(
+      transport: transport, services: [service], interceptors: [transport.identityInterceptor])
+    self.server = server
+    serving = Task { _ = try? await server.serve() }
+    progress(.listening(address: "\(listenAddress.host):\(transport.port)"))
+  }
+
+  /// Answers everybody with a last word, and closes the socket and the log.
+  func close(_ reason: FederationWire.Refusal = .shuttingDown) async {
+    await hub.close(reason)
+    server.beginGracefulShutdown()
+    await serving.value
+    try? log.close()
+  }
+
+  /// Reads manifest, pins, revocations and certificates again. What is new counts from then on; whoever is not let in
+  /// any more is disconnected at once.
+  ///
+  /// - Throws: ``ServerError``; what counted before goes on to count then.
+  func reload(settings: RunServer.Settings) async throws(ServerError) {
+    let before = membership.current
+    do throws(ServerError) {
+      try membership.reload()
+      context.replace(with: try Self.makeContext(directory, pins, observer, settings))
+    } catch {
+      progress(.reloadFailed(reason: "\(error.message) \(error.remedy)"))
+      throw error
+    }
+    await apply(before)
+    progress(.reloaded(version: membership.current.newest.manifest.version))
+  }
+
+  /// Makes the connections follow what is known of the members now.
+  func apply(_ before: ServerMembership.View) async {
+    let view = membership.current
+    pins.replace(with: view.pins)
+    transport.disconnectPeers(refusedBy: pins)
+    for organization in before.organizations.subtracting(view.organizations) {
+      await hub.dismiss(organization)
+      progress(.revoked(organization))
+    }
+    await lobby.tellNews()
+  }
+
+  func identity() throws(ServerError) -> IdentitySigningKey {
+    do throws(FederationError) { return try directory.identityKey() } catch { throw .federation(error) }
+  }
+
+  private static func openLog(_ directory: ServerDirectory) throws(ServerError) -> AuditLogWriter {
+    let key: LogSigningKey
+    do throws(FederationError) { key = try directory.logKey() } catch { throw .federation(error) }
+    do throws(AuditLogError) {
+      return try AuditLogWriter(
+        directory: directory.logPath, organization: directory.name, logKey: key, clock: { Date() })
+    } catch { throw .log(error) }
+  }
+
+  private static func makeContext(
+    _ directory: ServerDirectory, _ pins: PinTable, _ observer: HandshakeRecorder, _ settings: RunServer.Settings
+  ) throws(ServerError) -> TLSContext {
+    do throws(CredentialError) {
+      return try TLSContext(
+        role: .server,
+        identity: TLSIdentity(
+          certificateFile: directory.tlsCertificatePath,
+          privateKey: PrivateKey(
+            loading: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: settings.passphrase)),
+        authorities: [Certificate(contentsOfFile: directory.certificateAuthorityPath)], verifier: pins,
+        observer: observer)
+    } catch { throw .credential(error) }
+  }
+}
+
+/// Tells the lobby who comes and goes, and puts the end of every connection on the record: it explains messages that were
+/// sent and never arrived.
+private struct PresenceObserver: ConnectionObserver {
+  let hub: SessionHub
+  let log: AuditLogWriter
+
+  func connected(_ peer: PeerIdentity) { hub.notify(.connected(peer.name)) }
+
+  func disconnected(_ peer: PeerIdentity) {
+    hub.notify(.disconnected(peer.name))
+    var draft = AuditRecord.Draft(.connectionClosed)
+    draft.source = .init(
+      name: peer.name, address: peer.remoteAddress, tlsPeer: peer.fingerprint,
+      exporter: try? SHA256Digest(hexadecimal: peer.exporter))
+    // On an event loop: brought to disk with the next record.
+    _ = try? log.append(draft, durable: false)
+  }
+}

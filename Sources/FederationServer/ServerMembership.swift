@@ -1,0 +1,161 @@
+import Cryptography
+import Federation
+import Synchronization
+
+/// Who may connect, and under which manifest runs are announced: what the server's directory says, read again when told.
+///
+/// A version of the manifest is acted under once everybody has approved it. Whoever is in it or in the one that waits for
+/// approvals may connect, under the keys that each has stated last, unless the operator has revoked it.
+final class ServerMembership: Sendable {
+  struct View: Sendable {
+    /// The latest version, with the approvals so far.
+    var newest: SignedManifest
+    /// The latest version with everybody's approval; nil before there is one.
+    var inForce: SignedManifest?
+    /// What members have said last of their certificate keys.
+    var statements: [SignedPins]
+    var revocations: [Revocation]
+
+    /// Under what a run that begins now is announced.
+    var current: SignedManifest { inForce ?? newest }
+
+    /// The version with this hash, if it is one of the two.
+    func manifest(_ hash: ManifestHash) -> SignedManifest? {
+      [newest, inForce].compactMap { $0 }.first { $0.hash == hash }
+    }
+
+    func isRevoked(_ member: Manifest.Member) -> Bool { revocations.contains { $0.revokes(member) } }
+
+    /// Organisations of the version in force and of the one that waits, without those that were revoked.
+    var organizations: Set<OrganizationName> {
+      var names: Set<OrganizationName> = []
+      for manifest in [inForce, newest].compactMap({ $0?.manifest }) {
+        names.formUnion(manifest.organizations.filter { !isRevoked($0) }.map(\.name))
+      }
+      return names
+    }
+
+    /// Whose certificate key is whose.
+    var pins: [CertificateKeyHash: OrganizationName] {
+      var table: [CertificateKeyHash: OrganizationName] = [:]
+      // Where both versions name a key, they name the same member or the later version counts.
+      for manifest in [inForce, newest].compactMap({ $0?.manifest }) {
+        let revoked = Set(manifest.organizations.filter(isRevoked).map(\.name))
+        for (pin, name) in PinSet(manifest, statements: statements).organizations {
+          table[pin] = revoked.contains(name) ? nil : name
+        }
+      }
+      return table
+    }
+
+    /// The server's own latest statement, if it has made one.
+    var ownStatement: SignedPins? {
+      PinSet(newest.manifest, statements: statements).statements[newest.manifest.server.name]
+    }
+
+    /// The number of an organisation's latest statement; 0 if the manifest's pins count.
+    func sequence(of name: OrganizationName) -> Int {
+      PinSet(newest.manifest, statements: statements).statements[name]?.sequence ?? 0
+    }
+  }
+
+  private let directory: ServerDirectory?
+  private let view: Mutex<View>
+
+  /// - Throws: ``ServerError`` if there is no manifest, or anything in the directory cannot be read.
+  init(_ directory: ServerDirectory) throws(ServerError) {
+    self.directory = directory
+    view = Mutex(try Self.read(directory))
+  }
+
+  /// Kept in memory only.
+  init(_ manifest: SignedManifest) {
+    directory = nil
+    view = Mutex(
+      View(newest: manifest, inForce: manifest.isApprovedByAll ? manifest : nil, statements: [], revocations: []))
+  }
+
+  var current: View { view.withLock { $0 } }
+
+  /// Reads the directory again. Approvals that were given over the network are kept.
+  ///
+  /// - Throws: ``ServerError``; what was known stays then.
+  func reload() throws(ServerError) {
+    guard let directory else { return }
+    var read = try Self.read(directory)
+    let known = current.newest
+    if read.newest.hash == known.hash { try Self.merge(known, into: &read.newest) }
+    if read.newest.isApprovedByAll { read.inForce = read.newest }
+    let next = read
+    view.withLock { $0 = next }
+  }
+
+  /// Takes an organisation's approval of one of the two versions.
+  ///
+  /// - Returns: the version, if the approval is new.
+  /// - Throws: ``ServerError`` if it is not the organisation's signature, or cannot be stored.
+  func approve(
+    _ hash: ManifestHash, by name: OrganizationName, _ signature: Signature
+  ) throws(ServerError) -> SignedManifest? {
+    let known = current
+    guard known.newest.hash == hash, !known.newest.isApproved(by: name) else { return nil }
+    var manifest = known.newest
+    do throws(FederationError) {
+      try manifest.add(signature, by: name)
+      // A command may have collected approvals in the meantime.
+      if let directory {
+        if let stored = try directory.manifest(), stored.hash == hash { try manifest.merge(stored) }
+        try directory.store(manifest)
+      }
+    } catch { throw .federation(error) }
+    let approved = manifest
+    view.withLock { view in
+      guard view.newest.hash == hash else { return }
+      view.newest = approved
+      if approved.isApprovedByAll { view.inForce = approved }
+    }
+    return approved
+  }
+
+  /// Takes what an organisation says of its own certificate keys.
+  ///
+  /// - Returns: the statement, if it is new.
+  /// - Throws: ``ServerError`` if it is another's, older than what is known, or cannot be stored.
+  func take(_ note: [UInt8], from name: OrganizationName) throws(ServerError) -> SignedPins? {
+    let known = current
+    do throws(FederationError) {
+      let statement = try SignedPins(parsing: note)
+      guard statement.name == name else { throw .membership(.foreignPins(statement.name)) }
+      guard known.sequence(of: name) < statement.sequence || directory == nil else {
+        // The one that is known, or one before it: nothing to do. A fork is an error.
+        var set = PinSet(known.newest.manifest, statements: known.statements)
+        if known.sequence(of: name) == statement.sequence { try set.take(statement) }
+        return nil
+      }
+      if let directory {
+        guard try directory.store(statement, under: known.newest.manifest) else { return nil }
+      }
+      view.withLock { view in
+        view.statements.removeAll { $0.name == name }
+        view.statements.append(statement)
+      }
+      return statement
+    } catch { throw .federation(error) }
+  }
+
+  private static func read(_ directory: ServerDirectory) throws(ServerError) -> View {
+    do throws(FederationError) {
+      guard let newest = try directory.manifest() else { throw .file(.missing(path: directory.manifestPath)) }
+      return View(
+        newest: newest, inForce: try directory.manifestInForce(), statements: try directory.pinStatements(),
+        revocations: try directory.revocations())
+    } catch {
+      guard case .file(.missing(directory.manifestPath)) = error else { throw .federation(error) }
+      throw .noManifest(path: directory.manifestPath)
+    }
+  }
+
+  private static func merge(_ other: SignedManifest, into manifest: inout SignedManifest) throws(ServerError) {
+    do throws(FederationError) { try manifest.merge(other) } catch { throw .federation(error) }
+  }
+}

@@ -1,0 +1,237 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import Foundation
+import MutualTLS
+import ServiceControl
+import Synchronization
+
+/// A server that stays: conducts one run after another as its operator asks, goes on with runs that an earlier process
+/// has left, and takes changes of members and certificates without a restart.
+public final class StandingServer: Sendable {
+  public struct Settings: Sendable {
+    public var server: RunServer.Settings
+    /// How long a sum that is going on may take to its end when the server is stopped.
+    public var stopGrace: Duration = .seconds(60)
+    /// Turns an event into one JSON object, and into a line for people where it is one for people.
+    public var render: @Sendable (RunEvent) -> (json: String, text: String?)
+    /// How often files are looked at for changes.
+    var watchInterval: Duration = .seconds(2)
+
+    public init(
+      server: RunServer.Settings, render: @escaping @Sendable (RunEvent) -> (json: String, text: String?)
+    ) {
+      self.server = server
+      self.render = render
+    }
+  }
+
+  struct State {
+    var run: RunIdentifier?
+    var control: RunControl?
+    var isStopping = false
+    var reloadFailure: String?
+  }
+
+  let directory: ServerDirectory
+  let settings: Settings
+  let archive: RunArchive
+  let feed = EventFeed()
+  let state = Mutex(State())
+  let started = Date()
+
+  /// - Throws: ``ServerError``.
+  public init(directory path: String, settings: Settings) throws(ServerError) {
+    do throws(FederationError) { directory = try ServerDirectory(opening: path) } catch { throw .federation(error) }
+    self.settings = settings
+    archive = RunArchive(path: directory.runsPath)
+  }
+
+  /// Serves until ``stop()``.
+  ///
+  /// - Throws: ``ServerError`` if it cannot start or its log cannot be written any more.
+  public func serve(progress: @escaping @Sendable (RunEvent) -> Void) async throws(ServerError) {
+    let feed = feed
+    let report: @Sendable (RunEvent) -> Void = { event in
+      feed.append(event)
+      progress(event)
+    }
+    let core = try ServerCore(
+      directory, membership: try ServerMembership(directory), settings: settings.server, progress: report)
+    let result: Result<Void, ServerError>
+    do throws(ServerError) {
+      result = .success(try await serve(core, report))
+    } catch { result = .failure(error) }
+    let isHandedBack = archive.reports().contains { $0.state == .interrupted || $0.state == .queued }
+    await core.close(isHandedBack ? .paused : .shuttingDown)
+    try result.get()
+  }
+
+  private func serve(_ core: ServerCore, _ report: @escaping @Sendable (RunEvent) -> Void) async throws(ServerError) {
+    try archive.settleInterruptedRuns(resuming: true)
+    try record(.serviceStarted, core)
+    let listener: ControlListener
+    do throws(ControlError) {
+      listener = try ControlListener(directory: directory.path) { [self] request, answer in
+        try await handle(request, answer, core)
+      }
+    } catch { throw .control(error) }
+    defer { listener.close() }
+    self.core.withLock { $0 = core }
+    defer { self.core.withLock { $0 = nil } }
+    let watching = Task { await watchFiles(core) }
+    defer { watching.cancel() }
+    while !state.withLock({ $0.isStopping }) {
+      if let next = nextRun() {
+        try await conduct(next, core, report)
+      } else {
+        do { _ = try await core.lobby.next() } catch let error as AuditLogError { throw .log(error) } catch { break }
+      }
+    }
+    try record(.serviceStopped, core)
+  }
+
+  private let core = Mutex<ServerCore?>(nil)
+
+  /// Ends the server: the run that is going on is handed back where nothing would be lost, or finishes its sum first.
+  public func stop() {
+    let control = state.withLock { state in
+      state.isStopping = true
+      return state.control
+    }
+    control?.ask(.pause(deadline: .now + settings.stopGrace))
+    let hub = core.withLock { $0?.hub }
+    hub?.notify(.wake)
+    guard let hub else { return }
+    let grace = settings.stopGrace
+    Task {
+      try? await Task.sleep(for: grace)
+      hub.notify(.wake)
+    }
+  }
+
+  /// Reads the directory again, as SIGHUP asks; what goes wrong is in the events.
+  public func reload() async {
+    guard let core = core.withLock({ $0 }) else { return }
+    try? await reload(core)
+  }
+
+  func reload(_ core: ServerCore) async throws(ServerError) {
+    do throws(ServerError) {
+      try await core.reload(settings: settings.server)
+      state.withLock { $0.reloadFailure = nil }
+    } catch {
+      state.withLock { $0.reloadFailure = error.message }
+      throw error
+    }
+  }
+
+  // MARK: - Runs
+
+  /// What an earlier process has left first, then what was queued.
+  private func nextRun() -> RunReport? {
+    let reports = archive.reports()
+    return reports.first { $0.state == .interrupted } ?? reports.first { $0.state == .queued }
+  }
+
+  private func conduct(
+    _ queued: RunReport, _ core: ServerCore, _ progress: @escaping @Sendable (RunEvent) -> Void
+  ) async throws(ServerError) {
+    let control = RunControl()
+    let isStopping = state.withLock { state in
+      state.run = queued.run
+      state.control = control
+      return state.isStopping
+    }
+    defer {
+      state.withLock { state in
+        state.run = nil
+        state.control = nil
+      }
+    }
+    if isStopping { return }
+    feed.begin()
+    defer { feed.end() }
+    var report = queued
+    do throws(ServerError) {
+      let coordinator = try makeCoordinator(for: queued, core, control, progress)
+      report = await coordinator.run()
+    } catch {
+      report.state = .failed
+      report.reason = "\(error.message); \(error.remedy)"
+      progress(.ended(report))
+    }
+    try archive.store(of: report.run).save(report)
+    await core.lobby.beginAnew()
+  }
+
+  private func makeCoordinator(
+    for queued: RunReport, _ core: ServerCore, _ control: RunControl,
+    _ progress: @escaping @Sendable (RunEvent) -> Void
+  ) throws(ServerError) -> RunCoordinator {
+    let store = archive.store(of: queued.run)
+    let resumption = queued.state == .interrupted ? try store.progress() : nil
+    // A run that goes on keeps its manifest; one that has no cohort yet is announced under the latest.
+    let manifest = resumption == nil ? core.membership.current.current : try store.manifest()
+    let agreement = RunAgreement(manifest: manifest, plan: try store.plan(), run: queued.run)
+    try agreement.check()
+    if resumption != nil, core.membership.current.manifest(manifest.hash) == nil {
+      throw .supersededManifest(version: manifest.manifest.version)
+    }
+    if resumption == nil { try store.save(manifest: manifest) }
+    return RunCoordinator(
+      agreement: agreement, lobby: core.lobby, log: core.log, store: store, spools: core.spools, traffic: core.traffic,
+      identity: try core.identity(), settings: .init(patience: settings.server.patience), control: control,
+      resuming: resumption, report: queued.state == .interrupted ? queued : nil, progress: progress)
+  }
+
+  // MARK: - Changes of files
+
+  private func watchFiles(_ core: ServerCore) async {
+    var known = FileStamps(of: directory)
+    while !Task.isCancelled {
+      try? await Task.sleep(for: settings.watchInterval)
+      let now = FileStamps(of: directory)
+      guard now != known, !Task.isCancelled else { continue }
+      known = now
+      try? await reload(core)
+      // Approvals that were stored by the way are no news the next time.
+      known = FileStamps(of: directory)
+    }
+  }
+
+  private func record(_ event: AuditRecord.Event, _ core: ServerCore) throws(ServerError) {
+    var draft = AuditRecord.Draft(event)
+    let manifest = core.membership.current.newest
+    draft.actor = .init(service: "bauta server")
+    draft.federation = manifest.manifest.federation.value
+    draft.manifest = manifest.hash
+    do throws(AuditLogError) {
+      try core.log.append(draft)
+      try core.log.publish()
+    } catch { throw .log(error) }
+  }
+}
+
+/// When the files of a server that count while it runs were changed last.
+struct FileStamps: Equatable {
+  private let stamps: [String: [Int]]
+
+  init(of directory: ServerDirectory) {
+    var paths = [
+      directory.manifestPath, directory.tlsCertificatePath, directory.tlsKeyPath, directory.certificateAuthorityPath,
+    ]
+    for folder in [directory.pinsPath, directory.revokedPath] {
+      let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+      paths += names.map { "\(folder)/\($0)" }
+    }
+    var stamps: [String: [Int]] = [:]
+    for path in paths {
+      var status = stat()
+      guard stat(path, &status) == 0 else { continue }
+      stamps[path] = [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+    }
+    self.stamps = stamps
+  }
+}

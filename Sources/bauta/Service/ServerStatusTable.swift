@@ -1,0 +1,58 @@
+import Foundation
+
+/// `bauta server status` as people read it.
+enum ServerStatusTable {
+  private struct Status: Decodable {
+    struct ManifestState: Decodable {
+      let federation: String
+      let inForce: Int?
+      let newest: Int
+      let missing: [String]
+    }
+
+    let state: String
+    let run: String?
+    let queued: [String]
+    let interrupted: [String]
+    let address: String
+    let since: String
+    let manifest: ManifestState
+    let connected: [String]
+    let revoked: [String]
+    let pinSequence: Int
+    let acknowledgedPins: [String: Int]
+    let logEntries: UInt64
+    let reloadFailure: String?
+  }
+
+  /// - Throws: `CommandError` for an answer of another release.
+  static func show(_ json: String, _ output: Output) throws {
+    guard let status = try? JSONDecoder().decode(Status.self, from: Data(json.utf8)) else {
+      throw CommandError.usage(
+        "the server's answer cannot be read", remedy: "Run the same release of bauta as the server, or give --json.")
+    }
+    let state = status.run.map { "\(status.state) \($0)" } ?? status.state
+    output.line("server      \(state, .strong), on \(status.address) since \(status.since)")
+    let manifest = status.manifest
+    let inForce = manifest.inForce.map { "version \($0) in force" } ?? "no version in force yet"
+    output.line("federation  \(manifest.federation), \(inForce)")
+    if manifest.newest != manifest.inForce {
+      let missing = manifest.missing.joined(separator: ", ")
+      output.line(StyledText("            version \(manifest.newest) waits for \(missing)", .caution))
+    }
+    output.line("connected   \(list(status.connected))")
+    if !status.revoked.isEmpty { output.line("revoked     \(list(status.revoked))") }
+    if status.pinSequence > 0 {
+      let taken = status.acknowledgedPins.filter { $0.value == status.pinSequence }.keys.sorted()
+      output.line("own keys    statement \(status.pinSequence), taken by \(list(taken))")
+    }
+    if !status.interrupted.isEmpty { output.line("interrupted \(list(status.interrupted))") }
+    if !status.queued.isEmpty { output.line("queued      \(list(status.queued))") }
+    output.line("log         \(Figures.counted(Int(clamping: status.logEntries), "entry", "entries"))")
+    if let failure = status.reloadFailure {
+      output.line(StyledText("The directory could not be read again: \(failure)", .bad))
+    }
+  }
+
+  private static func list(_ names: [String]) -> String { names.isEmpty ? "nobody" : names.joined(separator: ", ") }
+}
