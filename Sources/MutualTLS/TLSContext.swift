@@ -52,6 +52,7 @@ public final class TLSContext: Sendable {
     role: TLSRole, identity: TLSIdentity, authorities: [Certificate], verifier: any PinVerifier,
     observer: any HandshakeObserver = IgnoringHandshakes(), handshakeTimeout: Duration = .seconds(10)
   ) throws(CredentialError) {
+    try OpenSSLConfiguration.check()
     ERR_clear_error()
     let method = role == .server ? TLS_server_method() : TLS_client_method()
     guard let context = SSL_CTX_new(method) else { throw TLSContext.failure("create a TLS context") }
