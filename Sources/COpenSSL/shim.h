@@ -1,6 +1,7 @@
 // Swift cannot see function-like macros; each one the package needs becomes a static inline function here.
 #pragma once
 #include <openssl/bio.h>
+#include <openssl/conf.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -8,6 +9,7 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
@@ -51,6 +53,36 @@ static inline int mutual_tls_print_name(BIO *bio, const X509_NAME *name) {
 static inline const char *mutual_tls_group_name(SSL *ssl) {
   return SSL_group_to_name(ssl, (int)SSL_get_negotiated_group(ssl));
 }
+
+// Engines, deprecated since OpenSSL 3.0 and gone with 4.0: Debian 12 has no provider for PKCS #11, but has an engine.
+#if !defined(OPENSSL_NO_ENGINE) && __has_include(<openssl/engine.h>)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdeprecated-declarations"
+#include <openssl/engine.h>
+/// A functional reference to the engine, or NULL. It is never given back: keys live as long as their engine does.
+static inline void *mutual_tls_open_engine(const char *name) {
+  ENGINE *engine = ENGINE_by_id(name);
+  if (engine == NULL) return NULL;
+  // Engines that know the command would write to standard error otherwise; errors are in the queue as well.
+  ENGINE_ctrl_cmd_string(engine, "QUIET", NULL, 1);
+  int initialized = ENGINE_init(engine);
+  ENGINE_free(engine);
+  return initialized == 1 ? engine : NULL;
+}
+static inline EVP_PKEY *mutual_tls_load_engine_key(void *engine, const char *name, UI_METHOD *method, void *data) {
+  return ENGINE_load_private_key((ENGINE *)engine, name, method, data);
+}
+#pragma clang diagnostic pop
+#else
+static inline void *mutual_tls_open_engine(const char *name) {
+  (void)name;
+  return NULL;
+}
+static inline EVP_PKEY *mutual_tls_load_engine_key(void *engine, const char *name, UI_METHOD *method, void *data) {
+  (void)engine, (void)name, (void)method, (void)data;
+  return NULL;
+}
+#endif
 
 
 // Used by Cryptography: HKDF-SHA-256 (RFC 5869), extract then expand. The parameter keys are macros and the array must

@@ -10,7 +10,8 @@ public enum CredentialError: BlamedError, Hashable {
   case keyExposed(path: String, mode: UInt16)
   case keyFileExists(path: String)
   case keyFileUnwritable(path: String, reason: String)
-  case keyEncrypted(source: String)
+  /// The way to the key: a passphrase, a PIN, a token, a URI.
+  case keyAccess(KeyAccessProblem)
   case keyNotFound(source: String, detail: String)
   case keyTooWeak(securityBits: Int)
   case keyDoesNotMatchCertificate
@@ -20,8 +21,12 @@ public enum CredentialError: BlamedError, Hashable {
   case requestSignatureInvalid
   case nameMismatch(expected: String, found: [String])
   case notAnAuthority(subject: String)
+  /// A certificate of somebody else's authority that does not serve.
+  case defect(CertificateDefect)
   case invalidAddress(String)
   case invalidValidity(detail: String)
+  /// OpenSSL's own configuration file.
+  case configuration(path: String, detail: String)
   case library(operation: String, detail: String)
 
   public var code: String {
@@ -31,7 +36,7 @@ public enum CredentialError: BlamedError, Hashable {
     case .keyExposed: "private-key-exposed"
     case .keyFileExists: "private-key-exists"
     case .keyFileUnwritable: "private-key-unwritable"
-    case .keyEncrypted: "private-key-encrypted"
+    case .keyAccess(let problem): problem.code
     case .keyNotFound: "private-key-not-found"
     case .keyTooWeak: "key-too-weak"
     case .keyDoesNotMatchCertificate: "key-certificate-mismatch"
@@ -41,18 +46,21 @@ public enum CredentialError: BlamedError, Hashable {
     case .requestSignatureInvalid: "certificate-request-signature-invalid"
     case .nameMismatch: "certificate-name-mismatch"
     case .notAnAuthority: "certificate-not-an-authority"
+    case .defect(let defect): defect.code
     case .invalidAddress: "certificate-address-invalid"
     case .invalidValidity: "certificate-validity-invalid"
+    case .configuration: "openssl-configuration-invalid"
     case .library: "openssl-failure"
     }
   }
 
   public var blame: Blame {
     switch self {
-    case .fileUnreadable, .fileTooLarge, .keyExposed, .keyFileExists, .keyFileUnwritable, .keyEncrypted,
-      .keyNotFound, .keyDoesNotMatchCertificate, .library:
+    case .fileUnreadable, .fileTooLarge, .keyExposed, .keyFileExists, .keyFileUnwritable, .keyAccess,
+      .keyNotFound, .keyDoesNotMatchCertificate, .configuration, .library:
       .local
-    case .keyTooWeak, .inputTooLarge, .notACertificate, .notARequest, .requestSignatureInvalid, .nameMismatch:
+    case .keyTooWeak, .inputTooLarge, .notACertificate, .notARequest, .requestSignatureInvalid, .nameMismatch,
+      .defect:
       .peer
     case .notAnAuthority, .invalidAddress, .invalidValidity: .caller
     }
@@ -66,8 +74,7 @@ public enum CredentialError: BlamedError, Hashable {
       "The private key \(path) has mode 0\(String(mode, radix: 8)): others than its owner have access to it."
     case .keyFileExists(let path): "\(path) exists already; a private key is never overwritten."
     case .keyFileUnwritable(let path, let reason): "The private key \(path) cannot be written: \(reason)."
-    case .keyEncrypted(let source):
-      "The private key \(source) is protected by a passphrase, which a service cannot be asked for."
+    case .keyAccess(let problem): problem.message
     case .keyNotFound(let source, let detail): "No private key could be loaded from \(source): \(detail)."
     case .keyTooWeak(let bits): "The public key has a strength of \(bits) bits; at least 112 are required."
     case .keyDoesNotMatchCertificate: "The private key does not belong to the certificate."
@@ -78,8 +85,10 @@ public enum CredentialError: BlamedError, Hashable {
     case .nameMismatch(let expected, let found):
       "The name should be \(expected), but it is \(found.isEmpty ? "missing" : found.joined(separator: ", "))."
     case .notAnAuthority(let subject): "The certificate of \(subject) is not that of a certificate authority."
+    case .defect(let defect): defect.message
     case .invalidAddress(let text): "\(text) is not an IP address."
     case .invalidValidity(let detail): "The validity is impossible: \(detail)."
+    case .configuration(let path, let detail): "OpenSSL's configuration \(path) cannot be used: \(detail)."
     case .library(let operation, let detail): "OpenSSL could not \(operation): \(detail)."
     }
   }
@@ -91,7 +100,7 @@ public enum CredentialError: BlamedError, Hashable {
     case .keyExposed(let path, _): "Run `chmod 600 \(path)`; if others may have read it, replace the key."
     case .keyFileExists: "Choose another path, or move the old key away first."
     case .keyFileUnwritable: "Check the directory's permissions and the space left."
-    case .keyEncrypted: "Store the key unencrypted with mode 0600, or keep it in a token and give its store URI."
+    case .keyAccess(let problem): problem.remedy
     case .keyNotFound: "Give a PEM file with one private key, or the URI of a store that OpenSSL has a loader for."
     case .keyTooWeak: "Generate an EC P-256 key, or RSA of at least 2048 bits."
     case .keyDoesNotMatchCertificate: "Give the key with which the certificate was requested."
@@ -100,8 +109,11 @@ public enum CredentialError: BlamedError, Hashable {
     case .requestSignatureInvalid: "Ask for the request again: it was damaged or altered on its way."
     case .nameMismatch: "Make the request or certificate again with the name under which the federation knows it."
     case .notAnAuthority: "Give the certificate of the federation's certificate authority."
+    case .defect(let defect): defect.remedy
     case .invalidAddress: "Give IPv4 or IPv6 addresses such as 192.0.2.7 or 2001:db8::7."
     case .invalidValidity: "Choose dates within the authority's own validity."
+    case .configuration:
+      "Mend the file, or name another one in the environment variable OPENSSL_CONF; nothing is done without what it asks for."
     case .library: "Check the OpenSSL installation and its configuration file."
     }
   }

@@ -2,35 +2,6 @@ import COpenSSL
 import Cryptography
 import Foundation
 
-/// Where a private key is kept.
-public enum PrivateKeySource: Sendable, Hashable, CustomStringConvertible {
-  /// A PEM file with mode 0600 (or stricter).
-  case file(String)
-  /// A URI for OpenSSL's store loaders, such as `pkcs11:` or `file:`.
-  case store(String)
-
-  /// A path, or a URI if the text starts with a scheme of at least two characters and a colon.
-  public init(_ text: String) {
-    let scheme = text.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) }
-    let isURI = scheme.count > 1 && scheme.first?.isLetter == true && text.dropFirst(scheme.count).hasPrefix(":")
-    if isURI && scheme.lowercased() == "file" {
-      var path = text.dropFirst(scheme.count + 1)
-      if path.hasPrefix("//") { path = path.dropFirst(2) }
-      self = .file(String(path))
-    } else {
-      self = isURI ? .store(text) : .file(text)
-    }
-  }
-
-  /// The path, or the URI up to its attributes, which may hold a PIN.
-  public var description: String {
-    switch self {
-    case .file(let path): path
-    case .store(let uri): String(uri.prefix { $0 != "?" })
-    }
-  }
-}
-
 /// A private key for TLS or a certificate authority. The key itself stays inside libcrypto.
 public final class PrivateKey: Sendable {
   /// Largest key file that is read, in bytes.
@@ -46,6 +17,7 @@ public final class PrivateKey: Sendable {
 
   /// Generates an EC key on P-256.
   public static func generate() throws(CredentialError) -> PrivateKey {
+    try OpenSSLConfiguration.check()
     ERR_clear_error()
     guard let context = EVP_PKEY_CTX_new_from_name(nil, "EC", nil) else { throw failure("prepare key generation") }
     defer { EVP_PKEY_CTX_free(context) }
@@ -59,17 +31,31 @@ public final class PrivateKey: Sendable {
   /// Generates an EC P-256 key and writes it to a new PEM file with mode 0600.
   ///
   /// The file appears complete or not at all, and an existing file is never replaced.
-  public static func generate(creatingFile path: String) throws(CredentialError) -> PrivateKey {
+  ///
+  /// - Parameter passphrase: encrypts the file: PKCS #8 with PBES2, a key from PBKDF2-HMAC-SHA-256, and AES-256-CBC.
+  public static func generate(
+    creatingFile path: String, passphrase: Passphrase? = nil
+  ) throws(CredentialError) -> PrivateKey {
     let key = try generate()
-    try key.write(creatingFile: path)
+    try key.write(creatingFile: path, passphrase: passphrase)
     return key
   }
 
-  /// Loads a key. Throws `keyExposed` when others than the owner have any access to the file.
-  public init(loading source: PrivateKeySource) throws(CredentialError) {
+  /// Loads a key.
+  ///
+  /// A `pkcs11:` URI goes to a provider that has a store for it, where OpenSSL's configuration loads one, and to the
+  /// engine `pkcs11` otherwise. A key in a token stays there: every signature asks the token, and blocks its thread for
+  /// as long as that takes.
+  ///
+  /// - Parameter passphrase: opens an encrypted file; is the PIN of a token, before a file that the URI's `pin-source`
+  ///   names. Not used if the key needs none.
+  /// - Throws: `keyExposed` when others than the owner have any access to the file;
+  ///   ``CredentialError/keyAccess(_:)`` when passphrase, token or key in it are missing or wrong; `keyNotFound`.
+  public init(loading source: PrivateKeySource, passphrase: Passphrase? = nil) throws(CredentialError) {
+    try OpenSSLConfiguration.check()
     switch source {
-    case .file(let path): handle = try PrivateKey.load(file: path)
-    case .store(let uri): handle = try PrivateKey.load(store: uri, described: source.description)
+    case .file(let path): handle = try PrivateKey.load(file: path, passphrase: passphrase)
+    case .store(let uri): handle = try PrivateKey.load(store: uri, passphrase: passphrase)
     }
   }
 
@@ -78,7 +64,7 @@ public final class PrivateKey: Sendable {
     get throws(CredentialError) { try SubjectPublicKey.hash(ofKey: handle) }
   }
 
-  private static func failure(_ operation: String) -> CredentialError {
+  static func failure(_ operation: String) -> CredentialError {
     .library(operation: operation, detail: OpenSSLSupport.takeErrorDetail())
   }
 }
@@ -86,86 +72,97 @@ public final class PrivateKey: Sendable {
 // MARK: - Loading
 
 extension PrivateKey {
-  private static func load(file path: String) throws(CredentialError) -> OpaquePointer {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      throw .fileUnreadable(path: path, reason: OpenSSLSupport.systemReason(errno))
-    }
+  private static func load(file path: String, passphrase: Passphrase?) throws(CredentialError) -> OpaquePointer {
+    let (descriptor, mode) = try RegularFile.open(path, maximum: maximumFileByteCount)
     defer { close(descriptor) }
-    // Judged on the open file, so that it cannot be exchanged between check and use.
-    var information = stat()
-    guard fstat(descriptor, &information) == 0 else {
-      throw .fileUnreadable(path: path, reason: OpenSSLSupport.systemReason(errno))
-    }
-    guard information.st_mode & S_IFMT == S_IFREG else {
-      throw .fileUnreadable(path: path, reason: "not a regular file")
-    }
-    guard information.st_mode & 0o077 == 0 else {
-      throw .keyExposed(path: path, mode: UInt16(truncatingIfNeeded: information.st_mode & 0o7777))
-    }
-    guard information.st_size <= maximumFileByteCount else {
-      throw .fileTooLarge(path: path, maximum: maximumFileByteCount)
-    }
+    guard mode & 0o077 == 0 else { throw .keyExposed(path: path, mode: mode) }
     ERR_clear_error()
     guard let bio = BIO_new_fd(descriptor, BIO_NOCLOSE) else { throw failure("read \(path)") }
     defer { BIO_free(bio) }
-    return try withoutPassphrase(source: path) { method, asked in
-      OSSL_STORE_attach(bio, "file", nil, nil, method, asked, nil, nil, nil)
-    }
-  }
-
-  private static func load(store uri: String, described source: String) throws(CredentialError) -> OpaquePointer {
-    ERR_clear_error()
-    return try withoutPassphrase(source: source) { method, asked in
-      OSSL_STORE_open_ex(uri, nil, nil, method, asked, nil, nil, nil)
-    }
-  }
-
-  /// Opens a store with a passphrase callback that always declines: a service has no terminal to ask at.
-  private static func withoutPassphrase(
-    source: String, _ open: (OpaquePointer?, UnsafeMutableRawPointer?) -> OpaquePointer?
-  ) throws(CredentialError) -> OpaquePointer {
-    let decliningMethod = UI_UTIL_wrap_read_pem_callback(
-      { _, _, _, asked in
-        asked?.assumingMemoryBound(to: Bool.self).pointee = true
-        return -1
-      }, 0)
-    guard let method = decliningMethod else { throw failure("prepare loading a key") }
-    defer { UI_destroy_method(method) }
-    let asked = UnsafeMutablePointer<Bool>.allocate(capacity: 1)
-    asked.initialize(to: false)
-    defer { asked.deallocate() }
-
-    var key: OpaquePointer?
-    if let store = open(method, asked) {
-      _ = OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY)
-      while key == nil && OSSL_STORE_eof(store) == 0 {
-        guard let information = OSSL_STORE_load(store) else { break }
-        if OSSL_STORE_INFO_get_type(information) == OSSL_STORE_INFO_PKEY {
-          key = OSSL_STORE_INFO_get1_PKEY(information)
-        }
-        OSSL_STORE_INFO_free(information)
-      }
-      OSSL_STORE_close(store)
-    }
+    let prompt = PassphrasePrompt(passphrase)
+    let key = try firstKey(prompt) { OSSL_STORE_attach(bio, "file", nil, nil, $0, $1, nil, nil, nil) }
     let detail = OpenSSLSupport.takeErrorDetail()
     if let key { return key }
-    throw asked.pointee ? .keyEncrypted(source: source) : .keyNotFound(source: source, detail: detail)
+    guard prompt.wasAsked else { throw .keyNotFound(source: path, detail: detail) }
+    throw .keyAccess(passphrase == nil ? .passphraseMissing(path: path) : .passphraseWrong(path: path))
+  }
+
+  private static func load(store uri: String, passphrase: Passphrase?) throws(CredentialError) -> OpaquePointer {
+    // What says `file:` in any way is judged as a file.
+    if case .file(let path) = PrivateKeySource(uri) { return try load(file: path, passphrase: passphrase) }
+    let source = PrivateKeySource.store(uri).description
+    let scheme = PrivateKeySource.scheme(of: uri) ?? ""
+    guard scheme == TokenURI.scheme else {
+      try StoreURI.requirePlain(uri)
+      guard hasStoreLoader(for: scheme) else { throw .keyAccess(.noLoader(scheme: scheme)) }
+      return try load(fromProviderStore: uri, source: source, passphrase: passphrase)
+    }
+    let token = try TokenURI(uri)
+    var pin = passphrase
+    if pin == nil, let path = token.pinFile { pin = try Passphrase.read(fromFile: path) }
+    if hasStoreLoader(for: scheme) {
+      return try load(fromProviderStore: token.object, source: source, passphrase: pin)
+    }
+    return try TokenEngine.load(token.object, source: source, pin: pin)
+  }
+
+  private static func hasStoreLoader(for scheme: String) -> Bool {
+    let loader = OSSL_STORE_LOADER_fetch(nil, scheme, nil)
+    ERR_clear_error()
+    OSSL_STORE_LOADER_free(loader)
+    return loader != nil
+  }
+
+  private static func load(
+    fromProviderStore uri: String, source: String, passphrase: Passphrase?
+  ) throws(CredentialError) -> OpaquePointer {
+    ERR_clear_error()
+    let prompt = PassphrasePrompt(passphrase)
+    let key = try firstKey(prompt) { OSSL_STORE_open_ex(uri, nil, nil, $0, $1, nil, nil, nil) }
+    let detail = OpenSSLSupport.takeErrorDetail()
+    if let key { return key }
+    guard prompt.wasAsked && passphrase == nil else { throw .keyNotFound(source: source, detail: detail) }
+    throw .keyAccess(.pinMissing(source: source))
+  }
+
+  /// The first private key of a store that `open` opens with a user interface method and its data.
+  private static func firstKey(
+    _ prompt: PassphrasePrompt, _ open: (OpaquePointer, UnsafeMutableRawPointer) -> OpaquePointer?
+  ) throws(CredentialError) -> OpaquePointer? {
+    try prompt.withMethod { (method, data) throws(CredentialError) in
+      guard let store = open(method, data) else { return nil }
+      defer { OSSL_STORE_close(store) }
+      _ = OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY)
+      while OSSL_STORE_eof(store) == 0, let information = OSSL_STORE_load(store) {
+        defer { OSSL_STORE_INFO_free(information) }
+        if OSSL_STORE_INFO_get_type(information) == OSSL_STORE_INFO_PKEY {
+          return OSSL_STORE_INFO_get1_PKEY(information)
+        }
+      }
+      return nil
+    }
   }
 }
 
 // MARK: - Writing
 
 extension PrivateKey {
-  /// Writes the key as unencrypted PKCS #8 PEM to a new file with mode 0600.
-  func write(creatingFile path: String) throws(CredentialError) {
+  /// Rounds of PBKDF2-HMAC-SHA-256: what OWASP asked for in 2023; about a quarter of a second.
+  static let derivationRounds: Int32 = 600_000
+  /// Bytes of salt: what NIST SP 800-132 asks for.
+  private static let saltByteCount: Int32 = 16
+
+  /// Writes the key as PKCS #8 PEM to a new file with mode 0600, encrypted if there is a passphrase.
+  func write(creatingFile path: String, passphrase: Passphrase? = nil) throws(CredentialError) {
     ERR_clear_error()
     // Memory of this BIO is cleared when it is freed.
     guard let bio = BIO_new(BIO_s_secmem()) else { throw PrivateKey.failure("encode the key") }
     defer { BIO_free(bio) }
-    guard PEM_write_bio_PKCS8PrivateKey(bio, handle, nil, nil, 0, nil, nil) == 1 else {
-      throw PrivateKey.failure("encode the key")
-    }
+    let isEncoded =
+      if let passphrase { encode(into: bio, passphrase: passphrase) } else {
+        PEM_write_bio_PKCS8PrivateKey(bio, handle, nil, nil, 0, nil, nil) == 1
+      }
+    guard isEncoded else { throw PrivateKey.failure("encode the key") }
     let count = BIO_ctrl_pending(bio)
     var pem = SecretBytes(count: count)
     let read = pem.withUnsafeMutableBytes { BIO_read(bio, $0.baseAddress, Int32($0.count)) }
@@ -174,46 +171,23 @@ extension PrivateKey {
       try NewFile.create(path, contents: bytes)
     }
   }
-}
 
-/// Creation of a private file that appears complete or not at all.
-enum NewFile {
-  /// Writes to an exclusive temporary file beside `path`, syncs it, and links it into place.
-  static func create(_ path: String, contents: UnsafeRawBufferPointer) throws(CredentialError) {
-    let suffix = randomBytes(8).map { String($0, radix: 16) }.joined()
-    let temporary = "\(path).\(suffix).new"
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard descriptor >= 0 else { throw unwritable(path) }
-    defer { unlink(temporary) }
-    var written = 0
-    while written < contents.count {
-      let count = write(descriptor, contents.baseAddress! + written, contents.count - written)
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else {
-        let error = unwritable(path)
-        close(descriptor)
-        throw error
-      }
-      written += count
+  /// PEM_write_bio_PKCS8PrivateKey would derive the encryption key with 2,048 rounds.
+  private func encode(into bio: OpaquePointer, passphrase: Passphrase) -> Bool {
+    guard let plain = EVP_PKEY2PKCS8(handle) else { return false }
+    defer { PKCS8_PRIV_KEY_INFO_free(plain) }
+    let scheme = PKCS5_pbe2_set_iv(
+      EVP_aes_256_cbc(), PrivateKey.derivationRounds, nil, PrivateKey.saltByteCount, nil, NID_hmacWithSHA256)
+    guard let scheme else { return false }
+    let encrypted = passphrase.withUnsafeBytes { bytes in
+      PKCS8_set0_pbe(bytes.bindMemory(to: CChar.self).baseAddress, Int32(bytes.count), plain, scheme)
     }
-    let synced = fsync(descriptor) == 0
-    guard close(descriptor) == 0, synced else { throw unwritable(path) }
-    // Unlike rename, link fails when the name is taken.
-    guard link(temporary, path) == 0 else {
-      throw errno == EEXIST ? .keyFileExists(path: path) : unwritable(path)
+    guard let encrypted else {
+      // Taken over only on success.
+      X509_ALGOR_free(scheme)
+      return false
     }
-    let directory = open((path as NSString).deletingLastPathComponent.nonEmpty ?? ".", O_RDONLY | O_DIRECTORY)
-    if directory >= 0 {
-      fsync(directory)
-      close(directory)
-    }
+    defer { X509_SIG_free(encrypted) }
+    return PEM_write_bio_PKCS8(bio, encrypted) == 1
   }
-
-  private static func unwritable(_ path: String) -> CredentialError {
-    .keyFileUnwritable(path: path, reason: OpenSSLSupport.systemReason(errno))
-  }
-}
-
-extension String {
-  fileprivate var nonEmpty: String? { isEmpty ? nil : self }
 }

@@ -18,10 +18,13 @@ public struct TLSIdentity: Sendable {
   }
 
   /// Reads a PEM file of certificates (leaf first) and loads the key.
-  public init(certificateFile: String, privateKey source: PrivateKeySource) throws(CredentialError) {
+  public init(
+    certificateFile: String, privateKey source: PrivateKeySource, passphrase: Passphrase? = nil
+  ) throws(CredentialError) {
     let bytes = try OpenSSLSupport.readFile(certificateFile, maximum: Certificate.maximumByteCount)
     try self.init(
-      chain: Certificate.all(inPEM: bytes, maximumCount: 8), privateKey: PrivateKey(loading: source))
+      chain: Certificate.all(inPEM: bytes, maximumCount: 8),
+      privateKey: PrivateKey(loading: source, passphrase: passphrase))
   }
 }
 
@@ -49,6 +52,7 @@ public final class TLSContext: Sendable {
     role: TLSRole, identity: TLSIdentity, authorities: [Certificate], verifier: any PinVerifier,
     observer: any HandshakeObserver = IgnoringHandshakes(), handshakeTimeout: Duration = .seconds(10)
   ) throws(CredentialError) {
+    try OpenSSLConfiguration.check()
     ERR_clear_error()
     let method = role == .server ? TLS_server_method() : TLS_client_method()
     guard let context = SSL_CTX_new(method) else { throw TLSContext.failure("create a TLS context") }

@@ -1,0 +1,88 @@
+import COpenSSL
+import Synchronization
+
+/// Keys in tokens through the engine `pkcs11` of libp11, for systems without a provider for them.
+///
+/// The engine finds the module through p11-kit, the environment variable `PKCS11_MODULE_PATH`, or an engine section of
+/// OpenSSL's configuration. It keeps the PIN for as long as the process lives, and logs in once a token.
+enum TokenEngine {
+  private struct State: ~Copyable {
+    // Opened once and never closed: keys hold pointers into it.
+    var engine: UnsafeMutableRawPointer?
+    /// Whether a login has succeeded, after which no PIN is asked for.
+    var hasLoggedIn = false
+  }
+
+  private nonisolated(unsafe) static var state = State()
+  private static let lock = Mutex(())
+
+  /// - Throws: ``CredentialError/keyAccess(_:)``, `keyNotFound`.
+  static func load(_ uri: String, source: String, pin: Passphrase?) throws(CredentialError) -> OpaquePointer {
+    let result = lock.withLock { _ in
+      Result { () throws(CredentialError) in try loadLocked(uri, source: source, pin: pin) }
+    }
+    return try result.get()
+  }
+
+  private static func loadLocked(
+    _ uri: String, source: String, pin: Passphrase?
+  ) throws(CredentialError) -> OpaquePointer {
+    ERR_clear_error()
+    if state.engine == nil { state.engine = mutual_tls_open_engine(TokenURI.scheme) }
+    guard let engine = state.engine else {
+      ERR_clear_error()
+      throw .keyAccess(.noLoader(scheme: TokenURI.scheme))
+    }
+    ERR_clear_error()
+    let prompt = PassphrasePrompt(pin)
+    let key = try prompt.withMethod { (method, data) throws(CredentialError) in
+      mutual_tls_load_engine_key(engine, uri, method, data)
+    }
+    if let key {
+      ERR_clear_error()
+      state.hasLoggedIn = true
+      return key
+    }
+    throw problem(prompt, source: source, hasPIN: pin != nil)
+  }
+
+  /// The engine says "object not found" for most failures; whether it came to ask for a PIN tells them apart.
+  private static func problem(_ prompt: PassphrasePrompt, source: String, hasPIN: Bool) -> CredentialError {
+    switch takeTokenReason() {
+    case .pinLocked: return .keyAccess(.pinLocked(source: source))
+    case .pinWrong: return .keyAccess(.pinWrong(source: source))
+    case .other(let detail): return .keyNotFound(source: source, detail: detail)
+    case .notFound:
+      if prompt.wasAsked && !hasPIN { return .keyAccess(.pinMissing(source: source)) }
+      if prompt.didNotFit { return .keyAccess(.pinWrong(source: source)) }
+      if prompt.wasAsked { state.hasLoggedIn = true }
+      return .keyAccess(
+        prompt.wasAsked || state.hasLoggedIn ? .keyNotInToken(source: source) : .tokenAbsent(source: source))
+    }
+  }
+
+  private enum Reason {
+    case pinWrong, pinLocked, notFound
+    case other(String)
+  }
+
+  /// Empties the error queue. The codes are those of PKCS #11, section 6.3.
+  private static func takeTokenReason() -> Reason {
+    var reason = Reason.notFound
+    while true {
+      let code = ERR_get_error()
+      if code == 0 { return reason }
+      let library = ERR_lib_error_string(code).map { String(cString: $0) } ?? ""
+      switch (library, ERR_GET_REASON(code)) {
+      // CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE
+      case ("PKCS#11 module", 0xA0...0xA2): reason = .pinWrong
+      // CKR_PIN_EXPIRED, CKR_PIN_LOCKED
+      case ("PKCS#11 module", 0xA3...0xA4): reason = .pinLocked
+      // The user interface refuses what is shorter than four bytes before the token sees it.
+      case ("UI routines", UI_R_RESULT_TOO_SMALL), ("UI routines", UI_R_RESULT_TOO_LARGE): reason = .pinWrong
+      case ("PKCS#11 module", _): reason = .other(OpenSSLSupport.reason(of: code))
+      case (_, _): continue
+      }
+    }
+  }
+}
