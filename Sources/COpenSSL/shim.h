@@ -1,6 +1,7 @@
 // Swift cannot see function-like macros; each one the package needs becomes a static inline function here.
 #pragma once
 #include <openssl/bio.h>
+#include <openssl/conf.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>

@@ -122,8 +122,7 @@ final class ServerCore: Sendable {
         role: .server,
         identity: TLSIdentity(
           certificateFile: directory.tlsCertificatePath,
-          privateKey: PrivateKey(
-            loading: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: settings.passphrase)),
+          privateKey: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: settings.passphrase),
         authorities: [Certificate(contentsOfFile: directory.certificateAuthorityPath)], verifier: pins,
         observer: observer)
     } catch { throw .credential(error) }

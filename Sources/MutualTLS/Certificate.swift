@@ -43,8 +43,9 @@ public struct Certificate: Sendable, Hashable {
   public let publicKeyHash: CertificateKeyHash
   /// Lowercase hexadecimal, without leading zeros.
   public let serial: String
-  public let notBefore: Date
-  public let notAfter: Date
+  public let validity: CertificateValidity
+  public var notBefore: Date { validity.notBefore }
+  public var notAfter: Date { validity.notAfter }
   /// Whether basic constraints say CA:TRUE and the key usage, if present, includes signing certificates.
   public let isAuthority: Bool
 
@@ -114,7 +115,8 @@ public struct Certificate: Sendable, Hashable {
       throw .notACertificate(detail: "its public key is of an unknown kind")
     }
     guard let notBefore = Certificate.date(X509_get0_notBefore(handle)),
-      let notAfter = Certificate.date(X509_get0_notAfter(handle))
+      let notAfter = Certificate.date(X509_get0_notAfter(handle)),
+      let validity = try? CertificateValidity(notBefore: notBefore, notAfter: notAfter)
     else { throw .notACertificate(detail: "its dates are malformed") }
     der = Array(UnsafeBufferPointer(start: encoded, count: Int(count)))
     names = SubjectAlternativeNames.hostNames(ofCertificate: handle)
@@ -123,8 +125,7 @@ public struct Certificate: Sendable, Hashable {
     issuer = Certificate.text(of: X509_get_issuer_name(handle))
     publicKeyHash = try SubjectPublicKey.hash(ofKey: key)
     serial = Certificate.serial(of: handle)
-    self.notBefore = notBefore
-    self.notAfter = notAfter
+    self.validity = validity
     isAuthority = X509_check_ca(handle) == 1
   }
 

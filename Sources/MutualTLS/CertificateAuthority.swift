@@ -13,13 +13,31 @@ public struct CertificateValidity: Sendable, Hashable {
     self.notAfter = notAfter
   }
 
-  /// `days` (1…36,500) from now. It begins ten minutes ago, so that a clock slightly behind accepts it at once.
+  /// How long before now a new certificate begins, in seconds. Its reader judges it by a clock of its own: with one that is
+  /// behind the authority's by less than this, the certificate is good at once instead of "not yet valid". At the other end
+  /// nothing is added: a clock that is behind accepts an expired certificate a little longer.
+  public static let backdating: TimeInterval = 600
+
+  /// `days` (1…36,500) from now; begins ``backdating`` ago.
   public static func days(_ days: Int) throws(CredentialError) -> CertificateValidity {
     guard (1...36_500).contains(days) else {
       throw .invalidValidity(detail: "\(days) days is not between 1 and 36,500")
     }
+    return try lasting(TimeInterval(days) * 86_400)
+  }
+
+  /// `hours` (1…8,760) from now; begins ``backdating`` ago. For owners who renew by machine: with less than a few hours, a
+  /// clock that is wrong or a renewal that is late ends the connections.
+  public static func hours(_ hours: Int) throws(CredentialError) -> CertificateValidity {
+    guard (1...8_760).contains(hours) else {
+      throw .invalidValidity(detail: "\(hours) hours is not between 1 and 8,760")
+    }
+    return try lasting(TimeInterval(hours) * 3600)
+  }
+
+  private static func lasting(_ time: TimeInterval) throws(CredentialError) -> CertificateValidity {
     let now = Date()
-    return try CertificateValidity(notBefore: now - 600, notAfter: now + TimeInterval(days) * 86_400)
+    return try CertificateValidity(notBefore: now - backdating, notAfter: now + time)
   }
 }
 
@@ -76,15 +94,45 @@ public struct CertificateAuthority: Sendable {
     validity: CertificateValidity
   ) throws(CredentialError) -> Certificate {
     guard request.name == name else { throw .nameMismatch(expected: name.value, found: [request.name.value]) }
+    let parsed = try request.makeHandle()
+    defer { X509_REQ_free(parsed) }
+    return try issue(publicKey: X509_REQ_get0_pubkey(parsed), name: name, profile: profile, validity: validity)
+  }
+
+  /// Issues a certificate for the same key, names and use as `old`, which this authority issued, with a new serial number.
+  ///
+  /// That `old` has expired does not matter. Whether its owner still belongs to the federation is for the caller to know.
+  /// - Throws: `defect(unknownIssuer)` when this authority did not issue `old`; `notACertificate` when it is not one of a
+  ///   member's; `invalidValidity`, `keyTooWeak`.
+  public func renew(_ old: Certificate, validity: CertificateValidity) throws(CredentialError) -> Certificate {
+    let parsed = try old.makeHandle()
+    defer { X509_free(parsed) }
+    let own = try certificate.makeHandle()
+    defer { X509_free(own) }
+    ERR_clear_error()
+    let verified = X509_verify(parsed, X509_get0_pubkey(own))
+    ERR_clear_error()
+    guard old.issuer == certificate.subject && verified == 1 else {
+      throw .defect(.unknownIssuer(issuer: old.issuer))
+    }
+    guard !old.isAuthority, let first = old.names.first, let name = try? OrganizationName(first) else {
+      throw .notACertificate(detail: "it is not one that was issued to a member")
+    }
+    let publicKey = X509_get0_pubkey(parsed)
+    if let publicKey { try SubjectPublicKey.requireStrength(ofKey: publicKey) }
+    return try issue(publicKey: publicKey, name: name, profile: old.profile(of: parsed), validity: validity)
+  }
+
+  private func issue(
+    publicKey: OpaquePointer?, name: OrganizationName, profile: CertificateProfile, validity: CertificateValidity
+  ) throws(CredentialError) -> Certificate {
     guard validity.notAfter <= certificate.notAfter else {
       throw .invalidValidity(detail: "the certificate would outlive the authority that signs it")
     }
-    let parsed = try request.makeHandle()
-    defer { X509_REQ_free(parsed) }
     let issuer = try certificate.makeHandle()
     defer { X509_free(issuer) }
 
-    let draft = try CertificateDraft(validity: validity, publicKey: X509_REQ_get0_pubkey(parsed), issuer: issuer)
+    let draft = try CertificateDraft(validity: validity, publicKey: publicKey, issuer: issuer)
     guard DistinguishedName.setCommonName(of: draft.subject, to: name.value) else {
       throw .library(operation: "use the organisation's name", detail: OpenSSLSupport.takeErrorDetail())
     }
@@ -101,8 +149,20 @@ public struct CertificateAuthority: Sendable {
   }
 }
 
+extension Certificate {
+  /// What the certificate, one of our own making, was issued for.
+  fileprivate func profile(of handle: OpaquePointer) throws(CredentialError) -> CertificateProfile {
+    let usage = X509_get_extended_key_usage(handle)
+    switch usage {
+    case UInt32(XKU_SSL_CLIENT): return .organization
+    case UInt32(XKU_SSL_SERVER): return .server(hostNames: Array(names.dropFirst()), addresses: addresses)
+    default: throw .notACertificate(detail: "it is not one that was issued to a member")
+    }
+  }
+}
+
 extension CertificateProfile {
-  fileprivate var extendedKeyUsage: String {
+  var extendedKeyUsage: String {
     switch self {
     case .organization: "clientAuth"
     case .server: "serverAuth"

@@ -21,8 +21,12 @@ public enum CredentialError: BlamedError, Hashable {
   case requestSignatureInvalid
   case nameMismatch(expected: String, found: [String])
   case notAnAuthority(subject: String)
+  /// A certificate of somebody else's authority that does not serve.
+  case defect(CertificateDefect)
   case invalidAddress(String)
   case invalidValidity(detail: String)
+  /// OpenSSL's own configuration file.
+  case configuration(path: String, detail: String)
   case library(operation: String, detail: String)
 
   public var code: String {
@@ -42,8 +46,10 @@ public enum CredentialError: BlamedError, Hashable {
     case .requestSignatureInvalid: "certificate-request-signature-invalid"
     case .nameMismatch: "certificate-name-mismatch"
     case .notAnAuthority: "certificate-not-an-authority"
+    case .defect(let defect): defect.code
     case .invalidAddress: "certificate-address-invalid"
     case .invalidValidity: "certificate-validity-invalid"
+    case .configuration: "openssl-configuration-invalid"
     case .library: "openssl-failure"
     }
   }
@@ -51,9 +57,10 @@ public enum CredentialError: BlamedError, Hashable {
   public var blame: Blame {
     switch self {
     case .fileUnreadable, .fileTooLarge, .keyExposed, .keyFileExists, .keyFileUnwritable, .keyAccess,
-      .keyNotFound, .keyDoesNotMatchCertificate, .library:
+      .keyNotFound, .keyDoesNotMatchCertificate, .configuration, .library:
       .local
-    case .keyTooWeak, .inputTooLarge, .notACertificate, .notARequest, .requestSignatureInvalid, .nameMismatch:
+    case .keyTooWeak, .inputTooLarge, .notACertificate, .notARequest, .requestSignatureInvalid, .nameMismatch,
+      .defect:
       .peer
     case .notAnAuthority, .invalidAddress, .invalidValidity: .caller
     }
@@ -78,8 +85,10 @@ public enum CredentialError: BlamedError, Hashable {
     case .nameMismatch(let expected, let found):
       "The name should be \(expected), but it is \(found.isEmpty ? "missing" : found.joined(separator: ", "))."
     case .notAnAuthority(let subject): "The certificate of \(subject) is not that of a certificate authority."
+    case .defect(let defect): defect.message
     case .invalidAddress(let text): "\(text) is not an IP address."
     case .invalidValidity(let detail): "The validity is impossible: \(detail)."
+    case .configuration(let path, let detail): "OpenSSL's configuration \(path) cannot be used: \(detail)."
     case .library(let operation, let detail): "OpenSSL could not \(operation): \(detail)."
     }
   }
@@ -100,8 +109,11 @@ public enum CredentialError: BlamedError, Hashable {
     case .requestSignatureInvalid: "Ask for the request again: it was damaged or altered on its way."
     case .nameMismatch: "Make the request or certificate again with the name under which the federation knows it."
     case .notAnAuthority: "Give the certificate of the federation's certificate authority."
+    case .defect(let defect): defect.remedy
     case .invalidAddress: "Give IPv4 or IPv6 addresses such as 192.0.2.7 or 2001:db8::7."
     case .invalidValidity: "Choose dates within the authority's own validity."
+    case .configuration:
+      "Mend the file, or name another one in the environment variable OPENSSL_CONF; nothing is done without what it asks for."
     case .library: "Check the OpenSSL installation and its configuration file."
     }
   }

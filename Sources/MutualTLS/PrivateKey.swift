@@ -17,6 +17,7 @@ public final class PrivateKey: Sendable {
 
   /// Generates an EC key on P-256.
   public static func generate() throws(CredentialError) -> PrivateKey {
+    try OpenSSLConfiguration.check()
     ERR_clear_error()
     guard let context = EVP_PKEY_CTX_new_from_name(nil, "EC", nil) else { throw failure("prepare key generation") }
     defer { EVP_PKEY_CTX_free(context) }
@@ -51,6 +52,7 @@ public final class PrivateKey: Sendable {
   /// - Throws: `keyExposed` when others than the owner have any access to the file;
   ///   ``CredentialError/keyAccess(_:)`` when passphrase, token or key in it are missing or wrong; `keyNotFound`.
   public init(loading source: PrivateKeySource, passphrase: Passphrase? = nil) throws(CredentialError) {
+    try OpenSSLConfiguration.check()
     switch source {
     case .file(let path): handle = try PrivateKey.load(file: path, passphrase: passphrase)
     case .store(let uri): handle = try PrivateKey.load(store: uri, passphrase: passphrase)

@@ -18,12 +18,6 @@ public struct TLSIdentity: Sendable {
     self.privateKey = privateKey
   }
 
-  /// Reads a PEM file of certificates, leaf first.
-  public init(certificateFile: String, privateKey: PrivateKey) throws(CredentialError) {
-    let bytes = try OpenSSLSupport.readFile(certificateFile, maximum: Certificate.maximumByteCount)
-    try self.init(chain: Certificate.all(inPEM: bytes, maximumCount: 8), privateKey: privateKey)
-  }
-
   /// Reads a PEM file of certificates (leaf first) and loads the key.
   public init(
     certificateFile: String, privateKey source: PrivateKeySource, passphrase: Passphrase? = nil
@@ -67,6 +61,7 @@ public final class TLSContext: Sendable {
     keyLog: KeyLog? = nil
   ) throws(CredentialError) {
     guard let leaf = identity.chain.first else { throw .notACertificate(detail: "no certificate found") }
+    try OpenSSLConfiguration.check()
     ERR_clear_error()
     let method = role == .server ? TLS_server_method() : TLS_client_method()
     guard let context = SSL_CTX_new(method) else { throw TLSContext.failure("create a TLS context") }

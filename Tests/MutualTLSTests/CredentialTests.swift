@@ -44,7 +44,6 @@ import Testing
     let missing = federation.path("missing.key")
     #expect(throws: CredentialError.self) { try PrivateKey(loading: .file(missing)) }
     #expect(throws: CredentialError.self) { try PrivateKey(loading: .file(federation.directory.path)) }
-    #expect(throws: CredentialError.self) { try PrivateKey(loading: .store("no-such-scheme:object")) }
     for text in ["", "nonsense", federation.authority.certificate.pem] {
       let path = try federation.write(text, to: "not-a.key")
       try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
@@ -56,27 +55,6 @@ import Testing
     #expect(throws: CredentialError.fileTooLarge(path: large, maximum: 65_536)) {
       try PrivateKey(loading: .file(large))
     }
-  }
-
-  @Test(.enabled(if: OpenSSLCommand.isPresent))
-  func aKeyWithAPassphraseIsRefusedWithoutAsking() async throws {
-    let federation = try TestFederation()
-    let plain = federation.path("plain.key")
-    let locked = federation.path("locked.key")
-    _ = try PrivateKey.generate(creatingFile: plain)
-    let made = try await OpenSSLCommand.run(
-      ["pkcs8", "-topk8", "-in", plain, "-out", locked, "-v2", "aes-256-cbc", "-passout", "pass:test"])
-    #expect(made.status == 0, "\(made.text)")
-    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: locked)
-    #expect(throws: CredentialError.keyEncrypted(source: locked)) { try PrivateKey(loading: .file(locked)) }
-  }
-
-  @Test func sourcesAreToldApart() {
-    #expect(PrivateKeySource("/etc/bauta/tls.key") == .file("/etc/bauta/tls.key"))
-    #expect(PrivateKeySource("tls.key") == .file("tls.key"))
-    #expect(PrivateKeySource("file:///etc/tls.key") == .file("/etc/tls.key"))
-    #expect(PrivateKeySource("pkcs11:object=tls?pin-value=1234") == .store("pkcs11:object=tls?pin-value=1234"))
-    #expect("\(PrivateKeySource("pkcs11:object=tls?pin-value=1234"))" == "pkcs11:object=tls")
   }
 }
 
@@ -250,70 +228,5 @@ struct CommandAgreementTests {
     let path = try federation.write(request.pem, to: "alpha.csr")
     let output = try await OpenSSLCommand.run(["req", "-in", path, "-noout", "-verify", "-text"])
     #expect(output.status == 0 && output.text.contains("DNS:alpha.example"), "\(output.text)")
-  }
-}
-
-/// The configuration in `certs/`, for those who bring their own authority.
-@Suite(.enabled(if: OpenSSLCommand.isPresent), .timeLimit(.minutes(1)))
-struct OwnAuthorityTests {
-  private static let configuration = URL(fileURLWithPath: #filePath)
-    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    .appendingPathComponent("certs/openssl.cnf").path
-
-  private static func openssl(_ arguments: [String], in federation: TestFederation, name: String) async throws {
-    let output = try await OpenSSLCommand.run(
-      arguments, environment: ["NAME": name, "ADDRESSES": "IP:127.0.0.1", "FEDERATION": "Own authority"])
-    guard output.status == 0 else { throw OpenSSLCommand.CommandFailed(text: output.text) }
-  }
-
-  private static func leaf(_ name: String, profile: String, in federation: TestFederation) async throws -> TLSIdentity {
-    let base = federation.path(name)
-    try await openssl(
-      [
-        "req", "-new", "-config", configuration, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc",
-        "-keyout", "\(base).key", "-out", "\(base).csr",
-      ], in: federation, name: name)
-    #expect(try CertificateRequest(pem: String(contentsOfFile: "\(base).csr", encoding: .utf8)).name.value == name)
-    try await openssl(
-      [
-        "x509", "-req", "-in", "\(base).csr", "-CA", federation.path("ca.crt"), "-CAkey", federation.path("ca.key"),
-        "-days", "30", "-sha256", "-extfile", configuration, "-extensions", profile, "-out", "\(base).crt",
-      ], in: federation, name: name)
-    return try TLSIdentity(certificateFile: "\(base).crt", privateKey: .file("\(base).key"))
-  }
-
-  @Test func certificatesMadeWithTheConfigurationWork() async throws {
-    let federation = try TestFederation()
-    try await OwnAuthorityTests.openssl(
-      [
-        "req", "-x509", "-config", OwnAuthorityTests.configuration, "-section", "authority", "-newkey", "ec",
-        "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "365", "-sha256",
-        "-keyout", federation.path("ca.key"), "-out", federation.path("ca.crt"),
-      ], in: federation, name: "unused.example")
-    let authority = try Certificate(contentsOfFile: federation.path("ca.crt"))
-    #expect(authority.isAuthority)
-    let server = try await OwnAuthorityTests.leaf("server.example", profile: "server", in: federation)
-    let alpha = try await OwnAuthorityTests.leaf("alpha.example", profile: "organization", in: federation)
-    #expect(server.chain[0].addresses == ["127.0.0.1"])
-
-    let transport = try MutualTLSServerTransport.make(
-      host: "127.0.0.1", port: 0,
-      context: TLSContext(
-        role: .server, identity: server, authorities: [authority], verifier: pins((alpha, "alpha.example"))))
-    try await withGRPCServerAndClient(transport, as: alpha, server: server, authority: authority)
-  }
-
-  private func withGRPCServerAndClient(
-    _ transport: MutualTLSServerTransport, as alpha: TLSIdentity, server: TLSIdentity, authority: Certificate
-  ) async throws {
-    try await withEchoServer(transport) {
-      let client = try await MutualTLSClientTransport.connect(
-        host: "127.0.0.1", port: transport.port,
-        context: TLSContext(
-          role: .client, identity: alpha, authorities: [authority], verifier: pins((server, "server.example"))))
-      #expect(client.peer.name.value == "server.example")
-      client.closeNow()
-      await client.waitForClose()
-    }
   }
 }

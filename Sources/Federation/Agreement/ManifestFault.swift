@@ -13,6 +13,8 @@ public enum ManifestFault: Hashable, Sendable {
   case duplicatePin(OrganizationName)
   /// t − n_c would be below 2: the corrupt could unmask alone with one more.
   case tooManyCorrupt(organizations: Int, assumedCorrupt: Int)
+  /// There is no manifest here yet.
+  case noManifest(path: String)
   case unknownMember(OrganizationName)
   case alreadyMember(OrganizationName)
   /// A signature that does not verify.
@@ -29,6 +31,7 @@ public enum ManifestFault: Hashable, Sendable {
     case .outOfRange: "manifest-out-of-range"
     case .duplicateName, .duplicateKey, .duplicatePin: "manifest-duplicate"
     case .tooManyCorrupt: "manifest-too-many-corrupt"
+    case .noManifest: "manifest-missing"
     case .unknownMember: "manifest-unknown-member"
     case .alreadyMember: "manifest-already-member"
     case .invalidSignature: "manifest-invalid-signature"
@@ -47,6 +50,7 @@ public enum ManifestFault: Hashable, Sendable {
     case .duplicatePin(let name): "the manifest lists a certificate pin of \(name) twice"
     case .tooManyCorrupt(let organizations, let corrupt):
       "with \(organizations) organisations, \(corrupt) assumed corrupt leave fewer than 2 honest ones in a threshold"
+    case .noManifest(let path): "\(path): there is no manifest yet"
     case .unknownMember(let name): "the manifest does not name \(name)"
     case .alreadyMember(let name): "the manifest names \(name) already"
     case .invalidSignature(let names): "the manifest's signature by \(Self.list(names)) does not verify"
@@ -65,8 +69,9 @@ public enum ManifestFault: Hashable, Sendable {
     case .outOfRange, .tooManyCorrupt: "Make a version of the manifest with other values."
     case .duplicateName, .duplicateKey, .duplicatePin:
       "Let every member make names, keys and certificates of its own."
+    case .noManifest: "Approve the operator's invitation first: bauta federation approve INVITATION"
     case .unknownMember: "Ask the operator to admit it in a new version."
-    case .alreadyMember: "Nothing needs to be done; to change its keys, make a new version."
+    case .alreadyMember: "Nothing needs to be done. If it lost its identity key: bauta federation admit REQUEST --replace --reason TEXT"
     case .invalidSignature: "Do not use this manifest; fetch it again and ask its members who changed it."
     case .missingApprovals: "Ask them to approve it: bauta federation approve"
     case .otherFederation, .wrongVersion, .wrongPrevious:

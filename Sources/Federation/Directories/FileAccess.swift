@@ -71,7 +71,7 @@ enum FileAccess {
       try bytes.withBytes { (bytes) throws(FederationError) in
         try create(temporary, mode: mode, contents: bytes)
       }
-      guard rename(temporary, path) == 0 else { throw failure(.rename, path) }
+      guard Foundation.rename(temporary, path) == 0 else { throw failure(.rename, path) }
     } catch {
       unlink(temporary)
       throw error
@@ -100,6 +100,35 @@ enum FileAccess {
   /// Makes a directory that only its owner can enter, unless it is there.
   static func makeDirectory(_ path: String) throws(FederationError) {
     guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw failure(.createDirectory, path) }
+  }
+
+  /// Removes a file, if it is there, and brings that to disk.
+  static func remove(_ path: String) throws(FederationError) {
+    guard unlink(path) == 0 else {
+      if errno == ENOENT { return }
+      throw failure(.remove, path)
+    }
+    try synchronizeDirectory(parent(of: path))
+  }
+
+  /// Puts a file in the place of another, and brings that to disk.
+  static func rename(_ path: String, to target: String) throws(FederationError) {
+    guard Foundation.rename(path, target) == 0 else { throw failure(.rename, target) }
+    try synchronizeDirectory(parent(of: target))
+  }
+
+  /// Runs something while nobody else does so under the same directory.
+  static func locking<Value>(
+    _ path: String, _ body: () throws(FederationError) -> Value
+  ) throws(FederationError) -> Value {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure(.open, path) }
+    // Closing gives the lock up.
+    defer { close(descriptor) }
+    while flock(descriptor, LOCK_EX) != 0 {
+      guard errno == EINTR else { throw failure(.open, path) }
+    }
+    return try body()
   }
 
   /// Sorted names in a directory with a suffix; none where there is no directory.

@@ -20,6 +20,8 @@ public enum FileFault: Hashable, Sendable {
   case exists(path: String)
   case notRegular(path: String)
   case notDirectory(path: String)
+  /// A directory without the files that every organisation's and server's has.
+  case notParticipant(path: String)
   case tooLarge(path: String, limit: Int)
   case notUTF8(path: String)
   /// Others than the owner can read or change it.
@@ -39,6 +41,7 @@ public enum FileFault: Hashable, Sendable {
     case .exists: "file-exists"
     case .notRegular: "file-not-regular"
     case .notDirectory: "file-not-directory"
+    case .notParticipant: "directory-not-of-member"
     case .tooLarge: "file-too-large"
     case .notUTF8: "file-not-utf8"
     case .exposed: "file-readable-by-others"
@@ -56,6 +59,7 @@ public enum FileFault: Hashable, Sendable {
     case .exists(let path): "\(path) exists already"
     case .notRegular(let path): "\(path) is not a regular file"
     case .notDirectory(let path): "\(path) is not a directory"
+    case .notParticipant(let path): "\(path) is neither an organisation's nor a server's directory"
     case .tooLarge(let path, let limit): "\(path) is longer than \(limit) bytes"
     case .notUTF8(let path): "\(path) is not UTF-8 text"
     case .exposed(let path, let mode):
@@ -71,7 +75,8 @@ public enum FileFault: Hashable, Sendable {
 
   var remedy: String {
     switch self {
-    case .missing: "Check the directory; if the file is lost, restore it from a copy."
+    case .missing: "Check the path. A file that was there and is lost has to come back from a copy."
+    case .notParticipant: "Check the path; a new one is made by: bauta organization init, bauta federation init"
     case .exists: "Choose another directory, or remove this one if it is no longer needed."
     case .notRegular, .notDirectory: "Remove what is in its place."
     case .tooLarge, .notUTF8, .malformedReport, .malformedNote: "Check that this is the right file."

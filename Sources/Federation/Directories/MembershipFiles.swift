@@ -8,7 +8,7 @@ import Foundation
 /// | `federation.in-force.note` | the latest version with everybody's approval, while `federation.note` still waits for some |
 /// | `federation.proposed.note` | a version that the server has shown and that was not approved here |
 /// | `pins/NAME.note` | a member's latest statement of its certificate keys |
-/// | `revoked/NAME.json` | at the server: who is not let in any more, and why |
+/// | `revoked/NAME.json` | at the server: who is not let in any more, and why; `NAME+KEY.json` for a further key |
 extension ParticipantDirectory {
   public var inForceManifestPath: String { "\(path)/federation.in-force.note" }
   public var proposedManifestPath: String { "\(path)/federation.proposed.note" }
@@ -71,11 +71,14 @@ extension ParticipantDirectory {
   /// - Throws: ``FederationError/membership(_:)``, ``FederationError/file(_:)``; what was held stays.
   @discardableResult
   public func store(_ statement: SignedPins, under manifest: Manifest) throws(FederationError) -> Bool {
-    var set = try pins(under: manifest)
-    guard try set.take(statement) else { return false }
     try FileAccess.makeDirectory(pinsPath)
-    try FileAccess.replace(pinsPath(of: statement.name), mode: 0o644, bytes: statement.serialized)
-    return true
+    // A command and a running service may both be handed statements: an earlier one must not replace a later one.
+    return try FileAccess.locking(pinsPath) { () throws(FederationError) in
+      var set = try pins(under: manifest)
+      guard try set.take(statement) else { return false }
+      try FileAccess.replace(pinsPath(of: statement.name), mode: 0o644, bytes: statement.serialized)
+      return true
+    }
   }
 
   /// A manifest at a path, or nil where there is no file.
@@ -98,22 +101,29 @@ extension ServerDirectory {
   /// - Throws: ``FederationError``; a record that cannot be read is an error, so that nobody is let in by it.
   public func revocations() throws(FederationError) -> [Revocation] {
     var revocations: [Revocation] = []
-    for file in try FileAccess.names(in: revokedPath, suffix: ".json", maximum: Manifest.maximumOrganizations) {
+    for file in try FileAccess.names(in: revokedPath, suffix: ".json", maximum: Self.maximumRevocations) {
       let path = "\(revokedPath)/\(file)"
       guard
         let revocation = try? Revocation(
           parsing: try FileAccess.bytes(of: path, maximum: Revocation.maximumBytes)),
-        "\(revocation.name).json" == file
+        revocation.fileNames.contains(file)
       else { throw .membership(.malformedRevocation(path: path)) }
       revocations.append(revocation)
     }
     return revocations
   }
 
-  /// - Throws: ``FederationError/file(_:)``.
+  /// Adds a record. What is revoked stays so: an earlier record of another identity key of the name is kept beside it.
+  ///
+  /// - Throws: ``FederationError/file(_:)``, ``FederationError/membership(_:)``.
   public func store(_ revocation: Revocation) throws(FederationError) {
     try FileAccess.makeDirectory(revokedPath)
-    try FileAccess.replace(
-      "\(revokedPath)/\(revocation.name).json", mode: 0o644, bytes: Array(revocation.text.utf8))
+    let held = try revocations().filter { $0.name == revocation.name }
+    if held.contains(where: { $0.identity == revocation.identity }) { return }
+    let file = revocation.fileNames[held.isEmpty ? 0 : 1]
+    try FileAccess.replace("\(revokedPath)/\(file)", mode: 0o644, bytes: Array(revocation.text.utf8))
   }
+
+  /// More than one a member, for those that were admitted again.
+  private static var maximumRevocations: Int { 4 * Manifest.maximumOrganizations }
 }

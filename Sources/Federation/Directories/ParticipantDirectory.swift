@@ -108,6 +108,7 @@ enum DirectoryFiles {
     guard status.st_mode & 0o077 == 0 else {
       throw .file(.exposed(path: path, mode: UInt16(truncatingIfNeeded: status.st_mode & 0o7777)))
     }
+    guard FileAccess.exists("\(path)/identity.vkey") else { throw .file(.notParticipant(path: path)) }
     let key: NoteVerifierKey<IdentityKeyRole> = try verifierKey(in: path)
     guard let name = key.organization else { throw .note(.malformedKeyName) }
     return name

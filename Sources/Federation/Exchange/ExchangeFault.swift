@@ -5,6 +5,7 @@ public enum ExchangeFault: Hashable, Sendable {
   public enum Kind: String, Sendable {
     case joinRequest = "join request"
     case invitation
+    case rotation = "rotation file"
     case revocation = "record of a revocation"
   }
 

@@ -9,17 +9,25 @@ enum ExchangeText {
     guard String(validating: bytes, as: UTF8.self) != nil,
       let object = try? JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any]
     else { throw .exchange(.notJSON(kind)) }
+    // First: what an earlier or later release wrote is called that, and not faulty.
+    guard let found = object["schema"] as? String else { throw .exchange(.field(kind, name: "schema")) }
+    guard found == schema else { throw .exchange(.schema(kind, found: excerpt(found))) }
     let known = Set(keys + ["schema"])
     if let unknown = object.keys.filter({ !known.contains($0) }).min() {
       throw .exchange(.field(kind, name: String(excerpt(unknown).dropFirst().dropLast())))
     }
     var fields: [String: String] = [:]
-    for key in ["schema"] + keys {
+    for key in keys {
       guard let text = object[key] as? String else { throw .exchange(.field(kind, name: key)) }
       fields[key] = text
     }
-    if let found = fields["schema"], found != schema { throw .exchange(.schema(kind, found: excerpt(found))) }
     return fields
+  }
+
+  /// What a file says that it is; nil for what is not one JSON object.
+  static func schema(of bytes: [UInt8]) -> String? {
+    let object = try? JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any]
+    return object?["schema"] as? String
   }
 
   /// Keys in the order given, a line each, so that people can read it.

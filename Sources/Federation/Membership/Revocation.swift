@@ -45,6 +45,12 @@ public struct Revocation: Sendable, Equatable {
     ])
   }
 
+  /// Under which names it may be stored: the first for a name's first revoked key, the second for further ones.
+  var fileNames: [String] {
+    // No organisation's name holds a '+'.
+    ["\(name).json", "\(name)+\(SHA256Digest(hashing: identity.bytes).hexadecimal.prefix(16)).json"]
+  }
+
   /// Whether it is about this member under its present identity key.
   public func revokes(_ member: Manifest.Member) -> Bool {
     member.name == name && member.keys.identity == identity
