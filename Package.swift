@@ -15,6 +15,7 @@ let nio: [Target.Dependency] = [
   .product(name: "NIOCore", package: "swift-nio"),
   .product(name: "NIOPosix", package: "swift-nio"),
 ]
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -119,7 +120,8 @@ let package = Package(
       name: "ServiceControlTests", dependencies: ["ServiceControl", "Cryptography"], swiftSettings: strict),
     .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
     .testTarget(
-      name: "MutualTLSTests", dependencies: ["MutualTLS", "Cryptography", grpc, grpcTransport] + nio,
+      name: "MutualTLSTests",
+      dependencies: ["MutualTLS", "Cryptography", grpc, grpcTransport, nioEmbedded, nioHPACK] + nio,
       swiftSettings: strict),
     .testTarget(
       name: "FederationWireTests",

@@ -171,6 +171,7 @@ extension TransportError {
     switch self {
     case .connectionRefused, .unreachable, .timedOut, .nameNotFound: true
     case .handshake(.timedOut), .handshake(.truncated): true
+    case .proxy, .proxyUnusable: isProxyFaultTransient
     case .addressInUse, .addressUnavailable, .portNotPermitted, .invalidPort, .handshake, .credential, .system: false
     }
   }

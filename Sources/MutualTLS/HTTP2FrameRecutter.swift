@@ -4,24 +4,106 @@ import NIOCore
 ///
 /// The HTTP/2 decoder keeps what follows the last whole frame of a buffer and copies all of it whenever more arrives;
 /// with large windows that dominates everything else.
+///
+/// On a server it also ends connections whose peer begins something and does not finish it, or sends control frames
+/// without measure: the boundaries that show it are known here.
 final class HTTP2FrameRecutter: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias InboundOut = ByteBuffer
 
-  private var cutter: HTTP2FrameCutter
+  /// What a server does about a peer that misuses its time.
+  struct Watch {
+    /// How long the preface, a frame or a header block may take from its first byte to its last.
+    let timeout: TimeAmount
+    /// Closes the connection; called once at most.
+    let end: (ConnectionClosure) -> Void
+  }
 
-  init(cutter: HTTP2FrameCutter) { self.cutter = cutter }
+  /// SETTINGS, PING, PRIORITY and frames of unknown types that may come at once, and per second in the long run. A
+  /// peer of this package sends one ping in ten seconds.
+  static let controlFrameBurst = 100
+  static let controlFramesPerSecond = 10.0
+
+  private var cutter: HTTP2FrameCutter
+  private let watch: Watch?
+  /// Since when the first unit that is not complete is on its way, and which it is.
+  private var waiting: (unit: UInt64, since: NIODeadline)?
+  private var timer: Scheduled<Void>?
+  private var hasEnded = false
+  private var controlFrames = TokenBucket(
+    capacity: HTTP2FrameRecutter.controlFrameBurst, perSecond: HTTP2FrameRecutter.controlFramesPerSecond, at: .zero)
+
+  init(cutter: HTTP2FrameCutter, watch: Watch? = nil) {
+    self.cutter = cutter
+    self.watch = watch
+  }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !hasEnded else { return }
     let (first, second) = cutter.cut(unwrapInboundIn(data))
+    guard checkControlFrames(context) else { return }
+    checkProgress(context)
     if let first { context.fireChannelRead(wrapInboundOut(first)) }
     if let second { context.fireChannelRead(wrapInboundOut(second)) }
   }
 
+  func channelActive(context: ChannelHandlerContext) {
+    checkProgress(context)
+    context.fireChannelActive()
+  }
+
   func channelInactive(context: ChannelHandlerContext) {
+    stopWatching()
     // What is left of a frame goes to the decoder, whose place it is to complain.
     if let rest = cutter.takeRest() { context.fireChannelRead(wrapInboundOut(rest)) }
     context.fireChannelInactive()
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) { stopWatching() }
+
+  private func stopWatching() {
+    timer?.cancel()
+    timer = nil
+    waiting = nil
+  }
+
+  private func end(_ reason: ConnectionClosure) {
+    stopWatching()
+    hasEnded = true
+    watch?.end(reason)
+  }
+
+  private func checkControlFrames(_ context: ChannelHandlerContext) -> Bool {
+    let count = cutter.takeControlFrameCount()
+    guard watch != nil, count > 0 else { return true }
+    let now = Duration.nanoseconds(Int64(clamping: context.eventLoop.now.uptimeNanoseconds))
+    for _ in 0..<count where !controlFrames.take(at: now) {
+      end(.controlFlood)
+      return false
+    }
+    return true
+  }
+
+  private func checkProgress(_ context: ChannelHandlerContext) {
+    guard let watch else { return }
+    guard cutter.isWaiting else {
+      waiting = nil
+      return
+    }
+    let unit = cutter.completedUnits
+    if waiting?.unit != unit { waiting = (unit, context.eventLoop.now) }
+    if timer == nil { scheduleCheck(context, watch, at: context.eventLoop.now + watch.timeout) }
+  }
+
+  /// One timer at a time: reads only note when they saw what.
+  private func scheduleCheck(_ context: ChannelHandlerContext, _ watch: Watch, at deadline: NIODeadline) {
+    timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
+      self.timer = nil
+      guard let waiting = self.waiting else { return }
+      let due = waiting.since + watch.timeout
+      guard context.eventLoop.now < due else { return self.end(.slowWriter) }
+      self.scheduleCheck(context, watch, at: due)
+    }
   }
 }
 
@@ -40,6 +122,20 @@ struct HTTP2FrameCutter {
   /// A frame that is not complete, from its header on. Never more than a header and `maximumPayloadByteCount`.
   private var partial: ByteBuffer?
   private var isPassingThrough = false
+  /// A header block was begun and not ended: only CONTINUATION may follow.
+  private var isInHeaderBlock = false
+  private var controlFrameCount = 0
+  /// The preface, whole frames and whole header blocks so far.
+  private(set) var completedUnits: UInt64 = 0
+
+  /// Whether a unit was begun that is not complete; the preface counts as begun from the start.
+  var isWaiting: Bool { !isPassingThrough && (prefaceRemaining > 0 || partial != nil || isInHeaderBlock) }
+
+  /// Whole SETTINGS, PING and PRIORITY frames and frames of unknown types since the last call.
+  mutating func takeControlFrameCount() -> Int {
+    defer { controlFrameCount = 0 }
+    return controlFrameCount
+  }
 
   /// - Parameters:
   ///   - role: this side's; what a server receives begins with the client's preface.
@@ -74,6 +170,7 @@ struct HTTP2FrameCutter {
     held.append(atMost: max(0, HTTP2FrameCutter.headerByteCount - held.readableBytes), from: &buffer)
     let length = frameByteCount(in: held, at: held.readerIndex)
     if let length { held.append(atMost: length - held.readableBytes, from: &buffer) }
+    if held.readableBytes == length { noteFrame(in: held, at: held.readerIndex) }
     if isPassingThrough || held.readableBytes == length { return held }
     partial = held
     return nil
@@ -83,9 +180,27 @@ struct HTTP2FrameCutter {
   private mutating func wholeFrames(in buffer: ByteBuffer) -> Int {
     let preface = min(prefaceRemaining, buffer.readableBytes)
     prefaceRemaining -= preface
+    if preface > 0 { completedUnits += 1 }
     var end = buffer.readerIndex + preface
-    while let length = frameByteCount(in: buffer, at: end), length <= buffer.writerIndex - end { end += length }
+    while let length = frameByteCount(in: buffer, at: end), length <= buffer.writerIndex - end {
+      noteFrame(in: buffer, at: end)
+      end += length
+    }
     return end - buffer.readerIndex
+  }
+
+  /// Takes note of a whole frame's type and flags (RFC 9113, section 6).
+  private mutating func noteFrame(in buffer: ByteBuffer, at index: Int) {
+    guard let type = buffer.getInteger(at: index + 3, as: UInt8.self),
+      let flags = buffer.getInteger(at: index + 4, as: UInt8.self)
+    else { return }
+    let isEndOfHeaders = flags & 0x4 != 0
+    switch type {
+    case 1, 5, 9: isInHeaderBlock = !isEndOfHeaders  // HEADERS, PUSH_PROMISE, CONTINUATION
+    case 0, 3, 7, 8: break  // DATA, RST_STREAM, GOAWAY, WINDOW_UPDATE: bounded by the HTTP/2 handler
+    default: controlFrameCount += 1
+    }
+    if !isInHeaderBlock { completedUnits += 1 }
   }
 
   /// Header and payload length of the frame at `index`; `nil` when its header is not complete, or when it is larger than

@@ -28,7 +28,22 @@ public struct HandshakeEvent: Sendable, Hashable {
   public let peerSerial: String?
   /// Address and port of the peer.
   public let remoteAddress: String
-  public let outcome: Outcome
+  public internal(set) var outcome: Outcome
+
+  public init(
+    role: TLSRole, version: String?, cipher: String?, group: String?, peerFingerprint: CertificateKeyHash?,
+    peerNames: [String], peerSerial: String?, remoteAddress: String, outcome: Outcome
+  ) {
+    self.role = role
+    self.version = version
+    self.cipher = cipher
+    self.group = group
+    self.peerFingerprint = peerFingerprint
+    self.peerNames = peerNames
+    self.peerSerial = peerSerial
+    self.remoteAddress = remoteAddress
+    self.outcome = outcome
+  }
 }
 
 /// Receives every handshake's outcome. Called on event loops: return at once.

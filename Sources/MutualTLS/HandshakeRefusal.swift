@@ -19,8 +19,8 @@ public enum HandshakeRefusal: BlamedError, Hashable {
   case noCertificate
   /// The chain is good, but the pin verifier refused the key.
   case unpinnedKey(fingerprint: CertificateKeyHash, reason: String)
-  case expired(since: Date)
-  case notYetValid(until: Date)
+  case expired(CertificateTiming)
+  case notYetValid(CertificateTiming)
   case untrustedIssuer(detail: String)
   case certificateInvalid(detail: String)
   case nameMismatch(expected: OrganizationName, found: [String])
@@ -32,9 +32,15 @@ public enum HandshakeRefusal: BlamedError, Hashable {
   case notTLS(detail: String)
   /// The connection ended in the middle of the handshake.
   case truncated
-  /// The peer refused with an alert. `role` is this side's.
-  case refusedByPeer(role: TLSRole, alert: TLSAlert)
+  /// The peer refused with an alert. `role` is this side's; `own` are the dates of this side's certificate, when the
+  /// alert can mean that they are the reason.
+  case refusedByPeer(role: TLSRole, alert: TLSAlert, own: CertificateTiming? = nil)
+  /// All connections of organisations that the server allows are in use.
   case connectionLimit(maximum: Int)
+  /// Too many connections have not identified themselves yet, in all or from the peer's address.
+  case handshakeLimit(maximum: Int, isPerAddress: Bool)
+  /// The peer's address begins handshakes too fast.
+  case handshakeRate(perSecond: Double)
   case closedLocally
   case protocolFailure(detail: String)
 
@@ -54,6 +60,8 @@ public enum HandshakeRefusal: BlamedError, Hashable {
     case .truncated: "tls-truncated"
     case .refusedByPeer: "tls-refused-by-peer"
     case .connectionLimit: "tls-connection-limit"
+    case .handshakeLimit: "tls-handshake-limit"
+    case .handshakeRate: "tls-handshake-rate"
     case .closedLocally: "tls-closed-locally"
     case .protocolFailure: "tls-protocol-failure"
     }
@@ -64,7 +72,8 @@ public enum HandshakeRefusal: BlamedError, Hashable {
     case .noCertificate, .unpinnedKey, .expired, .notYetValid, .untrustedIssuer, .certificateInvalid, .nameMismatch,
       .unsupportedVersion, .noApplicationProtocol, .timedOut, .notTLS, .truncated, .protocolFailure:
       .peer
-    case .refusedByPeer, .connectionLimit, .closedLocally: .local
+    case .handshakeRate: .peer
+    case .refusedByPeer, .connectionLimit, .handshakeLimit, .closedLocally: .local
     }
   }
 
@@ -73,8 +82,8 @@ public enum HandshakeRefusal: BlamedError, Hashable {
     case .noCertificate: "The peer presented no certificate."
     case .unpinnedKey(let fingerprint, let reason):
       "The peer's key \(fingerprint.hexadecimal) is not accepted: \(reason)."
-    case .expired(let date): "The peer's certificate expired on \(date.formatted(.iso8601))."
-    case .notYetValid(let date): "The peer's certificate is not valid before \(date.formatted(.iso8601))."
+    case .expired(let timing): "The peer's certificate expired: \(timing.explanation)."
+    case .notYetValid(let timing): "The peer's certificate is not valid yet: \(timing.explanation)."
     case .untrustedIssuer(let detail):
       "The peer's certificate was not issued by the federation's certificate authority: \(detail)."
     case .certificateInvalid(let detail): "The peer's certificate is not acceptable: \(detail)."
@@ -88,16 +97,16 @@ public enum HandshakeRefusal: BlamedError, Hashable {
     case .timedOut: "The peer did not complete the TLS handshake in time."
     case .notTLS(let detail): "What the peer sent is not TLS: \(detail)."
     case .truncated: "The peer closed the connection before the TLS handshake was complete."
-    case .refusedByPeer(let role, let alert):
-      if let explanation = alert.certificateExplanation {
-        switch role {
-        case .client: "The server refused this organisation's certificate: \(explanation) (\(alert))."
-        case .server: "The client refused this server's certificate: \(explanation) (\(alert))."
-        }
-      } else {
-        "The \(role.peer) refused the TLS handshake (\(alert))."
-      }
+    case .refusedByPeer(let role, let alert, let own): HandshakeRefusal.message(role: role, alert: alert, own: own)
     case .connectionLimit(let maximum): "All \(maximum) connections that this server allows are in use."
+    case .handshakeLimit(let maximum, let isPerAddress):
+      if isPerAddress {
+        "\(maximum) connections from this address have not identified themselves yet, as many as are allowed."
+      } else {
+        "\(maximum) connections have not identified themselves yet, as many as are allowed."
+      }
+    case .handshakeRate(let perSecond):
+      "This address begins more than \(perSecond.formatted()) connections a second."
     case .closedLocally: "The connection was closed here before the TLS handshake was complete."
     case .protocolFailure(let detail): "The TLS handshake failed: \(detail)."
     }
@@ -108,8 +117,13 @@ public enum HandshakeRefusal: BlamedError, Hashable {
     case .noCertificate: "The peer must be configured with its certificate and key."
     case .unpinnedKey:
       "If the organisation has rotated its key, admit the new one in a manifest version; otherwise find out who called."
-    case .expired: "The peer must install a renewed certificate; check this machine's clock as well."
-    case .notYetValid: "Check the clocks of both machines; one of them is likely wrong."
+    case .expired(let timing):
+      timing.suspectsThisClock
+        ? "Set this machine's clock." : "The peer must install a renewed certificate; check this machine's clock as well."
+    case .notYetValid(let timing):
+      timing.suspectsThisClock
+        ? "Set this machine's clock."
+        : "Check the clocks of this machine and of the one that issued the certificate, or wait."
     case .untrustedIssuer: "Check that both sides use the certificate authority of the same federation."
     case .certificateInvalid: "Issue the certificate again with the profiles described in certs/README.md."
     case .nameMismatch(let expected, _): "Issue the certificate with the DNS name \(expected.value)."
@@ -120,8 +134,23 @@ public enum HandshakeRefusal: BlamedError, Hashable {
     case .truncated: "Try again; if it persists, look at the peer's log, which holds its reason."
     case .refusedByPeer: "Look at the other side's log: it holds the exact reason, with the fingerprint it saw."
     case .connectionLimit: "Close connections that are not used, or raise the server's limit."
+    case .handshakeLimit, .handshakeRate:
+      "Try again in a moment; if many organisations share one address, raise the server's limits for an address."
     case .closedLocally: "Start again."
     case .protocolFailure: "Try again; if it persists, compare the OpenSSL versions and settings of both sides."
+    }
+  }
+}
+
+extension HandshakeRefusal {
+  private static func message(role: TLSRole, alert: TLSAlert, own: CertificateTiming?) -> String {
+    guard let explanation = alert.certificateExplanation else {
+      return "The \(role.peer) refused the TLS handshake (\(alert))."
+    }
+    let dates = own.map { " This side's certificate is \($0.explanation)." } ?? ""
+    return switch role {
+    case .client: "The server refused this organisation's certificate: \(explanation) (\(alert)).\(dates)"
+    case .server: "The client refused this server's certificate: \(explanation) (\(alert)).\(dates)"
     }
   }
 }

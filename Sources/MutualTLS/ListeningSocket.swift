@@ -9,7 +9,7 @@ final class ListeningSocket: Sendable {
   private let descriptor: Mutex<Int32?>
 
   /// - Parameters:
-  ///   - host: an address of this machine, a name that resolves to one, or `0.0.0.0` or `::` for all.
+  ///   - host: an address of this machine, a name that resolves to one, `0.0.0.0` for all of IPv4, or `::` for all of both families.
   ///   - port: 0 to be assigned one.
   init(host: String, port: Int) throws(TransportError) {
     guard (0...65_535).contains(port) else { throw .invalidPort(port) }
@@ -22,6 +22,11 @@ final class ListeningSocket: Sendable {
     guard socket >= 0 else { throw ListeningSocket.failure(errno, host: host, port: port) }
     var yes: Int32 = 1
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
+    if family == AF_INET6 {
+      // `::` serves both families, whatever the system's default is.
+      var no: Int32 = 0
+      setsockopt(socket, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &no, socklen_t(MemoryLayout<Int32>.size))
+    }
     let bound = address.withSockAddr { bind(socket, $0, socklen_t($1)) }
     // Two sockets may be bound to one port until one of them listens: a busy port can show at either call.
     guard bound == 0, listen(socket, 256) == 0 else {

@@ -36,16 +36,19 @@ public final class MutualTLSClientTransport: ClientTransport {
   /// - Parameters:
   ///   - host: a host name (sent as SNI) or an IP address.
   ///   - context: a context of the client role.
-  ///   - timeout: for the TCP connection; the handshake has its own, in the context.
+  ///   - timeout: for the TCP connection, and for the answer of a proxy; the handshake has its own, in the context.
+  ///   - proxy: opens a tunnel to the server, whose name it resolves itself. TLS goes through it from end to end.
   /// - Throws: ``TransportError``; a refusal by either side is `handshake`, with the reason.
   public static func connect(
     host: String, port: Int, context: TLSContext, limits: TransportLimits = TransportLimits(),
-    timeout: Duration = .seconds(10), eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    timeout: Duration = .seconds(10), via proxy: HTTPProxy? = nil,
+    eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) async throws(TransportError) -> MutualTLSClientTransport {
     precondition(context.role == .client, "a client needs a context of the client role")
     guard (1...65_535).contains(port) else { throw .invalidPort(port) }
     let connector = ClientConnector(
-      host: host, port: port, context: context, limits: limits, timeout: timeout, eventLoopGroup: eventLoopGroup)
+      host: host, port: port, context: context, limits: limits, timeout: timeout, proxy: proxy,
+      eventLoopGroup: eventLoopGroup)
     do {
       let peer = Mutex<PeerIdentity?>(nil)
       let channel = Mutex<(any Channel)?>(nil)
@@ -75,6 +78,15 @@ public final class MutualTLSClientTransport: ClientTransport {
   /// Closes the connection at once; calls in progress fail.
   public func closeNow() { channel.close(promise: nil) }
 
+  /// Closes the connection if `verifier` does not accept the server's key for its name any more; says whether it did.
+  @discardableResult
+  public func close(ifRefusedBy verifier: any PinVerifier) -> Bool {
+    let decision = verifier.verify(fingerprint: peer.fingerprint, names: [peer.name.value])
+    guard decision != .accepted(name: peer.name) else { return false }
+    closeNow()
+    return true
+  }
+
   public var retryThrottle: RetryThrottle? { wrapped.retryThrottle }
 
   public func connect() async throws { try await wrapped.connect() }
@@ -103,6 +115,7 @@ private struct ClientConnector: Sendable {
   let context: TLSContext
   let limits: TransportLimits
   let timeout: Duration
+  let proxy: HTTPProxy?
   let eventLoopGroup: any EventLoopGroup
 
   var config: HTTP2ClientTransport.WrappedChannel.Config {
@@ -132,10 +145,15 @@ private struct ClientConnector: Sendable {
       .channelOption(.socketOption(.so_keepalive), value: 1)
       .channelOption(SocketTuning.userTimeout, value: SocketTuning.milliseconds(limits.keepaliveTimeout))
       .channelOption(.recvAllocator, value: SocketTuning.receiveAllocator)
-      .connect(host: host, port: port) { channel in
+      .connect(host: proxy?.host ?? host, port: proxy?.port ?? port) { channel in
         let established = channel.eventLoop.makePromise(of: PeerIdentity.self)
         return channel.eventLoop.makeCompletedFuture {
           do {
+            if let proxy {
+              let tunnel = ProxyTunnelHandler(
+                proxy: proxy, host: host, port: port, timeout: TimeAmount(timeout), fail: established.fail)
+              try channel.pipeline.syncOperations.addHandler(tunnel)
+            }
             let handler = try OpenSSLHandler(
               context: context, serverName: isAddress ? nil : host, number: ConnectionNumber.next(), registry: nil,
               established: established)
@@ -167,7 +185,7 @@ private struct ClientConnector: Sendable {
     case let refusal as HandshakeRefusal: .handshake(refusal)
     case let error as CredentialError: .credential(error)
     case let error as NIOConnectionError: transportError(from: error)
-    case ChannelError.connectTimeout: .timedOut(host: host, port: port)
+    case ChannelError.connectTimeout: timedOut
     case let error as IOError: transportError(fromSystem: error)
     default: .system(operation: "connect to \(host), port \(port)", reason: "\(error)")
     }
@@ -176,15 +194,28 @@ private struct ClientConnector: Sendable {
   private func transportError(from error: NIOConnectionError) -> TransportError {
     // A name that was found over one address family is found.
     if let first = error.connectionErrors.first { return transportError(from: first.error) }
-    let isNameUnknown = error.dnsAError != nil || error.dnsAAAAError != nil
-    return isNameUnknown ? .nameNotFound(host: host) : .timedOut(host: host, port: port)
+    guard error.dnsAError != nil || error.dnsAAAAError != nil else { return timedOut }
+    if let proxy { return .proxyUnusable(host: proxy.host, port: proxy.port, fault: .nameNotFound) }
+    return .nameNotFound(host: host)
   }
 
   private func transportError(fromSystem error: IOError) -> TransportError {
+    let reason = String(cString: strerror(error.errnoCode))
     switch error.errnoCode {
-    case ECONNREFUSED: .connectionRefused(host: host, port: port)
-    case ETIMEDOUT: .timedOut(host: host, port: port)
-    case let code: .unreachable(host: host, port: port, reason: String(cString: strerror(code)))
+    case ETIMEDOUT: return timedOut
+    case _ where proxy != nil: return unreachable(reason)
+    case ECONNREFUSED: return .connectionRefused(host: host, port: port)
+    default: return unreachable(reason)
     }
+  }
+
+  private var timedOut: TransportError {
+    if let proxy { return .proxyUnusable(host: proxy.host, port: proxy.port, fault: .timedOut) }
+    return .timedOut(host: host, port: port)
+  }
+
+  private func unreachable(_ reason: String) -> TransportError {
+    if let proxy { return .proxyUnusable(host: proxy.host, port: proxy.port, fault: .unreachable(reason: reason)) }
+    return .unreachable(host: host, port: port, reason: reason)
   }
 }

@@ -24,26 +24,26 @@ public final class MutualTLSServerTransport: ListeningServerTransport {
   /// - Parameters:
   ///   - host: an address of this machine, or `0.0.0.0` or `::` for all.
   ///   - port: 0 to be assigned one.
-  ///   - context: a context of the server role.
+  ///   - context: a context of the server role, or a ``ReloadableTLSContext`` to replace it while the server runs.
   ///   - observer: is told when organisations' connections come and go.
   /// - Throws: ``TransportError/addressInUse(host:port:)`` and its neighbours.
   public static func make(
-    host: String, port: Int, context: TLSContext, limits: TransportLimits = TransportLimits(),
+    host: String, port: Int, context: any TLSContextProviding, limits: TransportLimits = TransportLimits(),
     observer: any ConnectionObserver = IgnoringConnections(),
     eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) throws(TransportError) -> MutualTLSServerTransport {
-    precondition(context.role == .server, "a server needs a context of the server role")
+    precondition(context.current.role == .server, "a server needs a context of the server role")
     let socket = try ListeningSocket(host: host, port: port)
     return MutualTLSServerTransport(
       socket: socket, context: context, limits: limits, observer: observer, eventLoopGroup: eventLoopGroup)
   }
 
   private init(
-    socket: ListeningSocket, context: TLSContext, limits: TransportLimits, observer: any ConnectionObserver,
+    socket: ListeningSocket, context: any TLSContextProviding, limits: TransportLimits, observer: any ConnectionObserver,
     eventLoopGroup: any EventLoopGroup
   ) {
     port = socket.port
-    registry = ConnectionRegistry(maximum: limits.maximumConnections, observer: observer)
+    registry = ConnectionRegistry(limits: limits, contexts: context, observer: observer)
     var config = HTTP2ServerTransport.Custom<MutualTLSListenerFactory>.Config.defaults
     config.connection = limits.serverConnection
     config.http2 = HTTP2ServerTransport.Config.HTTP2(
@@ -60,7 +60,7 @@ public final class MutualTLSServerTransport: ListeningServerTransport {
       }
     }
     let factory = MutualTLSListenerFactory(
-      socket: socket, context: context, limits: limits, registry: registry, eventLoopGroup: eventLoopGroup)
+      socket: socket, contexts: context, limits: limits, registry: registry, eventLoopGroup: eventLoopGroup)
     custom = HTTP2ServerTransport.Custom(listenerFactory: factory, config: config)
   }
 
@@ -71,11 +71,11 @@ public final class MutualTLSServerTransport: ListeningServerTransport {
   public var connectedOrganizations: Set<OrganizationName> { registry.connectedNames }
 
   /// Closes an organisation's connections, for instance because its pin was withdrawn.
-  public func disconnect(_ name: OrganizationName) { registry.close { $0.name == name } }
+  public func disconnect(_ name: OrganizationName) { registry.close(because: .disconnected) { $0.name == name } }
 
   /// Closes every connection whose key `verifier` does not accept for its name any more.
   public func disconnectPeers(refusedBy verifier: any PinVerifier) {
-    registry.close { peer in
+    registry.close(because: .keyWithdrawn) { peer in
       verifier.verify(fingerprint: peer.fingerprint, names: [peer.name.value]) != .accepted(name: peer.name)
     }
   }
@@ -105,7 +105,7 @@ struct MutualTLSListenerFactory: HTTP2ServerTransport.ListenerFactory {
   private typealias Connection = HTTP2ServerTransport.ConnectionConfigurator.ConnectionChannel
 
   let socket: ListeningSocket
-  let context: TLSContext
+  let contexts: any TLSContextProviding
   let limits: TransportLimits
   let registry: ConnectionRegistry
   let eventLoopGroup: any EventLoopGroup
@@ -137,22 +137,33 @@ struct MutualTLSListenerFactory: HTTP2ServerTransport.ListenerFactory {
   }
 
   private func configure(_ channel: any Channel) throws {
-    guard registry.admit(channel) else {
-      context.observer.handshake(refusedForLimit(channel))
-      throw HandshakeRefusal.connectionLimit(maximum: registry.maximum)
+    let context = contexts.current
+    let number = ConnectionNumber.next()
+    if let refusal = registry.admit(number, channel: channel) {
+      context.observer.handshake(unheard(channel, refusal))
+      throw refusal
     }
-    let handler = try OpenSSLHandler(
-      context: context, serverName: nil, number: ConnectionNumber.next(), registry: registry, established: nil)
-    try channel.pipeline.syncOperations.addHandler(handler)
-    try channel.pipeline.syncOperations.addHandler(
-      HTTP2FrameRecutter(cutter: HTTP2FrameCutter(role: .server, maximumPayloadByteCount: limits.frameByteCount)))
+    let pipeline = channel.pipeline.syncOperations
+    let end = { [registry] (reason: ConnectionClosure) in
+      // One that is not entered yet has nobody to be told of.
+      if !registry.close(because: reason, { $0.connection == number }) { channel.close(promise: nil) }
+    }
+    try pipeline.addHandler(
+      StallGuard(
+        timeout: TimeAmount(limits.stallTimeout), maximumQueuedByteCount: limits.maximumQueuedByteCount, end: end))
+    try pipeline.addHandler(
+      OpenSSLHandler(context: context, serverName: nil, number: number, registry: registry, established: nil))
+    try pipeline.addHandler(
+      HTTP2FrameRecutter(
+        cutter: HTTP2FrameCutter(role: .server, maximumPayloadByteCount: limits.frameByteCount),
+        watch: HTTP2FrameRecutter.Watch(timeout: TimeAmount(limits.stallTimeout), end: end)))
   }
 
-  private func refusedForLimit(_ channel: any Channel) -> HandshakeEvent {
+  /// The event of a connection that was refused before anything was read from it.
+  private func unheard(_ channel: any Channel, _ refusal: HandshakeRefusal) -> HandshakeEvent {
     HandshakeEvent(
       role: .server, version: nil, cipher: nil, group: nil, peerFingerprint: nil, peerNames: [], peerSerial: nil,
-      remoteAddress: channel.remoteAddress.map(OpenSSLHandler.text) ?? "unknown",
-      outcome: .refused(.connectionLimit(maximum: registry.maximum)))
+      remoteAddress: channel.remoteAddress.map(OpenSSLHandler.text) ?? "unknown", outcome: .refused(refusal))
   }
 }
 

@@ -83,14 +83,15 @@ final class OpenSSLHandler: ChannelDuplexHandler {
     let previous = state
     state = .closed
     switch previous {
-    case .idle, .handshaking, .active:
+    case .handshaking, .active:
       if isJudged {
         context.fireErrorCaught(TLSStreamError.truncated)
       } else {
         report(.truncated, context)
         context.fireErrorCaught(HandshakeRefusal.truncated)
       }
-    case .closing, .lingering, .closed: break
+    // Idle: what carries the connection, a proxy perhaps, gave up before there was one.
+    case .idle, .closing, .lingering, .closed: break
     }
     release()
     context.fireChannelInactive()
@@ -112,6 +113,13 @@ final class OpenSSLHandler: ChannelDuplexHandler {
     }
     state = .closed
     release()
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    guard let request = event as? RefuseHandshake else { return context.fireUserInboundEventTriggered(event) }
+    guard !isJudged else { return }
+    report(request.refusal, context)
+    finish(context)
   }
 
   private func start(_ context: ChannelHandlerContext) {
@@ -334,7 +342,9 @@ final class OpenSSLHandler: ChannelDuplexHandler {
   private func fail(_ error: TLSStreamError, _ context: ChannelHandlerContext) {
     if !isJudged {
       switch error {
-      case .alert(let alert): return refuse(.refusedByPeer(role: self.context.role, alert: alert), context)
+      case .alert(let alert):
+        let own = self.context.ownTiming(for: alert)
+        return refuse(.refusedByPeer(role: self.context.role, alert: alert, own: own), context)
       case .truncated: return refuse(.truncated, context)
       case .protocolFailure(let detail): return refuse(.protocolFailure(detail: detail), context)
       case .outboundBufferFull: break
@@ -394,24 +404,36 @@ final class OpenSSLHandler: ChannelDuplexHandler {
     timer?.cancel()
     timer = nil
     let remoteAddress = context.channel.remoteAddress.map(OpenSSLHandler.text) ?? "unknown"
-    let event = connection.event(remoteAddress: remoteAddress, refusal: refusal)
-    self.context.observer.handshake(event)
-    switch event.outcome {
-    case .refused(let refused):
-      established?.fail(refused)
-      // A handshake that libssl completed and this code did not accept.
-      if refusal == nil { return fail(.protocolFailure(detail: refused.message), context) }
-    case .established(let name, let fingerprint, let exporter):
+    var event = connection.event(remoteAddress: remoteAddress, refusal: refusal)
+    if case .established(let name, let fingerprint, let exporter) = event.outcome {
       let identity = PeerIdentity(
         name: name, fingerprint: fingerprint, remoteAddress: remoteAddress, exporter: exporter, connection: number)
-      peer = identity
-      registry?.connected(identity, channel: context.channel)
-      established?.succeed(identity)
+      if let refusal = registry?.connected(identity, channel: context.channel) {
+        event.outcome = .refused(refusal)
+      } else {
+        peer = identity
+      }
+    }
+    self.context.observer.handshake(event)
+    if let peer {
+      established?.succeed(peer)
+    } else if case .refused(let refused) = event.outcome {
+      established?.fail(refused)
+      // A handshake that libssl completed and this side does not accept.
+      if refusal == nil {
+        linger(context)
+        context.fireErrorCaught(refused)
+      }
     }
   }
 
+  /// Bytes that this connection holds on to.
+  var heldByteCount: Int { pendingPlaintext.readableBytes + connection.heldByteCount }
+
   static func text(_ address: SocketAddress) -> String {
-    guard let host = address.ipAddress, let port = address.port else { return "\(address)" }
+    guard let ipAddress = address.ipAddress, let port = address.port else { return "\(address)" }
+    // An IPv4 caller of a socket that serves both families.
+    let host = ipAddress.hasPrefix("::ffff:") && ipAddress.contains(".") ? String(ipAddress.dropFirst(7)) : ipAddress
     return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
   }
 }

@@ -16,9 +16,9 @@ final class PeerVerification {
   private(set) var fingerprint: CertificateKeyHash?
   private(set) var names: [String] = []
   private(set) var serial: String?
-  private let verifier: any PinVerifier
+  let context: TLSContext
 
-  init(verifier: any PinVerifier) { self.verifier = verifier }
+  init(context: TLSContext) { self.context = context }
 
   /// The first refusal stands.
   func refuse(_ refusal: HandshakeRefusal) {
@@ -49,7 +49,7 @@ final class PeerVerification {
   private func judge(preverified: Bool, store: OpaquePointer) -> Bool {
     observe(leaf: X509_STORE_CTX_get0_cert(store))
     guard preverified else {
-      refuse(PeerVerification.refusal(from: store))
+      refuse(refusal(from: store))
       return false
     }
     // The issuers were checked before; only the leaf is pinned.
@@ -59,7 +59,7 @@ final class PeerVerification {
       X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED)
       return false
     }
-    switch verifier.verify(fingerprint: fingerprint, names: names) {
+    switch context.verifier.verify(fingerprint: fingerprint, names: names) {
     case .refused(let reason): refuse(.unpinnedKey(fingerprint: fingerprint, reason: reason))
     case .accepted(let name):
       if !names.contains(name.value) {
@@ -82,17 +82,17 @@ final class PeerVerification {
     serial = Certificate.serial(of: leaf)
   }
 
-  private static func refusal(from store: OpaquePointer) -> HandshakeRefusal {
+  private func refusal(from store: OpaquePointer) -> HandshakeRefusal {
     let error = X509_STORE_CTX_get_error(store)
     let detail = String(cString: X509_verify_cert_error_string(Int(error)))
     let certificate = X509_STORE_CTX_get_current_cert(store)
     switch error {
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-      guard let date = Certificate.date(X509_get0_notAfter(certificate)) else { break }
-      return .expired(since: date)
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-      guard let date = Certificate.date(X509_get0_notBefore(certificate)) else { break }
-      return .notYetValid(until: date)
+    case X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_CERT_NOT_YET_VALID:
+      guard let notBefore = Certificate.date(X509_get0_notBefore(certificate)),
+        let notAfter = Certificate.date(X509_get0_notAfter(certificate))
+      else { break }
+      let timing = context.timing(notBefore: notBefore, notAfter: notAfter)
+      return error == X509_V_ERR_CERT_HAS_EXPIRED ? .expired(timing) : .notYetValid(timing)
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
       X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
       X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, X509_V_ERR_CERT_SIGNATURE_FAILURE, X509_V_ERR_CERT_UNTRUSTED:

@@ -50,7 +50,8 @@ final class TLSConnection {
     self.output = output
     self.context = context
     role = context.role
-    verification = PeerVerification(verifier: context.verifier)
+    verification = PeerVerification(context: context)
+    context.connectionBegan()
     guard verification.attach(to: ssl) else { throw TLSConnection.failure() }
     switch context.role {
     case .server: SSL_set_accept_state(ssl)
@@ -60,7 +61,10 @@ final class TLSConnection {
     }
   }
 
-  deinit { SSL_free(ssl) }
+  deinit {
+    SSL_free(ssl)
+    context.connectionEnded()
+  }
 
   private static func failure() -> CredentialError {
     .library(operation: "create a TLS connection", detail: OpenSSLSupport.takeErrorDetail())
@@ -105,7 +109,7 @@ extension TLSConnection {
       switch alert {
       case .protocolVersion: return .unsupportedVersion
       case .noApplicationProtocol: return .noApplicationProtocol
-      default: return .refusedByPeer(role: role, alert: alert)
+      default: return .refusedByPeer(role: role, alert: alert, own: context.ownTiming(for: alert))
       }
     }
     let detail = OpenSSLSupport.reason(of: code)
@@ -173,6 +177,9 @@ extension TLSConnection {
 
   /// An upper bound for the plaintext in what was received and not yet decrypted.
   var pendingInputByteCount: Int { BIO_ctrl_pending(input) + Int(SSL_pending(ssl)) }
+
+  /// Bytes that this connection holds on to: received and not decrypted, or encrypted and not sent.
+  var heldByteCount: Int { pendingInputByteCount + BIO_ctrl_pending(output) }
 
   /// Decrypts what is there into the free space of `plaintext`.
   func read(into plaintext: inout ByteBuffer) -> ReadStep {

@@ -2,6 +2,7 @@ import COpenSSL
 import Cryptography
 import Foundation
 import NIOCore
+import Synchronization
 
 /// The certificate and private key with which this side identifies itself.
 public struct TLSIdentity: Sendable {
@@ -36,6 +37,10 @@ public final class TLSContext: Sendable {
   public let handshakeTimeout: TimeAmount
   let verifier: any PinVerifier
   let observer: any HandshakeObserver
+  let keyLog: KeyLog?
+  private let leaf: Certificate
+  private let authorities: [Certificate]
+  private let connections = Atomic(0)
   // An SSL_CTX is reference counted and internally locked; it is only configured in the initialiser.
   nonisolated(unsafe) let handle: OpaquePointer
 
@@ -45,10 +50,14 @@ public final class TLSContext: Sendable {
   ///   - verifier: decides which keys are accepted, and for whom.
   ///   - observer: is told of every handshake.
   ///   - handshakeTimeout: 10 seconds unless told.
+  ///   - keyLog: takes the secrets of every connection, for a developer who must read the traffic. Nothing else turns
+  ///     that on: no environment variable, no setting.
   public init(
     role: TLSRole, identity: TLSIdentity, authorities: [Certificate], verifier: any PinVerifier,
-    observer: any HandshakeObserver = IgnoringHandshakes(), handshakeTimeout: Duration = .seconds(10)
+    observer: any HandshakeObserver = IgnoringHandshakes(), handshakeTimeout: Duration = .seconds(10),
+    keyLog: KeyLog? = nil
   ) throws(CredentialError) {
+    guard let leaf = identity.chain.first else { throw .notACertificate(detail: "no certificate found") }
     ERR_clear_error()
     let method = role == .server ? TLS_server_method() : TLS_client_method()
     guard let context = SSL_CTX_new(method) else { throw TLSContext.failure("create a TLS context") }
@@ -56,17 +65,48 @@ public final class TLSContext: Sendable {
     self.handshakeTimeout = TimeAmount(handshakeTimeout)
     self.verifier = verifier
     self.observer = observer
+    self.keyLog = keyLog
+    self.leaf = leaf
+    self.authorities = authorities
     handle = context
     try configureProtocol()
     try configure(identity)
     try configure(authorities)
     SSL_CTX_set_verify(handle, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, PeerVerification.callback)
+    if keyLog != nil { SSL_CTX_set_keylog_callback(handle, KeyLog.callback) }
   }
 
   deinit { SSL_CTX_free(handle) }
 
   private static func failure(_ operation: String) -> CredentialError {
     .library(operation: operation, detail: OpenSSLSupport.takeErrorDetail())
+  }
+}
+
+extension TLSContext {
+  /// Connections of this context that exist now: what is still held when all are done is a leak.
+  var liveConnections: Int { connections.load(ordering: .relaxed) }
+
+  func connectionBegan() { connections.add(1, ordering: .relaxed) }
+
+  func connectionEnded() { connections.subtract(1, ordering: .relaxed) }
+
+  /// The dates of the peer's certificate against this machine's clock.
+  func timing(notBefore: Date, notAfter: Date, now: Date = Date()) -> CertificateTiming {
+    let own = [leaf] + authorities
+    return CertificateTiming(
+      notBefore: notBefore, notAfter: notAfter, now: now,
+      ownCertificatesAreValid: own.allSatisfy { ($0.notBefore...$0.notAfter).contains(now) })
+  }
+
+  /// The dates of this side's certificate, when they can be why a peer sent `alert`: OpenSSL answers a certificate that
+  /// is not valid yet as it does one that is not pinned.
+  func ownTiming(for alert: TLSAlert, now: Date = Date()) -> CertificateTiming? {
+    let isRecent = now < leaf.notBefore + 86_400
+    guard alert == .certificateExpired || alert == .badCertificate && isRecent else { return nil }
+    return CertificateTiming(
+      notBefore: leaf.notBefore, notAfter: leaf.notAfter, now: now,
+      ownCertificatesAreValid: authorities.allSatisfy { ($0.notBefore...$0.notAfter).contains(now) })
   }
 }
 

@@ -13,6 +13,10 @@ public enum TransportError: BlamedError, Hashable {
   /// The connection was made, but one side did not accept the other.
   case handshake(HandshakeRefusal)
   case credential(CredentialError)
+  /// The proxy, not the server, refused: it answered the request for a tunnel with this status.
+  case proxy(host: String, port: Int, status: Int)
+  /// The proxy cannot be used.
+  case proxyUnusable(host: String, port: Int, fault: ProxyFault)
   case system(operation: String, reason: String)
 
   public var code: String {
@@ -27,6 +31,8 @@ public enum TransportError: BlamedError, Hashable {
     case .timedOut: "connection-timed-out"
     case .handshake(let refusal): refusal.code
     case .credential(let error): error.code
+    case .proxy: "proxy-refused"
+    case .proxyUnusable: "proxy-unusable"
     case .system: "transport-failure"
     }
   }
@@ -35,7 +41,7 @@ public enum TransportError: BlamedError, Hashable {
     switch self {
     case .addressInUse, .addressUnavailable, .portNotPermitted, .system: .local
     case .invalidPort, .nameNotFound: .caller
-    case .connectionRefused, .unreachable, .timedOut: .peer
+    case .connectionRefused, .unreachable, .timedOut, .proxy, .proxyUnusable: .peer
     case .handshake(let refusal): refusal.blame
     case .credential(let error): error.blame
     }
@@ -53,6 +59,10 @@ public enum TransportError: BlamedError, Hashable {
     case .timedOut(let host, let port): "No answer from \(host), port \(port), in the time allowed."
     case .handshake(let refusal): refusal.message
     case .credential(let error): error.message
+    case .proxy(let host, let port, let status):
+      "The proxy \(host), port \(port), refused to connect to the server: it answered \(status)\(TransportError.meaning(ofProxyStatus: status))."
+    case .proxyUnusable(let host, let port, let fault):
+      "The proxy \(host), port \(port), cannot be used: \(fault.explanation)."
     case .system(let operation, let reason): "Could not \(operation): \(reason)."
     }
   }
@@ -68,7 +78,38 @@ public enum TransportError: BlamedError, Hashable {
     case .unreachable, .timedOut: "Check the network, and whether a firewall lets this port through."
     case .handshake(let refusal): refusal.remedy
     case .credential(let error): error.remedy
+    case .proxy(_, _, 407): "Give the proxy's user and password."
+    case .proxy(_, _, let status):
+      status >= 500
+        ? "Try again; if it persists, ask whoever runs the proxy whether it can reach the server."
+        : "Ask whoever runs the proxy to allow connections to the server's host and port."
+    case .proxyUnusable: "Check the proxy's address and port, and that it is an HTTP proxy that allows CONNECT."
     case .system: "Check the limits of this process and the system's log."
+    }
+  }
+  /// Whether the same attempt can succeed later without anybody changing anything.
+  public var isProxyFaultTransient: Bool {
+    switch self {
+    case .proxy(_, _, let status): status >= 500 || status == 429
+    case .proxyUnusable(_, _, let fault):
+      switch fault {
+      case .nameNotFound, .unreachable, .timedOut, .closed: true
+      case .notHTTP, .answerTooLong: false
+      }
+    case .addressInUse, .addressUnavailable, .portNotPermitted, .invalidPort, .nameNotFound, .connectionRefused,
+      .unreachable, .timedOut, .handshake, .credential, .system:
+      false
+    }
+  }
+
+  private static func meaning(ofProxyStatus status: Int) -> String {
+    switch status {
+    case 403: " (forbidden)"
+    case 407: " (it wants a user and a password)"
+    case 502: " (it cannot reach the server)"
+    case 503: " (it is overloaded)"
+    case 504: " (the server did not answer it in time)"
+    default: ""
     }
   }
 }

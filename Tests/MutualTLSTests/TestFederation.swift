@@ -93,11 +93,13 @@ extension Recorder: HandshakeObserver where Element == HandshakeEvent {
 
 enum ConnectionChange: Sendable, Hashable {
   case connected(PeerIdentity)
+  case closing(PeerIdentity, ConnectionClosure)
   case disconnected(PeerIdentity)
 }
 
 extension Recorder: ConnectionObserver where Element == ConnectionChange {
   func connected(_ peer: PeerIdentity) { record(.connected(peer)) }
+  func closing(_ peer: PeerIdentity, because reason: ConnectionClosure) { record(.closing(peer, reason)) }
   func disconnected(_ peer: PeerIdentity) { record(.disconnected(peer)) }
 }
 

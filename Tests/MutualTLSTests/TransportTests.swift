@@ -161,25 +161,6 @@ struct TransportTests {
     }
   }
 
-  @Test func theServerCanEndConnectionsOfAWithdrawnKey() async throws {
-    let server = try TestServer()
-    try await server.serving {
-      let alpha = try await server.connect(as: server.alpha)
-      let beta = try await server.connect(as: server.beta)
-      server.table.replace(with: [server.beta.fingerprint: try OrganizationName("beta.example")])
-      server.transport.disconnectPeers(refusedBy: server.table)
-      await alpha.waitForClose()
-      for await change in server.connections.stream {
-        if case .disconnected(let peer) = change {
-          #expect(peer.name.value == "alpha.example")
-          break
-        }
-      }
-      #expect(server.transport.connectedOrganizations == [try OrganizationName("beta.example")])
-      beta.closeNow()
-    }
-  }
-
   @Test func connectionsAboveTheLimitAreRefused() async throws {
     var limits = TransportLimits()
     limits.maximumConnections = 1
@@ -258,8 +239,11 @@ struct PeerIdentityTests {
   }
 
   @Test func aRequestWithoutIdentityIsRejected() async throws {
-    let interceptor = PeerIdentityInterceptor(
-      registry: ConnectionRegistry(maximum: 1, observer: IgnoringConnections()))
+    let parts = try LinkParts()
+    let registry = ConnectionRegistry(
+      limits: TransportLimits(), contexts: try parts.context(.server, observer: IgnoringHandshakes()),
+      observer: IgnoringConnections())
+    let interceptor = PeerIdentityInterceptor(registry: registry)
     for metadata: Metadata in [[:], ["bauta-peer-connection": "1"], ["bauta-peer-connection": "x"]] {
       let response = try await withServerContextRPCCancellationHandle { handle in
         let context = ServerContext(
