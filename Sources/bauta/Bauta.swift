@@ -33,6 +33,7 @@ struct Bauta: AsyncParsableCommand {
   static func main() async {
     // A reader that goes away is told by the write that fails, not by a signal that ends the process mid-way.
     signal(SIGPIPE, SIG_IGN)
+    openStandardDescriptors()
     let status: Int32
     do {
       // Before any key is read: neither a core file nor another process of this user may see this one's memory.
@@ -50,6 +51,15 @@ struct Bauta: AsyncParsableCommand {
       status = report(error)
     }
     Foundation.exit(status)
+  }
+
+  /// Puts /dev/null in the place of a standard stream that the caller has closed: the first file that is opened would
+  /// take its number otherwise, and be written to as if it were the terminal.
+  private static func openStandardDescriptors() {
+    for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(descriptor, F_GETFD) < 0 {
+      // The lowest free number is taken, which is this one: those below it are open by now.
+      _ = open("/dev/null", O_RDWR)
+    }
   }
 
   /// Says what went wrong on standard error, and gives the exit status.
