@@ -15,9 +15,12 @@ enum OpenSSLCommand {
 
   /// Runs to the end; standard output and error together. Waits on a thread of its own: the test's threads are few, and
   /// the peer may need them.
-  static func run(_ arguments: [String], environment: [String: String] = [:]) async throws -> Output {
+  static func run(
+    executable: String? = nil, _ arguments: [String], environment: [String: String] = [:]
+  ) async throws -> Output {
     try await offPool {
       let process = try make(arguments, environment: environment)
+      if let executable { process.executableURL = URL(fileURLWithPath: executable) }
       let pipe = Pipe()
       process.standardOutput = pipe
       process.standardError = pipe
@@ -32,6 +35,21 @@ enum OpenSSLCommand {
     try await withCheckedThrowingContinuation { continuation in
       Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
     }
+  }
+
+  /// Runs with an input that stays open for as long as `body` runs.
+  static func running(_ arguments: [String], _ body: () async throws -> Void) async throws {
+    let process = try make(arguments, environment: [:])
+    let input = Pipe()
+    process.standardInput = input
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    defer {
+      process.terminate()
+      withExtendedLifetime(input) {}
+    }
+    try await body()
   }
 
   /// Runs `s_server` on a port it chooses, for as long as `body` runs.
