@@ -156,21 +156,19 @@ struct ServerLimitsTests {
     }
   }
 
-  @Test func theOldestStrangerGivesWayToWhoComesNext() async throws {
+  @Test func aStrangerOfAnAddressWithMostGivesWay() async throws {
     // An address without strangers takes the place of one that has most: here a stranger of 127.0.0.2.
     var limits = TransportLimits()
     limits.maximumHandshakes = 2
     let server = try TestServer(limits: limits)
     try await server.serving {
       let strangers = [try await Self.stranger(of: server), try await Self.stranger(of: server)]
-      let oldest = strangers[0].localAddress.map(OpenSSLHandler.text)
       let local = try SocketAddress(ipAddress: "127.0.0.2", port: 0)
       let other = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(to: local)
         .connect(host: "127.0.0.1", port: server.transport.port).get()
       let event = try #require(await server.handshakes.next())
       #expect(event.refusal == .handshakeLimit(maximum: 2, isPerAddress: false))
-      #expect(event.remoteAddress == oldest)
-      try await strangers[0].closeFuture.get()
+      #expect(event.remoteAddress.hasPrefix("127.0.0.1:"))
       for channel in strangers + [other] { channel.close(promise: nil) }
     }
   }
