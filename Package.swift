@@ -126,7 +126,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "FederationWireTests",
-      dependencies: ["FederationWire", "Federation", "AuditLog", "SecureAggregation", "Cryptography", protobuf],
+      dependencies: [
+        "FederationWire", "Federation", "AuditLog", "SecureAggregation", "MutualTLS", "Cryptography", protobuf,
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "FederationClientTests",

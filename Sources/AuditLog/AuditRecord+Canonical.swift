@@ -52,6 +52,13 @@ extension AuditRecord.Draft {
     try fields.put("handshake") { (group) throws(AuditLogError) in
       try group.put("version", handshake?.version)
       try group.put("cipher", handshake?.cipher)
+      try group.put("group", handshake?.group)
+    }
+    try fields.put("suppressed") { (group) throws(AuditLogError) in
+      try group.put("count", suppressed?.count)
+      try group.put("first", suppressed?.first?.description)
+      try group.put("last", suppressed?.last?.description)
+      try group.put("addresses", suppressed?.addresses)
     }
     try fields.put("federation", federation)
     fields.put("manifest", manifest)
@@ -103,7 +110,14 @@ extension AuditRecord.Draft {
     source = try fields.group("source") { (group) throws(EntryDefectError) in try AuditRecord.Peer(&group) }
     handshake = try fields.group("handshake") { (group) throws(EntryDefectError) in
       AuditRecord.Handshake(
-        version: try group.require("version", group.text("version")), cipher: try group.text("cipher"))
+        version: try group.require("version", group.text("version")), cipher: try group.text("cipher"),
+        group: try group.text("group"))
+    }
+    suppressed = try fields.group("suppressed") { (group) throws(EntryDefectError) in
+      AuditRecord.Suppressed(
+        count: try group.require("count", group.integer("count")), first: try group.parsed("first") { AuditTime($0) },
+        last: try group.parsed("last") { AuditTime($0) },
+        addresses: try group.require("addresses", group.integer("addresses")))
     }
     federation = try fields.text("federation")
     manifest = try fields.digest("manifest")
@@ -151,6 +165,7 @@ extension AuditRecord.Actor {
 extension AuditRecord.Peer {
   fileprivate func write(to fields: inout EntryFieldWriter) throws(AuditLogError) {
     try fields.put("name", name?.value)
+    try fields.put("claimedName", claimedName)
     try fields.put("address", address)
     fields.put("tlsPeer", tlsPeer)
     fields.put("exporter", exporter)
@@ -158,6 +173,7 @@ extension AuditRecord.Peer {
 
   fileprivate init(_ fields: inout EntryFieldReader) throws(EntryDefectError) {
     name = try fields.parsed("name") { try? OrganizationName($0) }
+    claimedName = try fields.text("claimedName")
     address = try fields.text("address")
     tlsPeer = try fields.digest("tlsPeer")
     exporter = try fields.digest("exporter")

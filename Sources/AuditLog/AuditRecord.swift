@@ -59,6 +59,8 @@ public struct AuditRecord: Hashable, Sendable {
     /// From whom, for what is received.
     public var source: Peer?
     public var handshake: Handshake?
+    /// Events of this kind that have no entry of their own.
+    public var suppressed: Suppressed?
     public var federation: String?
     public var manifest: ManifestHash?
     public var plan: PlanHash?
@@ -107,6 +109,8 @@ public struct AuditRecord: Hashable, Sendable {
   /// The other end of a connection.
   public struct Peer: Hashable, Sendable {
     public var name: OrganizationName?
+    /// The first DNS name of the certificate that was shown, when nothing vouches for it: the handshake was refused.
+    public var claimedName: String?
     public var address: String?
     /// SHA-256 of the SubjectPublicKeyInfo in the certificate that the peer showed.
     public var tlsPeer: CertificateKeyHash?
@@ -115,10 +119,11 @@ public struct AuditRecord: Hashable, Sendable {
     public var exporter: SHA256Digest?
 
     public init(
-      name: OrganizationName? = nil, address: String? = nil, tlsPeer: CertificateKeyHash? = nil,
-      exporter: SHA256Digest? = nil
+      name: OrganizationName? = nil, claimedName: String? = nil, address: String? = nil,
+      tlsPeer: CertificateKeyHash? = nil, exporter: SHA256Digest? = nil
     ) {
       self.name = name
+      self.claimedName = claimedName
       self.address = address
       self.tlsPeer = tlsPeer
       self.exporter = exporter
@@ -128,10 +133,28 @@ public struct AuditRecord: Hashable, Sendable {
   public struct Handshake: Hashable, Sendable {
     public var version: String
     public var cipher: String?
+    /// The key agreement group.
+    public var group: String?
 
-    public init(version: String, cipher: String? = nil) {
+    public init(version: String, cipher: String? = nil, group: String? = nil) {
       self.version = version
       self.cipher = cipher
+      self.group = group
+    }
+  }
+
+  /// What came too fast to be recorded one by one: how often, when, and from how many addresses.
+  public struct Suppressed: Hashable, Sendable {
+    public var count: Int
+    public var first: AuditTime?
+    public var last: AuditTime?
+    public var addresses: Int
+
+    public init(count: Int, first: AuditTime?, last: AuditTime?, addresses: Int) {
+      self.count = count
+      self.first = first
+      self.last = last
+      self.addresses = addresses
     }
   }
 

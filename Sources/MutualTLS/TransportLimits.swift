@@ -7,12 +7,13 @@ public struct TransportLimits: Sendable, Hashable {
 
   /// Largest message that is received, in bytes. Larger ones end the call with `resourceExhausted`.
   public var maximumMessageByteCount = 4 * 1024 * 1024
-  /// HTTP/2 flow control window of a stream and of the connection, in bytes. Bounds what a stream can have buffered.
+  /// HTTP/2 flow control window of a stream and of the connection, in bytes. With the few messages that gRPC takes in
+  /// advance it bounds what a stream can have buffered.
   public var windowByteCount = 4 * 1024 * 1024
   /// Largest HTTP/2 frame, 16 KiB to 16 MiB.
   public var maximumFrameByteCount = 16 * 1024
   /// Calls that one connection may have open at a time (server).
-  public var maximumConcurrentCalls = 64
+  public var maximumConcurrentCalls = 16
   /// Encrypted bytes that may wait for one peer to read them (server). A peer that grants large windows and reads nothing
   /// is closed as a slow reader when they are reached.
   public var maximumQueuedByteCount = 64 * 1024 * 1024

@@ -12,11 +12,13 @@ import TransparencyLog
     draft.clock = "system"
     draft.actor = .init(service: "client", keyID: NoteKeyID(0xC74F_20A3))
     let peer = AuditRecord.Peer(
-      name: try OrganizationName("hub.example"), address: "127.0.0.1:7443",
+      name: try OrganizationName("hub.example"), claimedName: "hub.example", address: "127.0.0.1:7443",
       tlsPeer: CertificateKeyHash(hashing: [1]), exporter: SHA256Digest(hashing: [2]))
     draft.destination = peer
     draft.source = peer
-    draft.handshake = .init(version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384")
+    draft.handshake = .init(version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", group: "x25519")
+    draft.suppressed = .init(
+      count: 900, first: AuditTime(milliseconds: 1), last: AuditTime(milliseconds: 60_001), addresses: 3)
     draft.federation = "fraud.example"
     draft.manifest = ManifestHash(hashing: [3])
     draft.plan = PlanHash(hashing: [4])
@@ -64,7 +66,7 @@ import TransparencyLog
       (object["message"] as? [String: Any])?["sha256"] as? String
         == SHA256Digest(hashing: Array("payload".utf8)).hexadecimal)
     #expect(object["stateVersion"] as? Int == 12)
-    #expect(object.count == 35)
+    #expect(object.count == 36)
   }
 
   @Test func absentFieldsAreLeftOut() throws {
@@ -94,6 +96,8 @@ import TransparencyLog
     #expect(defect(replacing: #""u2":5"#, by: #""u2":-5"#) == .field("cohortSizes.u2"))
     #expect(defect(replacing: #""u2":5"#, by: #""u2":5,"u4":5"#) == .notCanonical)
     #expect(defect(replacing: #""u3":4"#, by: #""u3":4,"u4":5"#) == .field("cohortSizes.u4"))
+    #expect(defect(replacing: #""count":900"#, by: #""count":"900""#) == .field("suppressed.count"))
+    #expect(defect(replacing: "1970-01-01T00:00:00.001Z", by: "1970-01-01") == .field("suppressed.first"))
     #expect(defect(replacing: "2026-03-01T09", by: "2026-02-30T09") == .field("time"))
     #expect(defect(replacing: #""clip":"8""#, by: #""clip":"0x8""#) == .field("maskedInput.clip"))
     #expect(defect(replacing: #""keyID":"c74f20a3""#, by: #""keyID":"C74f20a3""#) == .field("actor.keyID"))

@@ -186,30 +186,4 @@ struct FuzzTests {
     #expect(link.server.handler.peer?.name.value == "alpha.example")
     link.finish()
   }
-
-  @Test("Nothing of a connection outlives it")
-  func releases() throws {
-    for seed in UInt64(0)..<40 {
-      var random = SeededBytes(seed: seed)
-      var link: MemoryLink? = try MemoryLink(parts)
-      let contexts = [link?.client.context, link?.server.context].compactMap { $0 }
-      #expect(contexts.map(\.liveConnections) == [1, 1])
-      switch seed % 4 {
-      case 0: try link?.establish()
-      case 1:
-        try link?.connect()
-        try link?.exchange { sender, _, bytes in sender == .server ? random.mutation(of: bytes) : bytes }
-      case 2:
-        try link?.connect()
-        try link?.exchange { sender, flight, bytes in sender == .client && flight == 1 ? [] : bytes }
-      default:
-        try link?.connect()
-        try link?.client.cut()
-        try link?.server.cut()
-      }
-      link?.finish()
-      link = nil
-      #expect(contexts.map(\.liveConnections) == [0, 0], "seed \(seed)")
-    }
-  }
 }

@@ -24,6 +24,12 @@ struct LinkParts: Sendable {
   let server: TLSIdentity
   let client: TLSIdentity
 
+  init(federation: TestFederation, server: TLSIdentity, client: TLSIdentity) {
+    self.federation = federation
+    self.server = server
+    self.client = client
+  }
+
   init() throws {
     federation = try TestFederation()
     server = try federation.identity("server.example", profile: .server(addresses: ["127.0.0.1"]))

@@ -36,6 +36,21 @@ enum OpenSSLCommand {
     }
   }
 
+  /// Runs with an input that stays open for as long as `body` runs.
+  static func running(_ arguments: [String], _ body: () async throws -> Void) async throws {
+    let process = try make(arguments, environment: [:])
+    let input = Pipe()
+    process.standardInput = input
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    defer {
+      process.terminate()
+      withExtendedLifetime(input) {}
+    }
+    try await body()
+  }
+
   /// Runs `s_server` on a port it chooses, for as long as `body` runs.
   static func serving(_ arguments: [String], _ body: (Int) async throws -> Void) async throws {
     let process = try make(["s_server", "-accept", "127.0.0.1:0"] + arguments, environment: [:])

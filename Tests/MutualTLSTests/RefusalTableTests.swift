@@ -73,9 +73,9 @@ struct RefusalRow: Sendable, CustomTestStringConvertible {
     RefusalRow(
       testDescription: "no certificate", code: "tls-no-certificate", told: .certificateRequired,
       wrong: .command(client: ["-tls1_3", "-alpn", "h2", "-ign_eof"], server: nil, presentsCertificate: false)),
-    // A server without a certificate cannot answer at all, and says so itself.
+    // A server without a certificate has no way to answer in TLS 1.3, and refuses the version itself.
     RefusalRow(
-      testDescription: "no certificate, server", code: "tls-refused-by-peer", told: nil,
+      testDescription: "no certificate, server", code: "tls-unsupported-version", told: nil,
       wrong: .command(client: nil, server: ["-tls1_3", "-alpn", "h2", "-nocert"], presentsCertificate: false)),
     RefusalRow(
       testDescription: "TLS 1.2 only", code: "tls-unsupported-version", told: .protocolVersion,

@@ -153,6 +153,7 @@ struct TestServer: Sendable {
   let handshakes: Recorder<HandshakeEvent>
   let connections: Recorder<ConnectionChange>
   let table: PinTable
+  let context: TLSContext
 
   /// - Parameter identity: what the server presents instead of its proper certificate.
   init(
@@ -173,7 +174,7 @@ struct TestServer: Sendable {
     ]
     for (identity, name) in alsoPinned { table[identity.fingerprint] = try OrganizationName(name) }
     self.table = PinTable(table)
-    let context = try TLSContext(
+    context = try TLSContext(
       role: .server, identity: other?(federation) ?? identity, authorities: [federation.authority.certificate],
       verifier: self.table, observer: handshakes, handshakeTimeout: handshakeTimeout)
     transport = try MutualTLSServerTransport.make(
@@ -199,9 +200,11 @@ struct TestServer: Sendable {
   }
 
   /// Serves while `body` runs.
-  func serving<R: Sendable>(_ body: () async throws -> R) async throws -> R {
+  func serving<R: Sendable>(
+    with services: [any RegistrableRPCService] = [], _ body: () async throws -> R
+  ) async throws -> R {
     try await withGRPCServer(
-      transport: transport, services: [EchoService()], interceptors: [transport.identityInterceptor]
+      transport: transport, services: [EchoService()] + services, interceptors: [transport.identityInterceptor]
     ) { _ in try await body() }
   }
 

@@ -1,0 +1,162 @@
+import Cryptography
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import MutualTLS
+
+/// Peers that take their time: on a clock that the test moves.
+@Suite struct StallTests {
+  private final class Endings {
+    var reasons: [ConnectionClosure] = []
+  }
+
+  private static let timeout = TimeAmount.seconds(60)
+
+  // MARK: Readers
+
+  private static func reader(_ endings: Endings, maximum: Int = 1 << 20) throws -> EmbeddedChannel {
+    let channel = EmbeddedChannel()
+    try channel.pipeline.syncOperations.addHandler(
+      StallGuard(timeout: timeout, maximumQueuedByteCount: maximum) { endings.reasons.append($0) })
+    channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+    return channel
+  }
+
+  private static func setWritable(_ isWritable: Bool, _ channel: EmbeddedChannel) {
+    channel.isWritable = isWritable
+    channel.pipeline.fireChannelWritabilityChanged()
+  }
+
+  @Test func aReaderThatTakesNothingIsSlow() throws {
+    let endings = Endings()
+    let channel = try Self.reader(endings)
+    // Not flushed: what waits.
+    channel.write(ByteBuffer(repeating: 1, count: 100_000), promise: nil)
+    Self.setWritable(false, channel)
+    channel.embeddedEventLoop.advanceTime(by: .seconds(59))
+    #expect(endings.reasons.isEmpty)
+    channel.embeddedEventLoop.advanceTime(by: .seconds(2))
+    #expect(endings.reasons == [.slowReader])
+    channel.embeddedEventLoop.advanceTime(by: .seconds(600))
+    #expect(endings.reasons == [.slowReader])
+    _ = try channel.finish()
+  }
+
+  @Test func aReaderThatTakesSomethingGoesOn() throws {
+    let endings = Endings()
+    let channel = try Self.reader(endings)
+    for _ in 0..<5 {
+      channel.write(ByteBuffer(repeating: 1, count: StallGuard.minimumDrainedByteCount), promise: nil)
+      Self.setWritable(false, channel)
+      channel.flush()
+      channel.embeddedEventLoop.advanceTime(by: .seconds(50))
+    }
+    #expect(endings.reasons.isEmpty)
+    Self.setWritable(true, channel)
+    channel.embeddedEventLoop.advanceTime(by: .seconds(600))
+    #expect(endings.reasons.isEmpty)
+    _ = try channel.finish()
+  }
+
+  @Test func whatWaitsIsBounded() throws {
+    let endings = Endings()
+    let channel = try Self.reader(endings, maximum: 1000)
+    channel.write(ByteBuffer(repeating: 1, count: 1000), promise: nil)
+    #expect(endings.reasons.isEmpty)
+    channel.write(ByteBuffer(repeating: 1, count: 1), promise: nil)
+    channel.write(ByteBuffer(repeating: 1, count: 1), promise: nil)
+    #expect(endings.reasons == [.slowReader])
+    _ = try channel.finish()
+  }
+
+  // MARK: Writers
+
+  private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+
+  static func frame(type: UInt8, flags: UInt8 = 0, _ payload: [UInt8] = []) -> [UInt8] {
+    [UInt8(payload.count >> 16), UInt8(payload.count >> 8 & 255), UInt8(payload.count & 255), type, flags, 0, 0, 0, 1]
+      + payload
+  }
+
+  private static func writer(_ endings: Endings) throws -> EmbeddedChannel {
+    let channel = EmbeddedChannel()
+    let cutter = HTTP2FrameCutter(role: .server, maximumPayloadByteCount: 16_384)
+    try channel.pipeline.syncOperations.addHandler(
+      HTTP2FrameRecutter(
+        cutter: cutter, watch: HTTP2FrameRecutter.Watch(timeout: timeout) { endings.reasons.append($0) }))
+    channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+    return channel
+  }
+
+  /// What is begun and not finished: the preface, a frame's header, its payload, a header block over several frames.
+  @Test(arguments: [
+    [], Array(preface.prefix(20)), preface + frame(type: 0, [1, 2, 3]).prefix(4),
+    preface + frame(type: 0, [UInt8](repeating: 1, count: 5000)).dropLast(1), preface + frame(type: 1, [1, 2, 3]),
+    preface + frame(type: 1, [1]) + frame(type: 9, [2]),
+  ])
+  func aWriterThatDoesNotFinishIsSlow(_ bytes: [UInt8]) throws {
+    let endings = Endings()
+    let channel = try Self.writer(endings)
+    let loop = channel.embeddedEventLoop
+    // A byte now and then does not help.
+    let (most, last) = (bytes.dropLast(min(4, bytes.count)), bytes.suffix(4))
+    if !most.isEmpty { try channel.writeInbound(ByteBuffer(bytes: most)) }
+    for byte in last {
+      loop.advanceTime(by: .seconds(1))
+      try channel.writeInbound(ByteBuffer(bytes: [byte]))
+    }
+    loop.advanceTime(by: .seconds(54))
+    #expect(endings.reasons.isEmpty)
+    loop.advanceTime(by: .seconds(7))
+    #expect(endings.reasons == [.slowWriter])
+    // Nothing more is passed on.
+    while try channel.readInbound(as: ByteBuffer.self) != nil {}
+    try channel.writeInbound(ByteBuffer(bytes: Self.frame(type: 0)))
+    #expect(try channel.readInbound(as: ByteBuffer.self) == nil)
+    _ = try channel.finish()
+  }
+
+  @Test func aWriterThatFinishesInTimeMayBeSilentForLong() throws {
+    let endings = Endings()
+    let channel = try Self.writer(endings)
+    let loop = channel.embeddedEventLoop
+    try channel.writeInbound(ByteBuffer(bytes: Self.preface + Self.frame(type: 4)))
+    loop.advanceTime(by: .hours(2))
+    // Twenty frames, each in two halves 40 seconds apart: always in the middle of one when looked at.
+    let frame = Self.frame(type: 0, [UInt8](repeating: 1, count: 100))
+    for _ in 0..<20 {
+      try channel.writeInbound(ByteBuffer(bytes: frame.prefix(50)))
+      loop.advanceTime(by: .seconds(40))
+      try channel.writeInbound(ByteBuffer(bytes: frame.dropFirst(50) + frame.prefix(50)))
+      loop.advanceTime(by: .seconds(40))
+      try channel.writeInbound(ByteBuffer(bytes: frame.dropFirst(50)))
+    }
+    try channel.writeInbound(ByteBuffer(bytes: Self.frame(type: 1, [1])))
+    loop.advanceTime(by: .seconds(50))
+    try channel.writeInbound(ByteBuffer(bytes: Self.frame(type: 9, flags: 4, [2])))
+    loop.advanceTime(by: .hours(2))
+    #expect(endings.reasons.isEmpty)
+    _ = try channel.finish()
+  }
+
+  /// SETTINGS, PING, PRIORITY, and a type that nobody knows.
+  @Test(arguments: [4, 6, 2, 99] as [UInt8])
+  func controlFramesWithoutMeasureEndTheConnection(_ type: UInt8) throws {
+    let endings = Endings()
+    let channel = try Self.writer(endings)
+    try channel.writeInbound(ByteBuffer(bytes: Self.preface))
+    let frame = Self.frame(type: type, [UInt8](repeating: 0, count: 8))
+    for _ in 0..<HTTP2FrameRecutter.controlFrameBurst { try channel.writeInbound(ByteBuffer(bytes: frame)) }
+    #expect(endings.reasons.isEmpty)
+    // Ten a second are borne, for ever.
+    for _ in 0..<100 {
+      channel.embeddedEventLoop.advanceTime(by: .milliseconds(101))
+      try channel.writeInbound(ByteBuffer(bytes: frame))
+    }
+    #expect(endings.reasons.isEmpty)
+    try channel.writeInbound(ByteBuffer(bytes: (0..<20).flatMap { _ in frame }))
+    #expect(endings.reasons == [.controlFlood])
+    _ = try channel.finish()
+  }
+}
