@@ -282,9 +282,9 @@ extension ClientSession {
   /// Holds a survivor set against those that were signed before over the same data.
   private func judge(_ survivors: [OrganizationName], of opening: OpeningIdentifier) throws -> SignedOpening {
     guard let active = run else { throw ClientError.unexpected("a statement of no run") }
-    let near = parts.policy.cohort.nearOpenings
+    let near = active.policy.cohort.nearOpenings
     let rule = NearSetRule(
-      assumedCorrupt: parts.manifest.manifest.assumedCorrupt, budget: near.count, days: near.days)
+      assumedCorrupt: active.agreement.manifest.assumedCorrupt, budget: near.count, days: near.days)
     let dataSet = URL(fileURLWithPath: parts.dataPath).standardizedFileURL.resolvingSymlinksInPath().path
     let proposed = SignedOpening(
       dataSet: dataSet, run: opening.run.text, task: opening.task.rawValue, round: UInt64(opening.round),
@@ -305,7 +305,7 @@ extension ClientSession {
       $0.error = .init(error)
     }
     guard let run else { throw .unexpected("a task of no run") }
-    progress(.refused(run: run, reasons: [error.message, error.remedy]))
+    progress(.refused(run: run, rule: error.code, reasons: [error.message, error.remedy]))
     let digest = SHA256Digest(context.digest)
     let signature = RefusalSigning.sign(run: run, digest: digest, reason: reason, signer: identity)
     return Answer(.refusal(digest: digest, reason: reason, signature: signature))
@@ -316,7 +316,7 @@ extension ClientSession {
     guard var active = run, result.opening.run == active.agreement.run else {
       throw .unexpected("a result of no run")
     }
-    guard result.isSigned(by: parts.manifest.manifest.server.keys.identity) else {
+    guard result.isSigned(by: active.agreement.manifest.server.keys.identity) else {
       throw .unexpected("a result without the server's signature")
     }
     guard !active.cohort.isEmpty else {
