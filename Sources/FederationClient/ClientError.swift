@@ -5,6 +5,7 @@ import FederationWire
 import Learning
 import MutualTLS
 import SecureAggregation
+import ServiceControl
 
 /// Why a client stops. Nothing leaves after one of these.
 public enum ClientError: BlamedError {
@@ -26,6 +27,9 @@ public enum ClientError: BlamedError {
   case unexpected(String)
   case cancelled
   case noData(path: String)
+  /// The server does not know the protocol's one method.
+  case unimplemented
+  case control(ControlError)
 
   private var underlying: (any BlamedError)? {
     switch self {
@@ -38,7 +42,8 @@ public enum ClientError: BlamedError {
     case .data(let error): error
     case .storage(let error): error
     case .state(let error): error
-    case .call, .refused, .unexpected, .cancelled, .noData: nil
+    case .control(let error): error
+    case .call, .refused, .unexpected, .cancelled, .noData, .unimplemented: nil
     }
   }
 
@@ -49,6 +54,7 @@ public enum ClientError: BlamedError {
     case .refused(let refusal): refusal.code
     case .unexpected: "server-out-of-order"
     case .noData: "no-data"
+    case .unimplemented: "wire-version"
     default: "cancelled"
     }
   }
@@ -56,7 +62,7 @@ public enum ClientError: BlamedError {
   public var blame: Blame {
     if let underlying { return underlying.blame }
     return switch self {
-    case .call, .unexpected: .peer
+    case .call, .unexpected, .unimplemented: .peer
     case .refused, .noData: .caller
     default: .local
     }
@@ -69,6 +75,7 @@ public enum ClientError: BlamedError {
     case .refused(let refusal): "the server refused: \(refusal.message)"
     case .unexpected(let what): "the server sent \(what), which does not fit where the run stands"
     case .noData(let path): "cannot read the data file \(path)"
+    case .unimplemented: "the server does not know the protocol that this program speaks"
     default: "the client was told to stop"
     }
   }
@@ -80,7 +87,25 @@ public enum ClientError: BlamedError {
     case .refused(let refusal): refusal.remedy
     case .unexpected: "nothing more leaves this organisation; keep the log and ask the operator"
     case .noData: "give the organisation's CSV file with --data FILE; 'bauta data check FILE' reads it without sending"
+    case .unimplemented:
+      "the server's program is older, or it is no server of bauta: ask the operator which release it runs"
     default: "start it again when you are ready"
+    }
+  }
+
+  /// Whether a client that stays goes on after it: greets again, by and by.
+  ///
+  /// It ends where it cannot keep its records, where its own files are of no use, and where the server does what no server
+  /// of this protocol does.
+  var isTemporary: Bool {
+    switch self {
+    case .transport(.credential), .transport(.invalidPort): false
+    case .transport, .call, .refused, .noData, .data: true
+    // The sums gave no model: the run is over, and it is nobody's doing.
+    case .progression(.learning): true
+    case .log, .wire, .federation, .aggregation, .progression, .storage, .state, .unexpected, .cancelled, .unimplemented,
+      .control:
+      false
     }
   }
 }

@@ -282,9 +282,9 @@ extension ClientSession {
   /// Holds a survivor set against those that were signed before over the same data.
   private func judge(_ survivors: [OrganizationName], of opening: OpeningIdentifier) throws -> SignedOpening {
     guard let active = run else { throw ClientError.unexpected("a statement of no run") }
-    let near = parts.policy.cohort.nearOpenings
+    let near = active.policy.cohort.nearOpenings
     let rule = NearSetRule(
-      assumedCorrupt: parts.manifest.manifest.assumedCorrupt, budget: near.count, days: near.days)
+      assumedCorrupt: active.agreement.manifest.assumedCorrupt, budget: near.count, days: near.days)
     let dataSet = URL(fileURLWithPath: parts.dataPath).standardizedFileURL.resolvingSymlinksInPath().path
     let proposed = SignedOpening(
       dataSet: dataSet, run: opening.run.text, task: opening.task.rawValue, round: UInt64(opening.round),
@@ -305,7 +305,7 @@ extension ClientSession {
       $0.error = .init(error)
     }
     guard let run else { throw .unexpected("a task of no run") }
-    progress(.refused(run: run, reasons: [error.message, error.remedy]))
+    progress(.refused(run: run, rule: error.code, reasons: [error.message, error.remedy]))
     let digest = SHA256Digest(context.digest)
     let signature = RefusalSigning.sign(run: run, digest: digest, reason: reason, signer: identity)
     return Answer(.refusal(digest: digest, reason: reason, signature: signature))
@@ -316,15 +316,16 @@ extension ClientSession {
     guard var active = run, result.opening.run == active.agreement.run else {
       throw .unexpected("a result of no run")
     }
-    guard result.isSigned(by: parts.manifest.manifest.server.keys.identity) else {
+    guard result.isSigned(by: active.agreement.manifest.server.keys.identity) else {
       throw .unexpected("a result without the server's signature")
     }
     guard !active.cohort.isEmpty else {
       // Came back in the middle of a sum: the next task brings the model.
       return Answer(.ready)
     }
-    let isRepeated =
-      active.lastResult?.task == result.opening.task && active.lastResult?.round == result.opening.round
+    if result == active.lastResult { return Answer(.ready) }
+    let last = active.lastResult?.opening
+    let isRepeated = last?.task == result.opening.task && last?.round == result.opening.round
     guard active.progression.isNext(result.opening), !isRepeated else { throw .unexpected("a result that is not due") }
     let sum: AggregateSum
     do {
@@ -348,7 +349,7 @@ extension ClientSession {
     guard active.progression.modelHash == result.nextModel else {
       throw .unexpected("a model hash that does not follow from the published sum")
     }
-    active.lastResult = result.opening
+    active.lastResult = result
     run = active
     let shareSurvivors = round?.shareSurvivors
     abandonRound()

@@ -16,13 +16,20 @@ extension ClientSession {
     let earlier = run
     run = nil
     let plan: RunPlan
+    let manifest: SignedManifest
     do throws(FederationError) {
-      try checkManifest(announcement.manifest)
+      manifest = try membership.agree(on: announcement.manifest, identity: identity.verifyingKey)
       plan = try RunPlan(parsing: announcement.plan, file: "the announced plan")
     } catch {
       return try refuse(announcement, plan: nil, .protocol, reasons: [error.message], rule: error.code)
     }
+    try keep(manifest)
     progress(.announced(run: announcement.run, plan: plan.name))
+    let policy: Policy
+    do throws(FederationError) { policy = try parts.policy() } catch {
+      return try refuse(
+        announcement, plan: plan, .unavailable, reasons: [error.message, error.remedy], rule: error.code)
+    }
     let data: LocalData
     do throws(ClientError) {
       data = try LocalData(path: parts.dataPath, plan: plan)
@@ -32,24 +39,25 @@ extension ClientSession {
     }
     let accepted: AcceptedPlan
     do throws(PolicyRefusal) {
-      accepted = try parts.policy.decide(
-        plan: plan, manifest: parts.manifest, featureCount: data.features.count, at: Date())
+      accepted = try policy.decide(
+        plan: plan, manifest: manifest, featureCount: data.features.count, at: Date())
     } catch {
       return try refuse(
         announcement, plan: plan, .policy, reasons: error.violations.map(\.description),
         rule: error.violations.map(\.rule).joined(separator: " "))
     }
     try reach(.decided, .acceptance, nil)
-    let runner = TaskRunner(data: data, plan: plan, minimumRows: parts.policy.cohort.minimumRows)
-    let agreement = RunAgreement(manifest: parts.manifest, plan: plan, run: announcement.run)
+    let runner = TaskRunner(data: data, plan: plan, minimumRows: policy.cohort.minimumRows)
+    let agreement = RunAgreement(manifest: manifest, plan: plan, run: announcement.run)
     if let earlier, earlier.agreement.run == announcement.run {
       // Announced again within this process: the same run goes on, and nothing else can stand under its name.
-      guard earlier.agreement.plan.hash == plan.hash, earlier.progression.features == data.features else {
-        throw .unexpected("another plan for a run that has begun")
+      guard earlier.agreement.plan.hash == plan.hash, earlier.agreement.signedManifest.hash == manifest.hash,
+        earlier.progression.features == data.features else {
+        throw .unexpected("another plan or manifest for a run that has begun")
       }
       run = ActiveRun(
-        agreement: agreement, accepted: accepted, runner: runner, progression: earlier.progression,
-        wasAway: earlier.wasAway, cohort: earlier.cohort)
+        agreement: agreement, accepted: accepted, policy: policy, runner: runner, progression: earlier.progression,
+        wasAway: earlier.wasAway, cohort: earlier.cohort, lastResult: earlier.lastResult)
     } else {
       // What this process knew of the run is gone with another announcement: only a process that starts again may take a
       // model over, not one that a server makes forget it.
@@ -65,7 +73,7 @@ extension ClientSession {
           announcement, plan: plan, .state, reasons: [fault.message, fault.remedy], rule: fault.code)
       }
       run = ActiveRun(
-        agreement: agreement, accepted: accepted, runner: runner,
+        agreement: agreement, accepted: accepted, policy: policy, runner: runner,
         progression: RunProgression(plan: plan, run: announcement.run, features: data.features), wasAway: wasAway)
     }
     begun.insert(announcement.run)
@@ -79,20 +87,18 @@ extension ClientSession {
     return Answer(.acceptance(plan: plan.hash, features: data.features, signature: signature))
   }
 
-  /// The server must show the very manifest that this organisation has approved, with everybody's approval.
-  private func checkManifest(_ note: String) throws(FederationError) {
-    let shown = try SignedManifest(parsing: note, file: "the announced manifest")
-    guard shown.hash == parts.manifest.hash else {
-      throw .manifest(.wrongPrevious(expected: parts.manifest.hash, found: shown.hash))
-    }
-    try shown.requireApprovedByAll()
+  /// The others' approvals are kept: the version is in force from now on, and no earlier one any more.
+  private func keep(_ manifest: SignedManifest) throws(ClientError) {
+    do throws(FederationError) {
+      if try membership.keep(manifest) { progress(.inForce(version: manifest.manifest.version)) }
+    } catch { throw .storage(StorageFailure(error)) }
   }
 
   /// Says no on the wire in one word; the reasons stay here.
   private func refuse(
     _ announcement: RunAnnouncement, plan: RunPlan?, _ reason: RefusalClass, reasons: [String], rule: String
   ) throws(ClientError) -> Answer {
-    progress(.refused(run: announcement.run, reasons: reasons))
+    progress(.refused(run: announcement.run, rule: rule, reasons: reasons))
     let digest = plan.map { SHA256Digest($0.hash) } ?? SHA256Digest(hashing: announcement.plan.utf8)
     try record(.policyDecision) {
       $0.run = announcement.run.text

@@ -20,8 +20,8 @@ public struct ClientOutcome: Sendable, Equatable {
 actor ClientSession {
   struct Parts: Sendable {
     let name: OrganizationName
-    let manifest: SignedManifest
-    let policy: Policy
+    /// The policy as it is when a run is announced.
+    let policy: @Sendable () throws(FederationError) -> Policy
     let dataPath: String
     let log: AuditLogWriter
     let store: ClientStore
@@ -51,6 +51,11 @@ actor ClientSession {
     }
   }
 
+  /// Training and masking keep a thread busy for as long as they take: one of their own, so that connections are kept
+  /// alive and the owner is answered meanwhile.
+  private let executor = ThreadExecutor()
+  nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
   let parts: Parts
   let identity: IdentitySigningKey
   let progress: @Sendable (ClientEvent) -> Void
@@ -59,18 +64,30 @@ actor ClientSession {
   /// Runs that this process has accepted.
   var begun: Set<RunIdentifier> = []
   private var lastIdle: ContinuousClock.Instant?
+  var membership: Membership
+  /// What the server was told last.
+  var greeted: Introduction?
+  /// The beginning of a long instruction.
+  var partial: InstructionAssembly?
+  /// What the owner was told of already.
+  var proposed: ManifestHash?
+  var refusedNews: FederationError?
+  var unreadable: FederationError?
 
   /// A run this organisation has accepted.
   struct ActiveRun {
     let agreement: RunAgreement
     let accepted: AcceptedPlan
+    /// As it was when the run was announced.
+    let policy: Policy
     let runner: TaskRunner
     var progression: RunProgression
     /// Whether an earlier process of this organisation has taken part in the run, so that sums may have been missed.
     let wasAway: Bool
     var cohort: [OrganizationName] = []
-    /// The sum that was published last; it is not published again.
-    var lastResult: OpeningIdentifier?
+    /// The sum that was published last; no other one is published for its opening. A server that was started again may
+    /// hand out the same once more.
+    var lastResult: OpeningResult?
   }
 
   /// The attempt in which this organisation is.
@@ -91,9 +108,11 @@ actor ClientSession {
   }
 
   init(
-    parts: Parts, identity: consuming IdentitySigningKey, progress: @escaping @Sendable (ClientEvent) -> Void
+    parts: Parts, membership: Membership, identity: consuming IdentitySigningKey,
+    progress: @escaping @Sendable (ClientEvent) -> Void
   ) {
     self.parts = parts
+    self.membership = membership
     self.identity = identity
     self.progress = progress
   }
@@ -108,6 +127,10 @@ actor ClientSession {
       switch instruction.body {
       case .wait:
         try await pace()
+        guard await !hasNews() else {
+          instruction = try await greet()
+          continue
+        }
         answer = Answer(.poll)
       case .announcement(let announcement):
         try await pace()
@@ -122,7 +145,12 @@ actor ClientSession {
         return outcome
       case .stored: throw .unexpected("an answer to a segment that was not sent")
       case .part: throw .unexpected("a part that was not asked for")
-      case .notice: answer = Answer(.ready)
+      case .notice(let notice):
+        try await pace()
+        answer = try take(notice)
+      case .refused(let refusal) where refusal.code == FederationWire.Refusal.pausedCode:
+        instruction = try await waitForReturn(refusal)
+        continue
       case .refused(let refusal):
         guard refusal.code == FederationWire.Refusal.helloRequiredCode else { throw .refused(refusal) }
         try await pace()
@@ -135,36 +163,18 @@ actor ClientSession {
     }
   }
 
-  /// Sends an answer, after the masked input that belongs to it if that is too long to go along.
-  ///
-  /// The server says how much it has, so an upload goes on where it stopped. If the attempt is over for the server, the
-  /// rest of the masked input stays here.
-  private func upload(_ answer: Answer, answering number: UInt64) async throws(ClientError) -> ServerMessage {
-    guard let spool = answer.upload, let opening = answer.body.opening else {
-      return try await send(answer, answering: number)
-    }
-    defer { spool.remove() }
-    var stored: UInt64 = 0
-    while stored < UInt64(spool.byteCount) {
-      let bytes = try spool.read(from: Int(stored), count: WireLimits.segmentBytes)
-      var draft = answer.draft
-      draft?.maskedInput = nil
-      let segment = MaskedInputSegment(opening: opening, offset: stored, bytes: bytes)
-      let reply = try await send(Answer(.segment(segment), draft: draft), answering: number)
-      guard case .stored(let state) = reply.body else { return reply }
-      guard state.isOpen else { return try await send(Answer(.poll), answering: number) }
-      // Less would let a server have the same bytes sent, and recorded, without end.
-      guard state.count >= stored + UInt64(bytes.count), state.count <= UInt64(spool.byteCount) else {
-        throw .unexpected("a count of stored bytes that does not follow from what was sent")
-      }
-      stored = state.count
-    }
-    return try await send(answer, answering: number)
+  /// The server stops, and goes on with the run when it is back: what is known of the run stays known here.
+  private func waitForReturn(_ refusal: FederationWire.Refusal) async throws(ClientError) -> ServerMessage {
+    abandonRound()
+    await parts.gate.close()
+    progress(.trouble(code: refusal.code, reason: refusal.message, remedy: refusal.remedy))
+    do { try await Task.sleep(for: parts.idlePause * Double.random(in: 1...3)) } catch { throw .cancelled }
+    return try await greet()
   }
 
   /// Lets some time pass between answers that bring a run no further, so that a server that asks for them without end
   /// can neither keep this machine busy nor fill its log.
-  private func pace() async throws(ClientError) {
+  func pace() async throws(ClientError) {
     let now = ContinuousClock.now
     if let last = lastIdle, now < last + parts.idlePause {
       do { try await Task.sleep(until: last + parts.idlePause, clock: .continuous) } catch { throw .cancelled }
@@ -174,13 +184,6 @@ actor ClientSession {
 
   // MARK: - Sending
 
-  private func greet() async throws(ClientError) -> ServerMessage {
-    guard let approval = parts.manifest.approval(by: parts.name) else {
-      throw .federation(.manifest(.missingApprovals([parts.name])))
-    }
-    return try await send(Answer(.hello(Greeting(manifest: parts.manifest.hash, approval: approval))), answering: 0)
-  }
-
   /// Tells the server that the end has arrived. The run is over whether it hears that or not.
   private func bidFarewell(answering number: UInt64) async throws(ClientError) {
     do throws(ClientError) {
@@ -188,77 +191,6 @@ actor ClientSession {
     } catch {
       if case .log = error { throw error }
     }
-  }
-
-  /// Sends one message under a decision of the policy, and parses the answer.
-  private func send(
-    _ answer: Answer, answering number: UInt64, isLast: Bool = false
-  ) async throws(ClientError) -> ServerMessage {
-    let message = ClientMessage(
-      identifier: answer.identifier, run: run?.agreement.run, answers: number, body: answer.body)
-    let decision = try decision(for: answer.body)
-    let kind = decision.kind
-    try requireCommitted(answer.body)
-    var draft = answer.draft ?? AuditRecord.Draft(.messageSent)
-    draft.federation = parts.manifest.manifest.federation.value
-    draft.manifest = parts.manifest.hash
-    draft.plan = run?.agreement.plan.hash
-    draft.run = run?.agreement.run.text
-    draft.stateVersion = try parts.store.version
-    try reach(.persisted, kind, answer.body.opening)
-    let bytes = try await parts.gate.send(
-      OutboundMessage(message, draft: draft, resendOf: answer.resendOf), decision: decision, charge: .notPrivate(),
-      isLast: isLast)
-    let reply: ServerMessage
-    do throws(WireError) {
-      reply = try ServerMessage(parsing: bytes, run: run?.agreement.run)
-    } catch { throw .wire(error) }
-    if let receipt = reply.receipt {
-      guard receipt.message == message.identifier else { throw .unexpected("a receipt for another message") }
-      try await parts.gate.confirm(receipt, run: draft.run)
-    }
-    try reach(.completed, kind, answer.body.opening)
-    return reply
-  }
-
-  /// Of what binds an organisation in an attempt, only the bytes that its state knows may leave.
-  private func requireCommitted(_ body: ClientMessage.Body) throws(ClientError) {
-    guard case .round(let payload) = body, payload.isCommitted else { return }
-    guard try parts.store.committed(payload.kind, of: payload.opening)?.payload == MessageHash(hashing: payload.payload)
-    else { throw .state(.otherMessage(payload.opening, kind: payload.kind)) }
-  }
-
-  func reach(_ step: WritingStep, _ kind: OutboundKind, _ opening: OpeningIdentifier?) throws(ClientError) {
-    try parts.observe(WritingPoint(step: step, kind: kind, opening: opening))
-  }
-
-  /// What allows a message to leave: for anything computed from data, the accepted plan and nothing else.
-  private func decision(for body: ClientMessage.Body) throws(ClientError) -> PolicyDecision {
-    let kind: OutboundKind
-    switch body {
-    case .hello: return .protocolControl(.hello)
-    case .ready: return .protocolControl(.ready)
-    case .poll: return .protocolControl(.poll)
-    case .fetch: return .protocolControl(.fetch)
-    case .refusal(_, let reason, _): return .refusing(reason, plan: run?.agreement.plan.hash)
-    case .acceptance: kind = .acceptance
-    case .round(let payload):
-      guard let round = payload.outboundKind else { throw .unexpected("a task that asks for an unknown message") }
-      kind = round
-    case .segment: kind = .maskedInputSegment
-    }
-    guard let accepted = run?.accepted else { throw .unexpected("a task of no accepted plan") }
-    return accepted.decision(for: kind)
-  }
-
-  func record(_ event: AuditRecord.Event, _ fill: (inout AuditRecord.Draft) -> Void) throws(ClientError) {
-    var draft = AuditRecord.Draft(event)
-    draft.federation = parts.manifest.manifest.federation.value
-    draft.manifest = parts.manifest.hash
-    draft.plan = run?.agreement.plan.hash
-    draft.run = run?.agreement.run.text
-    fill(&draft)
-    do throws(AuditLogError) { try parts.log.append(draft) } catch { throw .log(error) }
   }
 
   func abandonRound() {
@@ -296,7 +228,7 @@ extension ClientMessage.Body {
 
 extension RoundPayload {
   /// Whether there may be one of its kind in an attempt, and its hash is in the state before it leaves.
-  fileprivate var isCommitted: Bool {
+  var isCommitted: Bool {
     switch outboundKind {
     case .maskedInput, .consistencyCheck, .unmasking: true
     case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .advertiseKeys, .beaconReveal, .shareKeys,

@@ -32,6 +32,15 @@ protocol ServerExchange: Sendable {
   /// - Throws: `RPCError`; one of code `unavailable` means that the connection was lost.
   func exchange(_ recorded: consuming EgressRecorded) async throws -> [UInt8]
   func close() async
+  /// The server has been told of these certificate keys of this organisation's.
+  func announced(_ pins: Manifest.Pins) async
+  /// Whether a new certificate can be used only once the server is told of its key.
+  var needsAnnouncement: Bool { get async }
+}
+
+extension ServerExchange {
+  func announced(_ pins: Manifest.Pins) async {}
+  var needsAnnouncement: Bool { get async { false } }
 }
 
 /// The one door through which anything leaves the organisation.
@@ -85,6 +94,7 @@ actor EgressGate {
     var first = outbound.resendOf
     var waits = (isLast ? Backoff(total: .zero) : backoff).makeIterator()
     while true {
+      guard !Task.isCancelled else { throw .cancelled }
       try await connect(&waits)
       draft.destination = await link.destination
       let stage: String? = if case .round(let round) = message.body { round.kind } else { nil }
@@ -102,6 +112,7 @@ actor EgressGate {
         answer = try await link.exchange(egress)
       } catch {
         try recordUnknown(label, error)
+        if (error as? RPCError)?.code == .unimplemented { throw .unimplemented }
         guard Self.isTransient(error) else { throw .call(Self.describe(error)) }
         progress(.connectionLost)
         try await pause(&waits)
@@ -124,6 +135,9 @@ actor EgressGate {
 
   func close() async { await link.close() }
 
+  func announced(_ pins: Manifest.Pins) async { await link.announced(pins) }
+  var needsAnnouncement: Bool { get async { await link.needsAnnouncement } }
+
   // MARK: -
 
   private func connect(_ waits: inout Backoff.Iterator) async throws(ClientError) {
@@ -132,8 +146,11 @@ actor EgressGate {
         try await link.connect()
         return
       } catch {
-        // A refusal is an answer, not an accident: trying again would be refused again.
-        guard error.isTransient else { throw .transport(error) }
+        // A refusal is an answer, not an accident: trying again would be refused again, until somebody changes something.
+        guard error.isTransient || backoff.isEndless && ClientError.transport(error).isTemporary else {
+          throw .transport(error)
+        }
+        guard !Task.isCancelled else { throw .cancelled }
         progress(.unreachable(error.message))
         guard let wait = waits.next() else { throw .transport(error) }
         do { try await Task.sleep(for: wait) } catch { throw .cancelled }
@@ -177,21 +194,30 @@ extension TransportError {
   }
 }
 
-/// Waits between attempts: doubling from a quarter of a second to fifteen, with jitter, for a stated time in all.
+/// Waits between attempts: doubling from a quarter of a second to fifteen, with jitter, for a stated time in all; or to a
+/// minute, without end.
 struct Backoff: Sequence, Sendable {
-  let total: Duration
+  /// Nil: without end.
+  private let total: Duration?
+
+  init(total: Duration) { self.total = total }
+  private init() { total = nil }
+
+  static let endless = Backoff()
+
+  var isEndless: Bool { total == nil }
 
   struct Iterator: IteratorProtocol {
     private var upcoming = Duration.milliseconds(250)
-    private var left: Duration
+    private var left: Duration?
 
-    init(total: Duration) { left = total }
+    init(total: Duration?) { left = total }
 
     mutating func next() -> Duration? {
-      guard left > .zero else { return nil }
+      if let left, left <= .zero { return nil }
       let wait = upcoming * Double.random(in: 0.5...1)
-      left -= wait
-      upcoming = Swift.min(upcoming * 2, .seconds(15))
+      upcoming = Swift.min(upcoming * 2, .seconds(left == nil ? 60 : 15))
+      if let left { self.left = left - wait }
       return wait
     }
   }

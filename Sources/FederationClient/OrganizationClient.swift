@@ -4,25 +4,34 @@ import Federation
 import FederationWire
 import Foundation
 import MutualTLS
+import ServiceControl
+import Synchronization
+import TransparencyLog
 
 /// The client of one organisation: its directory, its data, and the runs it takes part in.
 public struct OrganizationClient: Sendable {
   public struct Settings: Sendable {
-    /// How long the server may be out of reach before the client gives up.
+    /// How long the server may be out of reach before the client gives up; one that stays never does.
     public var patience: Duration
+    /// Through which the server is reached; nil for directly.
+    public var proxy: ProxySelection?
     public var fault: Fault?
 
-    public init(patience: Duration = .seconds(600), fault: Fault? = nil) {
+    public init(patience: Duration = .seconds(600), proxy: ProxySelection? = nil, fault: Fault? = nil) {
       self.patience = patience
+      self.proxy = proxy
       self.fault = fault
     }
   }
 
+  /// How long what goes on may take to end after the client was told to stop. Training that takes longer is left alone: the
+  /// process ends, and nothing of it has left.
+  static let grace = ServerLink.grace + .seconds(2)
+
   let directory: OrganizationDirectory
-  let manifest: SignedManifest
-  let policy: Policy
   let dataPath: String
   let settings: Settings
+  private let source: SourceOfRunningClient
 
   /// Checks everything that can be checked before a connection is made.
   ///
@@ -33,14 +42,13 @@ public struct OrganizationClient: Sendable {
   public init(directory path: String, data dataPath: String, settings: Settings) throws(ClientError) {
     do throws(FederationError) {
       directory = try OrganizationDirectory(opening: path)
-      policy = try directory.policy()
-      guard let manifest = try directory.manifest() else { throw .manifest(.missingApprovals([directory.name])) }
-      guard manifest.isApproved(by: directory.name) else { throw .manifest(.missingApprovals([directory.name])) }
-      self.manifest = manifest
+      _ = try directory.policy()
+      _ = try Membership(directory)
     } catch { throw .federation(error) }
     guard FileManager.default.isReadableFile(atPath: dataPath) else { throw .noData(path: dataPath) }
     self.dataPath = dataPath
     self.settings = settings
+    source = SourceOfRunningClient()
   }
 
   public var name: OrganizationName { directory.name }
@@ -49,47 +57,120 @@ public struct OrganizationClient: Sendable {
   ///
   /// - Throws: ``ClientError``; nothing leaves after it, and the log is closed in order.
   public func takePart(progress: @escaping @Sendable (ClientEvent) -> Void) async throws(ClientError) -> ClientOutcome {
-    let log = try openLog()
-    let result: Result<ClientOutcome, ClientError>
-    do throws(ClientError) {
-      result = .success(try await takePart(log: log, progress: progress))
-    } catch { result = .failure(error) }
-    if case .failure(let error) = result {
-      var draft = AuditRecord.Draft(.stopped)
-      draft.error = .init(error)
-      _ = try? log.append(draft)
+    try await process(isService: false, progress: progress) { session in
+      do throws(ClientError) { return .success(try await session.takePart()) } catch { return .failure(error) }
     }
-    do throws(AuditLogError) { try log.close() } catch { throw .log(error) }
+  }
+
+  /// Takes part in one run after another, until its task is cancelled.
+  ///
+  /// - Throws: ``ClientError`` for what a service cannot go on after; not for the cancellation.
+  public func stay(progress: @escaping @Sendable (ClientEvent) -> Void) async throws(ClientError) {
+    do throws(ClientError) {
+      try await process(isService: true, progress: progress) { session in
+        Result<Void, ClientError>.failure(await session.stay())
+      }
+    } catch {
+      guard case .cancelled = error else { throw error }
+    }
+  }
+
+  /// Has certificate, key, authorities, pins and manifest read anew before the next message.
+  public func reload() { source.current.withLock { $0 }?.invalidate() }
+
+  // MARK: - One process of the organisation
+
+  private func process<Outcome: Sendable>(
+    isService: Bool, progress: @escaping @Sendable (ClientEvent) -> Void,
+    _ work: @escaping @Sendable (ClientSession) async -> Result<Outcome, ClientError>
+  ) async throws(ClientError) -> Outcome {
+    let status = ClientStatus(directory: directory, isService: isService)
+    let tell: @Sendable (ClientEvent) -> Void = { event in
+      status.note(event)
+      progress(event)
+    }
+    let log = try openLog()
+    let control: ControlListener
+    let result: Result<Outcome, ClientError>
+    do throws(ClientError) {
+      control = try listen(log: log, status: status)
+    } catch {
+      try? log.close()
+      throw error
+    }
+    do throws(ClientError) {
+      if isService { try record(.serviceStarted, in: log) }
+      let session = try makeSession(log: log, status: status, isService: isService, progress: tell)
+      result = await Self.bounded(grace: Self.grace) { await work(session.session) } onCancel: { tell(.stopping) }
+      // Also after an error: the server sees an end, and not a loss.
+      await session.gate.close()
+    } catch { result = .failure(error) }
+    control.close()
+    try close(log, after: result.failure, isService: isService)
     return try result.get()
   }
 
-  private func takePart(
-    log: AuditLogWriter, progress: @escaping @Sendable (ClientEvent) -> Void
-  ) async throws(ClientError) -> ClientOutcome {
-    let server = manifest.manifest.server
-    let link = ServerLink(addresses: server.addresses, context: try makeContext(log), limits: limits)
-    let store = try ClientStore(path: directory.statePath, reviewedAgainst: log)
-    progress(.connecting(to: server.addresses.map(\.description).joined(separator: ", ")))
-    let fault = settings.fault
-    let observe: WritingObserver = { point throws(ClientError) in fault?.strike(point) }
-    let gate = EgressGate(
-      link: link, log: log, backoff: Backoff(total: settings.patience), progress: progress,
-      recorded: { store.note($0) }, observe: observe)
-    let identity: IdentitySigningKey
-    do throws(FederationError) { identity = try directory.identityKey() } catch { throw .federation(error) }
-    let session = ClientSession(
-      parts: .init(
-        name: name, manifest: manifest, policy: policy, dataPath: dataPath, log: log,
-        store: store, gate: gate, runsDirectory: "\(directory.path)/runs",
-        spoolDirectory: "\(directory.path)/spool", observe: observe),
-      identity: identity, progress: progress)
-    do throws(ClientError) {
-      return try await session.takePart()
-    } catch {
-      await gate.close()
-      throw error
+  /// Waits for the work, but not for ever once the task is cancelled.
+  private static func bounded<Outcome: Sendable>(
+    grace: Duration, _ work: @escaping @Sendable () async -> Result<Outcome, ClientError>,
+    onCancel stop: @escaping @Sendable () -> Void
+  ) async -> Result<Outcome, ClientError> {
+    let (results, ended) = AsyncStream<Result<Outcome, ClientError>>.makeStream()
+    let working = Task { ended.yield(await work()) }
+    // Not part of the task that may be cancelled.
+    let waiting = Task {
+      for await result in results { return result }
+      return .failure(ClientError.cancelled)
+    }
+    return await withTaskCancellationHandler {
+      await waiting.value
+    } onCancel: {
+      stop()
+      working.cancel()
+      Task {
+        try? await Task.sleep(for: grace)
+        ended.yield(.failure(.cancelled))
+      }
     }
   }
+
+  private func makeSession(
+    log: AuditLogWriter, status: ClientStatus, isService: Bool, progress: @escaping @Sendable (ClientEvent) -> Void
+  ) throws(ClientError) -> (session: ClientSession, gate: EgressGate) {
+    let membership: Membership
+    let identity: IdentitySigningKey
+    do throws(FederationError) {
+      membership = try Membership(directory)
+      identity = try directory.identityKey()
+    } catch { throw .federation(error) }
+    let source = ConnectionSource(
+      directory: directory,
+      observer: HandshakeRecorder(log: log, federation: membership.approved.manifest.federation.value))
+    // Before anything else is done: a key or certificate that is of no use ends it here.
+    do throws(TransportError) { _ = try source.read() } catch { throw .transport(error) }
+    self.source.current.withLock { $0 = source }
+    let store = try ClientStore(path: directory.statePath, reviewedAgainst: log)
+    progress(.connecting(to: membership.addresses.map(\.description).joined(separator: ", ")))
+    let fault = settings.fault
+    let observe: WritingObserver = { point throws(ClientError) in
+      if point.step == .sent { status.exchanged() }
+      fault?.strike(point)
+    }
+    let link = ServerLink(source: source, limits: limits, proxy: settings.proxy, progress: progress)
+    let gate = EgressGate(
+      link: link, log: log, backoff: isService ? .endless : Backoff(total: settings.patience), progress: progress,
+      recorded: { store.note($0) }, observe: observe)
+    let directory = directory
+    let session = ClientSession(
+      parts: .init(
+        name: name, policy: { () throws(FederationError) in try directory.policy() }, dataPath: dataPath, log: log,
+        store: store, gate: gate, runsDirectory: "\(directory.path)/runs", spoolDirectory: "\(directory.path)/spool",
+        observe: observe),
+      membership: membership, identity: identity, progress: progress)
+    return (session, gate)
+  }
+
+  // MARK: - Log and owner
 
   private func openLog() throws(ClientError) -> AuditLogWriter {
     let key: LogSigningKey
@@ -100,23 +181,68 @@ public struct OrganizationClient: Sendable {
     } catch { throw .log(error) }
   }
 
-  private func makeContext(_ log: AuditLogWriter) throws(ClientError) -> TLSContext {
-    let server = manifest.manifest.server
-    let pins = Dictionary(uniqueKeysWithValues: server.pins.accepted.map { ($0, server.name) })
-    do throws(CredentialError) {
-      return try TLSContext(
-        role: .client,
-        identity: TLSIdentity(
-          certificateFile: directory.tlsCertificatePath, privateKey: PrivateKeySource(directory.tlsKeyPath)),
-        authorities: [Certificate(contentsOfFile: directory.certificateAuthorityPath)], verifier: PinTable(pins),
-        observer: HandshakeRecorder(log: log, federation: manifest.manifest.federation.value))
-    } catch { throw .transport(.credential(error)) }
+  private func record(
+    _ event: AuditRecord.Event, in log: AuditLogWriter, _ fill: (inout AuditRecord.Draft) -> Void = { _ in }
+  ) throws(ClientError) {
+    var draft = AuditRecord.Draft(event)
+    draft.actor = .init(service: "client")
+    fill(&draft)
+    do throws(AuditLogError) { try log.append(draft) } catch { throw .log(error) }
+  }
+
+  /// Says why nothing more leaves, and puts everything under a checkpoint.
+  private func close(_ log: AuditLogWriter, after error: ClientError?, isService: Bool) throws(ClientError) {
+    let isOrderly = if case .cancelled? = error { isService } else { error == nil }
+    if let error, !isOrderly {
+      var draft = AuditRecord.Draft(.stopped)
+      draft.error = .init(error)
+      _ = try? log.append(draft)
+    }
+    if isService { try? record(.serviceStopped, in: log) { $0.outcome = isOrderly ? .succeeded : .failed } }
+    do throws(AuditLogError) { try log.close() } catch { throw .log(error) }
+  }
+
+  /// Answers the owner: what goes on, that files have changed, and what the owner has decided, for the log.
+  private func listen(log: AuditLogWriter, status: ClientStatus) throws(ClientError) -> ControlListener {
+    do throws(ControlError) {
+      return try ControlListener(directory: directory.path) { [self] request, answer in
+        switch request.command {
+        case "status": try answer.send(status.line)
+        case "reload": reload()
+        case "record": try record(request, in: log)
+        default: throw ControlError.badRequest("a client takes status, reload and record")
+        }
+      }
+    } catch { throw .control(error) }
+  }
+
+  /// - Throws: `ControlError` for what no owner decides, `AuditLogError`.
+  private func record(_ request: ControlRequest, in log: AuditLogWriter) throws {
+    guard let record = OwnerRecord(arguments: request.arguments) else {
+      throw ControlError.badRequest("it is no record of the owner's")
+    }
+    let identity = NoteVerifierKey(organization: name, key: try directory.keys().identity)
+    try log.append(record.draft(actor: .init(service: "bauta", keyID: identity.id)))
+    try log.publish()
+    reload()
   }
 
   /// A model and an announcement are the longest that a server sends.
   private var limits: TransportLimits {
     var limits = TransportLimits()
-    limits.maximumMessageByteCount = 64 * 1024 * 1024
+    limits.maximumMessageByteCount = WireLimits.instructionBytes
     return limits
+  }
+}
+
+/// Where a client that runs takes its connections from.
+private final class SourceOfRunningClient: Sendable {
+  let current = Mutex<ConnectionSource?>(nil)
+}
+
+extension Result {
+  fileprivate var failure: Failure? {
+    if case .failure(let error) = self { return error }
+    return nil
   }
 }

@@ -18,7 +18,16 @@ struct StateReview {
 
   /// - Throws: ``ClientError/log(_:)``, ``ClientError/storage(_:)``.
   init(store: ClientStore, log: AuditLogWriter) throws(ClientError) {
-    let remembered = try store.rememberedRecord
+    try self.init(path: store.path, version: store.version, remembered: store.rememberedRecord, log: log)
+  }
+
+  /// - Parameters:
+  ///   - path: of the state.
+  ///   - version: 0 where there is none.
+  /// - Throws: ``ClientError/log(_:)``.
+  init(
+    path: String, version: UInt64, remembered: ClientStore.LogPosition?, log: AuditLogWriter
+  ) throws(ClientError) {
     var recorded: UInt64 = 0
     var runs: Set<String> = []
     var pending: [MessageIdentifier: (sequence: UInt64, run: String?)] = [:]
@@ -43,12 +52,11 @@ struct StateReview {
     recordedVersion = recorded
     self.runs = runs
     unresolved = pending.sorted { $0.value.sequence < $1.value.sequence }.map { ($0.key, $0.value.run) }
-    let version = try store.version
     fault =
       if version < recorded {
         version == 0
-          ? .missing(path: store.path, recorded: recorded)
-          : .olderThanLog(path: store.path, version: version, recorded: recorded)
+          ? .missing(path: path, recorded: recorded)
+          : .olderThanLog(path: path, version: version, recorded: recorded)
       } else if let remembered, found != remembered.leaf {
         log.size <= remembered.sequence
           ? .logShorter(path: log.directory, entries: log.size, remembered: remembered.sequence)

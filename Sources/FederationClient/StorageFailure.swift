@@ -1,4 +1,5 @@
 import Cryptography
+import Federation
 import Storage
 
 /// What is wrong with the organisation's own files.
@@ -16,6 +17,10 @@ public struct StorageFailure: BlamedError, Equatable {
 
   init(_ error: any Error) {
     if let error = error as? StorageError {
+      code = error.code
+      message = error.message
+      remedy = error.remedy
+    } else if let error = error as? FederationError {
       code = error.code
       message = error.message
       remedy = error.remedy

@@ -79,12 +79,20 @@ final class TestFederation: Sendable {
     self.manifest = manifest
     for (index, party) in parties.enumerated() {
       try FileManager.default.createDirectory(atPath: directory(party), withIntermediateDirectories: true)
+      try place(party).store(manifest)
       try Self.table(seed: UInt64(index + 1)).write(toFile: dataPath(party), atomically: true, encoding: .utf8)
     }
   }
 
   var names: [OrganizationName] { parties.map(\.name) }
 
+  /// What the client knows of the federation is in files.
+  struct Place: ParticipantDirectory {
+    let path: String
+    let name: OrganizationName
+  }
+
+  func place(_ party: Party) -> Place { Place(path: directory(party), name: party.name) }
   func directory(_ party: Party) -> String { "\(root.path)/\(party.name)" }
   func dataPath(_ party: Party) -> String { "\(directory(party))/data.csv" }
   func logPath(_ party: Party) -> String { "\(directory(party))/log" }
@@ -136,7 +144,7 @@ final class TestFederation: Sendable {
   func takePart(
     _ party: Party, link: any ServerExchange, policy: String = Policy.template, data: String? = nil,
     patience: Duration = .seconds(10), log: AuditLogWriter? = nil, idlePause: Duration = .seconds(1),
-    killedAt observe: WritingObserver? = nil
+    killedAt observe: WritingObserver? = nil, progress: @escaping @Sendable (ClientEvent) -> Void = { _ in }
   ) async throws -> Result<ClientOutcome, ClientError> {
     let result: Result<ClientOutcome, ClientError>
     let policy = try Policy(parsing: policy)
@@ -146,7 +154,7 @@ final class TestFederation: Sendable {
       result = .success(
         try await process(
           party, identity: identity, link: link, policy: policy, data: data ?? dataPath(party), patience: patience,
-          log: log, idlePause: idlePause, observe: observe ?? { _ in }))
+          log: log, idlePause: idlePause, observe: observe ?? { _ in }, progress: progress))
     } catch { result = .failure(error) }
     if observe == nil { try? log.close() }
     return result
@@ -156,16 +164,18 @@ final class TestFederation: Sendable {
     _ party: Party, identity: consuming IdentitySigningKey, link: any ServerExchange, policy: Policy, data: String,
     patience: Duration, log: AuditLogWriter, idlePause: Duration, observe: @escaping WritingObserver
   ) async throws(ClientError) -> ClientOutcome {
+    let membership: Membership
+    do throws(FederationError) { membership = try Membership(place(party)) } catch { throw .federation(error) }
     let store = try ClientStore(path: statePath(party), reviewedAgainst: log)
     let gate = EgressGate(
       link: link, log: log, backoff: Backoff(total: patience), progress: { _ in }, recorded: { store.note($0) },
       observe: observe)
     let session = ClientSession(
       parts: .init(
-        name: party.name, manifest: manifest, policy: policy, dataPath: data, log: log, store: store, gate: gate,
-        runsDirectory: "\(directory(party))/runs", spoolDirectory: "\(directory(party))/spool", observe: observe,
+        name: party.name, policy: { () throws(FederationError) in policy }, dataPath: data, log: log, store: store,
+        gate: gate, runsDirectory: "\(directory(party))/runs", spoolDirectory: "\(directory(party))/spool", observe: observe,
         idlePause: idlePause),
-      identity: identity, progress: { _ in })
+      membership: membership, identity: identity, progress: progress)
     return try await session.takePart()
   }
 

@@ -1,17 +1,15 @@
 @preconcurrency import Dispatch
 import Foundation
 
-/// Calls back on SIGTERM and SIGINT (and on SIGHUP, to read files again) instead of letting them end the process.
+/// Calls back on signals, SIGTERM and SIGINT unless told, instead of letting them end the process.
 final class Interruption: Sendable {
   private let sources: [any DispatchSourceSignal]
 
-  init(onReload: (@Sendable () -> Void)? = nil, _ onSignal: @escaping @Sendable () -> Void) {
-    var handlers = [(SIGTERM, onSignal), (SIGINT, onSignal)]
-    if let onReload { handlers.append((SIGHUP, onReload)) }
-    sources = handlers.map { number, handler in
+  init(_ signals: [Int32] = [SIGTERM, SIGINT], _ onSignal: @escaping @Sendable () -> Void) {
+    sources = signals.map { number in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      source.setEventHandler(handler: handler)
+      source.setEventHandler(handler: onSignal)
       source.resume()
       return source
     }

@@ -92,8 +92,12 @@ struct ServerServeCommand: AsyncParsableCommand {
     var standing = StandingServer.Settings(server: settings) { ($0.json.text, RunProgress.line($0)?.plain) }
     standing.stopGrace = .seconds(stopGrace)
     let server = try StandingServer(directory: place.directory, settings: standing)
-    let signals = Interruption(onReload: { Task { await server.reload() } }, { server.stop() })
-    defer { signals.cancel() }
+    let signals = Interruption { server.stop() }
+    let hangUp = Interruption([SIGHUP]) { Task { await server.reload() } }
+    defer {
+      signals.cancel()
+      hangUp.cancel()
+    }
     try await server.serve(progress: show)
     try Output.standard.finish()
   }

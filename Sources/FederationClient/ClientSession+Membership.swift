@@ -1,0 +1,101 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+
+/// News of the federation, from the server and from the organisation's own directory.
+extension ClientSession {
+  /// What the server is told with a greeting.
+  struct Introduction: Equatable {
+    let manifest: ManifestHash
+    let pins: SignedPins?
+  }
+
+  var introduction: Introduction { Introduction(manifest: membership.approved.hash, pins: membership.ownPins) }
+
+  /// Tells the server who is here: under which manifest, in which versions of the protocol, with which certificate keys.
+  func greet() async throws(ClientError) -> ServerMessage {
+    refreshMembership()
+    guard let approval = membership.approved.approval(by: parts.name) else {
+      throw .federation(.manifest(.missingApprovals([parts.name])))
+    }
+    let introduction = introduction
+    greeted = introduction
+    let greeting = Greeting(
+      manifest: introduction.manifest, approval: approval, pins: introduction.pins?.serialized ?? [])
+    let reply = try await send(Answer(.hello(greeting)), answering: 0)
+    if case .refused = reply.body { return reply }
+    if let pins = introduction.pins?.pins { await parts.gate.announced(pins) }
+    progress(.greeted(version: membership.approved.manifest.version))
+    return reply
+  }
+
+  /// Whether the server should be told anew who is here, at a moment at which it can be.
+  ///
+  /// In the middle of a run only if it cannot know this organisation's next certificate otherwise, and between two sums:
+  /// a greeting ends the attempt that is going on.
+  func hasNews() async -> Bool {
+    refreshMembership()
+    guard introduction != greeted else { return false }
+    guard run != nil else { return true }
+    guard round == nil else { return false }
+    return await parts.gate.needsAnnouncement
+  }
+
+  /// Reads the directory anew if it has changed. What cannot be read changes nothing.
+  private func refreshMembership() {
+    do throws(FederationError) {
+      try membership.refresh()
+      unreadable = nil
+    } catch {
+      if unreadable != error { progress(.unreadable(code: error.code, reason: error.message)) }
+      unreadable = error
+    }
+  }
+
+  /// Keeps what passes the checks, shows it, and says nothing of it to the server.
+  ///
+  /// - Throws: ``ClientError/log(_:)``, ``ClientError/storage(_:)``.
+  func take(_ notice: FederationNotice) throws(ClientError) -> Answer {
+    let news: [Membership.News]
+    do throws(FederationError) {
+      news = try membership.take(notice)
+    } catch { throw .storage(StorageFailure(error)) }
+    for item in news {
+      switch item {
+      case .pins(let statement):
+        try record(.keyChange) {
+          $0.source = .init(name: statement.name)
+          $0.reason = "the server announced certificate keys, statement \(statement.sequence)"
+          $0.outcome = .succeeded
+        }
+        progress(.serverPins(name: statement.name, sequence: statement.sequence))
+      case .proposed(let manifest): announce(proposed: manifest)
+      case .inForce(let manifest): progress(.inForce(version: manifest.manifest.version))
+      case .refused(let error): try refuseNews(error)
+      }
+    }
+    return Answer(.ready)
+  }
+
+  /// Says once that a version waits for its owner.
+  func announce(proposed manifest: SignedManifest) {
+    guard proposed != manifest.hash else { return }
+    proposed = manifest.hash
+    progress(.proposed(version: manifest.manifest.version, federation: manifest.manifest.federation))
+  }
+
+  /// What is no news is on the record once, and changes nothing.
+  private func refuseNews(_ error: FederationError) throws(ClientError) {
+    guard refusedNews != error else { return }
+    refusedNews = error
+    let server = membership.trusted.server.name
+    try record(error.isForgedStatement ? .keyChange : .manifestChange) {
+      $0.source = .init(name: server)
+      $0.reason = "what the server announced is not taken"
+      $0.outcome = .refused
+      $0.error = .init(error)
+    }
+    if error.isForgedStatement { progress(.forgedPins(reason: error.message, remedy: error.remedy)) }
+  }
+}

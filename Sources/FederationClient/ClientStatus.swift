@@ -1,0 +1,90 @@
+import AuditLog
+import Cryptography
+import Federation
+import Foundation
+import MutualTLS
+import Synchronization
+
+/// How a client that runs is doing, for its owner.
+final class ClientStatus: Sendable {
+  static let schema = "bauta/client-status/1"
+
+  private struct State {
+    var name = "starting"
+    var run: String?
+    var address: String?
+    var isConnected = false
+    var lastExchange: Date?
+    var lastTrouble: String?
+  }
+
+  private let directory: any ParticipantDirectory
+  private let isService: Bool
+  private let state = Mutex(State())
+
+  init(directory: some ParticipantDirectory, isService: Bool) {
+    self.directory = directory
+    self.isService = isService
+  }
+
+  /// A message was answered.
+  func exchanged() { state.withLock { $0.lastExchange = Date() } }
+
+  func note(_ event: ClientEvent) {
+    state.withLock { state in
+      switch event {
+      case .connecting: state.name = "connecting"
+      case .connected(let address, _):
+        state.address = address.description
+        state.isConnected = true
+      case .unreachable, .connectionLost: state.isConnected = false
+      case .greeted:
+        if state.run == nil { state.name = "idle" }
+        state.lastTrouble = nil
+      case .accepted(let run, _, _):
+        state.name = "running"
+        state.run = run.text
+      case .ended:
+        state.name = "idle"
+        state.run = nil
+      case .trouble(let code, _, _):
+        state.isConnected = false
+        state.lastTrouble = code
+      case .stopping: state.name = "stopping"
+      case .announced, .refused, .training, .trained, .sent, .completed, .metrics, .credentialsChanged,
+        .credentialsUnusable, .certificateDates, .serverPins, .forgedPins, .proposed, .inForce, .unreadable:
+        break
+      }
+    }
+  }
+
+  /// One line of JSON. Versions and dates are those of the files as they are now.
+  var line: String {
+    let state = state.withLock { $0 }
+    var members: [String: CanonicalJSON] = [
+      "schema": .string(Self.schema), "organization": .string(directory.name.value), "state": .string(state.name),
+      "service": .boolean(isService), "connected": .boolean(state.isConnected), "run": Self.text(state.run),
+      "server": Self.text(state.address), "lastExchange": Self.text(state.lastExchange.flatMap(Self.moment)),
+      "trouble": Self.text(state.lastTrouble),
+    ]
+    let approved = try? directory.manifest()
+    let inForce = try? directory.manifestInForce()
+    let proposed = try? directory.proposedManifest()
+    members["manifest"] = .object([
+      "federation": Self.text(approved?.manifest.federation.value), "approved": Self.version(approved),
+      "inForce": Self.version(inForce), "proposed": Self.version(proposed),
+    ])
+    let certificate = try? Certificate(contentsOfFile: directory.tlsCertificatePath)
+    members["certificate"] = .object([
+      "notAfter": Self.text(certificate.flatMap { Self.moment($0.notAfter) }),
+      "publicKeySHA256": Self.text(certificate?.publicKeyHash.hexadecimal),
+    ])
+    return CanonicalJSON.object(members).text
+  }
+
+  private static func text(_ text: String?) -> CanonicalJSON { text.map { .string($0) } ?? .null }
+  private static func version(_ manifest: SignedManifest?) -> CanonicalJSON {
+    manifest.map { .integer(Int64($0.manifest.version)) } ?? .null
+  }
+  private static func moment(_ date: Date) -> String? { AuditTime(date)?.description }
+}

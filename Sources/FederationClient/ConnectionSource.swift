@@ -1,0 +1,103 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import Foundation
+import MutualTLS
+import Synchronization
+
+/// What connections are made from, as the organisation's directory holds it now: certificate and key, authorities, the
+/// server's addresses and the keys that it may have.
+final class ConnectionSource: Sendable {
+  /// Everything that was read at one time.
+  struct Access: Sendable {
+    let addresses: [NetworkAddress]
+    /// Of the server.
+    let pins: [CertificateKeyHash: OrganizationName]
+    let context: TLSContext
+    /// Of this organisation's certificate.
+    let key: CertificateKeyHash
+    /// The certificate, then the authorities.
+    let certificates: [Certificate]
+    fileprivate let pinnedHere: Set<CertificateKeyHash>
+    let stamp: FileStamp
+
+    /// Whether connections made from the other would be the same, but for addresses and pins.
+    func isSameIdentity(as other: Access) -> Bool { certificates == other.certificates }
+  }
+
+  let directory: any ParticipantDirectory
+  private let observer: any HandshakeObserver
+  /// Judges every handshake by the pins that were read last.
+  private let verifier = PinTable([:])
+  private let announced = Mutex<Set<CertificateKeyHash>>([])
+  private let isForced = Mutex(false)
+
+  /// - Parameter observer: puts handshakes on the record.
+  init(directory: some ParticipantDirectory, observer: some HandshakeObserver) {
+    self.directory = directory
+    self.observer = observer
+  }
+
+  /// The server was told of these keys of this organisation's.
+  func announce(_ pins: Manifest.Pins) { announced.withLock { $0.formUnion(pins.accepted) } }
+
+  /// Whether a server can know a key of this organisation's.
+  func isKnown(_ key: CertificateKeyHash, in access: Access) -> Bool {
+    access.pinnedHere.contains(key) || announced.withLock { $0.contains(key) }
+  }
+
+  /// The files are read again although they look the same.
+  func invalidate() { isForced.withLock { $0 = true } }
+
+  /// Whether anything has changed since it was read.
+  func isOutdated(_ access: Access) -> Bool {
+    isForced.withLock { $0 } || FileStamp(files(access.pins)) != access.stamp
+  }
+
+  /// Reads everything. From now on handshakes are judged by the pins that were read.
+  ///
+  /// - Throws: ``TransportError/credential(_:)`` for certificate, key or authority, `system` for the rest.
+  func read() throws(TransportError) -> Access {
+    isForced.withLock { $0 = false }
+    let pins: [CertificateKeyHash: OrganizationName]
+    let membership: Membership
+    let stamp: FileStamp
+    do throws(FederationError) {
+      membership = try Membership(directory)
+      // Taken before the rest is read: what changes meanwhile is noticed.
+      pins = try membership.serverPins()
+      stamp = FileStamp(files(pins))
+    } catch {
+      throw .system(operation: "read the federation's files in \(directory.path)", reason: error.message)
+    }
+    do throws(CredentialError) {
+      let identity = try TLSIdentity(
+        certificateFile: directory.tlsCertificatePath, privateKey: PrivateKeySource(directory.tlsKeyPath))
+      let authorities = try Self.authorities(directory.certificateAuthorityPath)
+      let context = try TLSContext(
+        role: .client, identity: identity, authorities: authorities, verifier: verifier, observer: observer)
+      guard let leaf = identity.chain.first else { throw .notACertificate(detail: "no certificate found") }
+      verifier.replace(with: pins)
+      return Access(
+        addresses: membership.addresses, pins: pins, context: context, key: leaf.publicKeyHash,
+        certificates: identity.chain + authorities, pinnedHere: Set(membership.pinnedHere), stamp: stamp)
+    } catch { throw .credential(error) }
+  }
+
+  /// Usually one; two while one replaces another.
+  static func authorities(_ path: String) throws(CredentialError) -> [Certificate] {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+      // Says why in its own words.
+      return [try Certificate(contentsOfFile: path)]
+    }
+    return try Certificate.all(inPEM: text)
+  }
+
+  private func files(_ pins: [CertificateKeyHash: OrganizationName]) -> [String] {
+    [
+      directory.tlsCertificatePath, directory.tlsKeyPath, directory.certificateAuthorityPath, directory.manifestPath,
+      directory.inForceManifestPath, directory.pinsPath,
+    ] + Set(pins.values).sorted().map { directory.pinsPath(of: $0) }
+  }
+}

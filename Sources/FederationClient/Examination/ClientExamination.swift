@@ -1,0 +1,48 @@
+import AuditLog
+import Cryptography
+import Federation
+import Foundation
+import ServiceControl
+
+/// Looks for what keeps an organisation's client from working, before a run finds it.
+///
+/// Sends nothing that is not recorded: the one thing that reaches the server is a handshake, and that is in the log. Changes
+/// nothing but that log; where a client runs, it holds the log, and is asked instead.
+public struct ClientExamination: Sendable {
+  let path: String
+  let dataPath: String?
+  let proxy: ProxySelection?
+  let now: @Sendable () -> Date
+
+  /// - Parameters:
+  ///   - path: the organisation's directory.
+  ///   - dataPath: its CSV file; nil looks at no data.
+  public init(directory path: String, data dataPath: String?, proxy: ProxySelection?) {
+    self.init(directory: path, data: dataPath, proxy: proxy) { Date() }
+  }
+
+  init(directory path: String, data dataPath: String?, proxy: ProxySelection?, now: @escaping @Sendable () -> Date) {
+    self.path = path
+    self.dataPath = dataPath
+    self.proxy = proxy
+    self.now = now
+  }
+
+  /// All checks, one after another; each is reported when it is done.
+  public func examine(_ report: (Finding) -> Void) async {
+    let directory: OrganizationDirectory
+    do throws(FederationError) {
+      directory = try OrganizationDirectory(opening: path)
+    } catch { return report(Finding("directory", error)) }
+    for finding in DirectoryChecks(directory: directory, dataPath: dataPath, now: now()).findings { report(finding) }
+    let credentials = CredentialChecks(directory: directory, now: now())
+    for finding in credentials.findings { report(finding) }
+    var records = RecordChecks(directory: directory, now: now())
+    for finding in records.examine() { report(finding) }
+    let network = NetworkChecks(directory: directory, proxy: proxy, log: records.log, isRunning: records.isRunning)
+    for finding in await network.reachability() { report(finding) }
+    report(await network.handshake(isPossible: !credentials.hasFailed))
+    report(NetworkChecks.protocolVersions)
+    if let closing = records.close() { report(closing) }
+  }
+}

@@ -1,0 +1,32 @@
+import Cryptography
+import Foundation
+import MutualTLS
+
+/// Warns of certificates that end soon: when they are first seen, and every day from then on.
+struct ExpiryWatch: Sendable {
+  /// How long before the end, in seconds.
+  static let warning: TimeInterval = 30 * 86_400
+  private static let interval = Duration.seconds(86_400)
+
+  private var lastWarning: ContinuousClock.Instant?
+  private var seen: [Certificate] = []
+
+  /// - Parameter certificates: this organisation's own first.
+  mutating func look(
+    at certificates: [Certificate], now: Date = Date(), _ progress: (ClientEvent) -> Void
+  ) {
+    if certificates == seen, let lastWarning, .now < lastWarning + Self.interval { return }
+    seen = certificates
+    lastWarning = .now
+    for (index, certificate) in certificates.enumerated() where !Self.isSound(certificate, at: now) {
+      progress(
+        .certificateDates(
+          owner: index == 0 ? "this organisation's certificate" : "certificate of \(certificate.subject)",
+          notBefore: certificate.notBefore, notAfter: certificate.notAfter))
+    }
+  }
+
+  static func isSound(_ certificate: Certificate, at now: Date) -> Bool {
+    certificate.notBefore <= now && now.addingTimeInterval(warning) <= certificate.notAfter
+  }
+}
