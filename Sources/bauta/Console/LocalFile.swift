@@ -49,6 +49,11 @@ enum LocalFile {
     }
   }
 
+  /// Makes a directory that only its owner can enter, unless it is there.
+  static func makeDirectory(_ path: String) throws(CommandError) {
+    guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw .unwritable(path: path, reason: systemReason()) }
+  }
+
   static func exists(_ path: String) -> Bool {
     var information = stat()
     return lstat(path, &information) == 0

@@ -5,18 +5,56 @@ import Foundation
 import MutualTLS
 import TransparencyLog
 
-/// An organisation's approval of a manifest, and the collection of approvals at the server.
+/// What an organisation takes over from its operator: a version of the manifest, which it approves, or a certificate.
 enum Approval {
+  /// A file that an organisation is handed, by what is in it.
+  enum Document: Sendable {
+    case invitation(Invitation)
+    case manifest(SignedManifest)
+    /// The server's latest statement of its certificate keys, or the organisation's own from the server's copy.
+    case statement(SignedPins)
+    /// A certificate from the organisation's own authority, leaf first.
+    case certificate([Certificate])
+
+    /// - Throws: `FederationError`, `CredentialError`, `CommandError`.
+    init(contentsOf path: String) throws {
+      let bytes = try LocalFile.read(path, maximum: Invitation.maximumBytes)
+      if bytes.first(where: { !$0.isASCIIWhitespace }) == UInt8(ascii: "{") {
+        self = .invitation(try Invitation(parsing: bytes))
+      } else if bytes.starts(with: "-----BEGIN CERTIFICATE-----".utf8) {
+        self = .certificate(try Certificate.all(inPEM: String(decoding: bytes, as: UTF8.self)))
+      } else if bytes.starts(with: "schema: \(SignedPins.schema)\n".utf8) {
+        self = .statement(try SignedPins(parsing: bytes, file: path))
+      } else {
+        self = .manifest(try SignedManifest(parsing: bytes, file: path))
+      }
+    }
+  }
+
+  /// What becomes of the organisation's certificate.
+  enum CertificateChange: String, Sendable {
+    /// None comes, or the one that is installed.
+    case none
+    case first
+    /// Another one for the key in use.
+    case renewed
+    /// That of the next key, which takes the place of the one in use.
+    case rotated
+  }
+
   /// What an organisation is asked to approve. Everything that can be checked has been.
   struct Proposal: Sendable {
     let directory: OrganizationDirectory
     let manifest: SignedManifest
-    /// The certificate that comes with it; nil for a note alone.
-    let invitation: Invitation?
+    /// The certificate that comes with it, leaf first; empty for a note alone.
+    var chain: [Certificate] = []
+    /// PEM; nil if none comes with it.
+    var authority: String?
+    var certificateChange = CertificateChange.none
+    /// A statement of the server's that is not held here.
+    var serverPins: SignedPins?
     /// The version approved before; nil for the first.
     let held: SignedManifest?
-    /// Differences to the version approved before, in plain words.
-    let changes: [ManifestChange]
 
     /// The very version that is held and signed already: only others' approvals can be new.
     var isApproved: Bool { held?.hash == manifest.hash && held?.isApproved(by: directory.name) == true }
@@ -31,22 +69,66 @@ enum Approval {
     let manifest: SignedManifest
     /// The note to hand back to the operator.
     let notePath: String
+    let certificateChange: CertificateChange
+    /// Until when the certificate is valid that was put in place.
+    let notAfter: Date?
+    /// The statement that ends a rotation; nil where none ended.
+    let statement: SignedPins?
+    let service: RunningService.Outcome
   }
 
   static func notePath(of directory: OrganizationDirectory) -> String {
     "\(directory.path)/\(directory.name).approval.note"
   }
 
-  // MARK: - At an organisation
-
-  /// Reads an invitation, or a note with the manifest, and checks it against the organisation's own keys.
+  /// Reads an invitation, a note with the manifest or a certificate, and checks it against the organisation's own keys.
   ///
-  /// - Throws: `FederationError`, `CredentialError`, `CommandError`; nothing is changed.
-  static func propose(_ path: String, to directory: OrganizationDirectory) throws -> Proposal {
-    let bytes = try LocalFile.read(path, maximum: Invitation.maximumBytes)
-    let isInvitation = bytes.first { !$0.isASCIIWhitespace } == UInt8(ascii: "{")
-    let invitation = isInvitation ? try Invitation(parsing: bytes) : nil
-    var manifest = try invitation?.manifest ?? SignedManifest(parsing: bytes, file: path)
+  /// - Throws: `FederationError`, `CredentialError`, `CommandError`; nothing is changed but that an interrupted change of
+  ///   keys is finished.
+  static func propose(
+    _ path: String, to directory: OrganizationDirectory, passphrase: Passphrase? = nil
+  ) throws -> Proposal {
+    switch try Document(contentsOf: path) {
+    case .invitation(let invitation):
+      var proposal = try propose(invitation.manifest, to: directory)
+      proposal.chain = try Certificate.all(inPEM: invitation.certificateChain)
+      proposal.authority = invitation.certificateAuthority
+      try check(&proposal, passphrase: passphrase)
+      proposal.serverPins = try news(invitation.serverPins, under: proposal.manifest.manifest, in: directory)
+      return proposal
+    case .manifest(let manifest):
+      guard LocalFile.exists(directory.tlsCertificatePath) else {
+        throw CommandError.unsuitable(
+          path: path, problem: "it holds no certificate, and none is installed in \(directory.path)",
+          remedy: "Approve the invitation instead; the operator finds it in invitations/.")
+      }
+      return try propose(manifest, to: directory)
+    case .certificate(let chain):
+      guard let held = try directory.manifest() else {
+        throw FederationError.manifest(.noManifest(path: directory.manifestPath))
+      }
+      var proposal = Proposal(directory: directory, manifest: held, chain: chain, held: held)
+      try check(&proposal, passphrase: passphrase)
+      return proposal
+    case .statement(let statement):
+      throw CommandError.unsuitable(
+        path: path, problem: "it is a statement of certificate keys by \(statement.name)",
+        remedy: "Give it alone: bauta federation approve \(path) --directory \(directory.path)")
+    }
+  }
+
+  /// What the running client was shown; nil if there is nothing newer than what was approved here.
+  ///
+  /// - Throws: as ``propose(_:to:passphrase:)``.
+  static func waiting(in directory: OrganizationDirectory) throws -> Proposal? {
+    guard let manifest = try directory.proposedManifest() else { return nil }
+    return try propose(manifest, to: directory)
+  }
+
+  private static func propose(
+    _ proposed: SignedManifest, to directory: OrganizationDirectory
+  ) throws -> Proposal {
+    var manifest = proposed
     guard let member = manifest.manifest.organization(named: directory.name) else {
       throw FederationError.manifest(.unknownMember(directory.name))
     }
@@ -55,61 +137,11 @@ enum Approval {
     let approvals = manifest.approvals
     guard approvals.invalid.isEmpty else { throw FederationError.manifest(.invalidSignature(approvals.invalid)) }
     guard approvals.approved.contains(server) else { throw FederationError.manifest(.missingApprovals([server])) }
-    if let invitation {
-      try check(invitation, member, in: directory)
-    } else if !LocalFile.exists(directory.tlsCertificatePath) {
-      throw CommandError.unsuitable(
-        path: path, problem: "it holds no certificate, and none is installed in \(directory.path)",
-        remedy: "Approve the invitation instead; the operator finds it in invitations/.")
-    }
     let held = try directory.manifest()
     if let held {
       if held.hash == manifest.hash { try manifest.merge(held) } else { try requireSuccessor(manifest, of: held) }
     }
-    return Proposal(
-      directory: directory, manifest: manifest, invitation: invitation, held: held,
-      changes: held.map { manifest.manifest.changes(since: $0.manifest) } ?? [])
-  }
-
-  /// Signs the manifest, installs it and the certificate, and writes the note for the operator.
-  ///
-  /// - Throws: `FederationError`, `AuditLogError`. Until the manifest is in place the organisation acts under the one
-  ///   before; the command can be given again.
-  static func approve(_ proposal: Proposal) throws -> Result {
-    let directory = proposal.directory
-    var manifest = proposal.manifest
-    let isNew = !manifest.isApproved(by: directory.name)
-    if isNew {
-      try manifest.approve(as: directory.name, with: directory.identityKey())
-      // On the record before the signature can be seen by anybody.
-      try AuthorityRecord.append(.approval, to: directory, manifest: manifest)
-    }
-    if let invitation = proposal.invitation {
-      try directory.storeCertificate(
-        chain: invitation.certificateChain, authority: invitation.certificateAuthority)
-    }
-    try directory.store(manifest)
-    let note = notePath(of: directory)
-    try AtomicFile.replace(note, bytes: manifest.serialized)
-    return Result(manifest: manifest, notePath: note)
-  }
-
-  private static func check(
-    _ invitation: Invitation, _ member: Manifest.Member, in directory: OrganizationDirectory
-  ) throws {
-    guard let certificate = try Certificate.all(inPEM: invitation.certificateChain).first else {
-      throw CredentialError.notACertificate(detail: "the invitation holds none")
-    }
-    let key = try PrivateKey(loading: .file(directory.tlsKeyPath))
-    guard try key.publicKeyHash == certificate.publicKeyHash else { throw CredentialError.keyDoesNotMatchCertificate }
-    guard member.pins.accepted.contains(certificate.publicKeyHash) else {
-      throw FederationError.manifest(.foreignKey(directory.name))
-    }
-    guard certificate.names.contains(directory.name.value) else {
-      throw CredentialError.nameMismatch(expected: directory.name.value, found: certificate.names)
-    }
-    let authority = try Certificate(pem: invitation.certificateAuthority)
-    guard authority.isAuthority else { throw CredentialError.notAnAuthority(subject: authority.subject) }
+    return Proposal(directory: directory, manifest: manifest, held: held)
   }
 
   /// The version after the one held must name it. A later one may follow versions that were never approved here: it
@@ -123,31 +155,136 @@ enum Approval {
     try manifest.requireFollows(held)
   }
 
-  // MARK: - At the server
+  // MARK: - Approving
 
-  /// Takes over the approvals in the notes that organisations have handed back. All of them or none.
+  /// Signs the manifest, installs it and the certificate, and writes the note for the operator.
   ///
-  /// - Returns: the server's manifest with all approvals so far.
-  /// - Throws: `FederationError`, `CommandError` naming the note that is of another version.
-  static func collect(_ notes: [String], in server: ServerDirectory) throws -> SignedManifest {
-    guard var manifest = try server.manifest() else {
-      throw CommandError.missing(path: server.manifestPath, what: "file")
+  /// - Throws: `FederationError`, `AuditLogError`, `ControlError`. Until the manifest is in place the organisation acts
+  ///   under the one before; the command can be given again.
+  static func approve(_ proposal: Proposal, passphrase: Passphrase? = nil) throws -> Result {
+    let directory = proposal.directory
+    var manifest = proposal.manifest
+    if !manifest.isApproved(by: directory.name) {
+      try manifest.approve(as: directory.name, with: directory.identityKey())
+      // On the record before the signature can be seen by anybody.
+      try AuthorityRecord.append(.approval, to: directory, manifest: manifest)
     }
-    for path in notes {
-      let note = try ManifestFile.read(path, requiringApprovals: false)
-      guard note.hash == manifest.hash else {
-        throw CommandError.unsuitable(
-          path: path,
-          problem: "it approves version \(note.manifest.version) of \(note.manifest.federation), "
-            + "not this server's version \(manifest.manifest.version)",
-          remedy: "Send the organisation its current invitation again.")
+    let isRotationRecorded = try install(proposal, passphrase: passphrase)
+    try directory.store(manifest)
+    if let statement = proposal.serverPins { try directory.store(statement, under: manifest.manifest) }
+    let note = notePath(of: directory)
+    try AtomicFile.replace(note, bytes: manifest.serialized)
+    let statement = try endRotation(in: directory, isRecorded: isRotationRecorded, passphrase: passphrase)
+    return Result(
+      manifest: manifest, notePath: note, certificateChange: proposal.certificateChange,
+      notAfter: proposal.certificateChange == .none ? nil : proposal.chain.first?.notAfter, statement: statement,
+      service: RunningService.reload(directory))
+  }
+
+  // MARK: - The certificate
+
+  /// - Returns: whether the end of a rotation is on record.
+  private static func install(_ proposal: Proposal, passphrase: Passphrase?) throws -> Bool {
+    let directory = proposal.directory
+    let pem = AuthorityFiles.pem(proposal.chain)
+    switch proposal.certificateChange {
+    case .none: return false
+    case .first, .renewed:
+      if proposal.certificateChange == .renewed, let leaf = proposal.chain.first {
+        try AuthorityRecord.append(
+          .keyChange, to: directory, reason: "certificate \(leaf.serial) until \(Moment.day(leaf.notAfter))")
       }
-      let invalid = note.approvals.invalid
-      guard invalid.isEmpty else { throw FederationError.manifest(.invalidSignature(invalid)) }
-      try manifest.merge(note)
+      let authority = try proposal.authority ?? AuthorityFiles.trusted(by: directory).pem
+      try directory.storeCertificate(chain: pem, authority: authority)
+      return false
+    case .rotated:
+      let own = try OwnKeys(directory, passphrase: passphrase)
+      if let key = proposal.chain.first?.publicKeyHash { try own.record(Rotation.inUse(key)) }
+      try directory.switchCredentials(toChain: pem, authority: proposal.authority)
+      return true
     }
-    try server.store(manifest)
-    return manifest
+  }
+
+  /// Says that the old key has gone, if the one in use was announced as the next.
+  private static func endRotation(
+    in directory: OrganizationDirectory, isRecorded: Bool, passphrase: Passphrase?
+  ) throws -> SignedPins? {
+    // Without a statement there was no rotation, and the private key need not be opened once more.
+    guard try directory.pinStatements().contains(where: { $0.name == directory.name && $0.pins.next != nil }) else {
+      return nil
+    }
+    let own = try OwnKeys(directory, passphrase: passphrase)
+    guard try own.rotation() == .switched else { return nil }
+    return try Rotation.complete(own, isRecorded: isRecorded)
+  }
+
+  /// Holds the certificate against the organisation's keys and what was said of them.
+  private static func check(_ proposal: inout Proposal, passphrase: Passphrase?) throws {
+    let directory = proposal.directory
+    try directory.completeCredentialSwitch()
+    guard let leaf = proposal.chain.first else { throw CredentialError.notACertificate(detail: "there is none") }
+    var key = try PrivateKey(loading: .resolve(keyPath: directory.tlsKeyPath), passphrase: passphrase)
+    let isCurrent = try key.publicKeyHash == leaf.publicKeyHash
+    if !isCurrent {
+      guard directory.hasNextTLSKey else { throw CredentialError.keyDoesNotMatchCertificate }
+      key = try PrivateKey(loading: .resolve(keyPath: directory.nextTLSKeyPath), passphrase: passphrase)
+      guard try key.publicKeyHash == leaf.publicKeyHash else { throw CredentialError.keyDoesNotMatchCertificate }
+    }
+    let pins = try directory.pins(under: proposal.manifest.manifest).pins(of: directory.name)
+    guard pins?.accepted.contains(leaf.publicKeyHash) == true else {
+      throw FederationError.manifest(.foreignKey(directory.name))
+    }
+    let authorities = try proposal.authority.map { try Certificate.all(inPEM: $0) }
+    try IssuedCertificate.check(
+      proposal.chain, for: CertificateRequest.create(name: directory.name, key: key), name: directory.name,
+      authorities: authorities ?? AuthorityFiles.trusted(by: directory).certificates)
+    proposal.certificateChange = try change(to: proposal, isCurrent: isCurrent)
+  }
+
+  private static func change(to proposal: Proposal, isCurrent: Bool) throws -> CertificateChange {
+    guard isCurrent else { return .rotated }
+    guard let installed = try AuthorityFiles.chain(at: proposal.directory.tlsCertificatePath) else { return .first }
+    let isSame = installed == proposal.chain
+    guard isSame, let authority = proposal.authority else { return isSame ? .none : .renewed }
+    return try AuthorityFiles.trusted(by: proposal.directory).pem == authority ? .none : .renewed
+  }
+
+  // MARK: - Statements of pins
+
+  /// The statement, if it counts and is not known here. An older one is no news, and nothing wrong.
+  private static func news(
+    _ statement: SignedPins?, under manifest: Manifest, in directory: OrganizationDirectory
+  ) throws -> SignedPins? {
+    guard let statement else { return nil }
+    var pins = try directory.pins(under: manifest)
+    do throws(FederationError) {
+      return try pins.take(statement) ? statement : nil
+    } catch .membership(.olderPins) {
+      return nil
+    }
+  }
+
+  /// Takes the server's statement of its certificate keys, or the organisation's own from a copy.
+  ///
+  /// - Returns: whether it was new.
+  /// - Throws: `FederationError` for one that does not count; `AuditLogError`, `ControlError`.
+  static func take(
+    _ statement: SignedPins, in directory: OrganizationDirectory
+  ) throws -> (isNew: Bool, service: RunningService.Outcome) {
+    guard let manifest = try directory.manifestInForce() ?? directory.manifest() else {
+      throw FederationError.manifest(.noManifest(path: directory.manifestPath))
+    }
+    guard [manifest.manifest.server.name, directory.name].contains(statement.name) else {
+      throw CommandError.usage(
+        "\(statement.name) is neither this federation's server nor this organisation",
+        remedy: "Only the server's statements are needed here; the server takes those of organisations.")
+    }
+    var pins = try directory.pins(under: manifest.manifest)
+    guard try pins.take(statement) else { return (false, .none) }
+    try AuthorityRecord.append(
+      .keyChange, to: directory, reason: "certificate keys of \(statement.name), its statement \(statement.sequence)")
+    try directory.store(statement, under: manifest.manifest)
+    return (true, RunningService.reload(directory))
   }
 }
 

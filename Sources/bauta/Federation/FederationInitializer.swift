@@ -50,12 +50,9 @@ enum FederationInitializer {
       in: server, federation: settings.federation, validity: .days(settings.authorityDays))
     let key = try PrivateKey.generate(creatingFile: server.tlsKeyPath)
     let request = try CertificateRequest.create(name: server.name, key: key)
-    let hosts = Set(settings.addresses.map(\.host))
     let certificate = try authority.issue(
-      request, name: server.name,
-      profile: .server(
-        hostNames: hosts.filter { !isAddress($0) }.sorted(), addresses: hosts.filter(isAddress).sorted()),
-      validity: AuthorityFiles.validity(days: AuthorityFiles.leafDays, under: authority))
+      request, name: server.name, profile: ServerRotation.profile(settings.addresses),
+      validity: AuthorityFiles.validity(.standard, under: authority))
     try server.storeCertificate(chain: certificate.pem, authority: authority.certificate.pem)
     let member = Manifest.Member(
       name: server.name, keys: try server.keys(), pins: Manifest.Pins(current: certificate.publicKeyHash))
@@ -68,9 +65,5 @@ enum FederationInitializer {
     try server.store(manifest)
     try AuthorityRecord.append(.manifestChange, to: server, manifest: manifest)
     return manifest
-  }
-
-  private static func isAddress(_ host: String) -> Bool {
-    host.contains(":") || host.split(separator: ".").allSatisfy { UInt8($0) != nil }
   }
 }

@@ -4,9 +4,10 @@ import Federation
 
 struct OrganizationCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "organization", abstract: "Make and show your organisation's keys and directory.",
+    commandName: "organization", abstract: "Make, show and replace your organisation's keys.",
     subcommands: [
-      OrganizationInitCommand.self, OrganizationShowCommand.self, OrganizationAcknowledgeCommand.self,
+      OrganizationInitCommand.self, OrganizationShowCommand.self, OrganizationRotateCommand.self,
+      OrganizationReplaceIdentityCommand.self, OrganizationAcknowledgeCommand.self,
     ])
 }
 
@@ -19,6 +20,13 @@ struct OrganizationInitCommand: AsyncParsableCommand {
 
         bauta organization init alder.example --directory alder
 
+      The certificate's key may be in a token instead, whose PIN comes from a descriptor:
+
+        bauta organization init alder.example --directory alder \\
+          --tls-key 'pkcs11:token=alder;object=tls' --passphrase-fd 3 3<pin
+
+      With --passphrase-fd alone the key's file is encrypted; the client is then given the passphrase, too.
+
       Next: edit alder/policy.yaml; when the invitation comes back, bauta federation approve.
       """)
 
@@ -29,11 +37,17 @@ struct OrganizationInitCommand: AsyncParsableCommand {
     help: ArgumentHelp("A new directory (default: the name's first part).", valueName: "dir"), completion: .directory)
   var directory: String?
 
+  @Option(help: ArgumentHelp("URI of the certificate's key, instead of a new key in a file.", valueName: "uri"))
+  var tlsKey: String?
+
+  @OptionGroup var secret: PassphraseOption
+
   @OptionGroup var format: JSONOption
 
   func run() async throws {
     let path = directory ?? String(name.value.prefix { $0 != "." })
-    let result = try OrganizationInitializer.initialize(name, at: path)
+    let result = try OrganizationInitializer.initialize(
+      name, at: path, keyURI: tlsKey, passphrase: try secret.read())
     let output = Output.standard
     if format.json {
       output.json(

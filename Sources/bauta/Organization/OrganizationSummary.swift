@@ -28,14 +28,39 @@ struct OrganizationSummary: Sendable {
     _ = try directory.identityKey()
     _ = try directory.logKey()
     _ = try directory.witnessKey()
-    let tlsKey = try PrivateKey(loading: .file(directory.tlsKeyPath)).publicKeyHash
-    fingerprint = MemberFingerprint(name: name, keys: keys, certificateKey: tlsKey)
     certificate =
       LocalFile.exists(directory.tlsCertificatePath)
       ? try Certificate(contentsOfFile: directory.tlsCertificatePath) : nil
     manifest = try directory.manifest()
+    // By the manifest: the fingerprint by which the others know it stays the same when its certificate key is rotated.
+    if let member = manifest?.manifest.organization(named: name), member.keys == keys {
+      fingerprint = MemberFingerprint(member)
+    } else {
+      fingerprint = try Self.requested(directory, keys)
+    }
+    try Self.requireReadable(.resolve(keyPath: directory.tlsKeyPath))
     policy = try directory.policy()
     logEntries = try LogSize.entries(in: directory.path)
+  }
+
+  /// The fingerprint of the request to join, which no manifest answers yet.
+  private static func requested(
+    _ directory: OrganizationDirectory, _ keys: Manifest.Keys
+  ) throws -> MemberFingerprint {
+    let path = OrganizationInitializer.requestPath(of: directory)
+    let key =
+      LocalFile.exists(path)
+      ? try CertificateRequest(pem: JoinRequest(contentsOf: path).certificateRequest).publicKeyHash
+      : try PrivateKey(loading: .resolve(keyPath: directory.tlsKeyPath)).publicKeyHash
+    return MemberFingerprint(name: directory.name, keys: keys, certificateKey: key)
+  }
+
+  /// That others can read a key is found out here; one that takes a passphrase is not opened.
+  private static func requireReadable(_ source: PrivateKeySource) throws(CredentialError) {
+    guard case .file = source else { return }
+    do throws(CredentialError) { _ = try PrivateKey(loading: source) } catch {
+      guard case .keyAccess(.passphraseMissing) = error else { throw error }
+    }
   }
 
   var json: JSONValue {
@@ -110,9 +135,20 @@ enum Moment {
 
   static func day(_ date: Date) -> String { String(text(date).prefix(10)) }
 
-  /// Until when something is valid, and how many days that leaves.
+  /// Whole days from now on; negative for what is past.
+  static func daysLeft(_ date: Date, now: Date = Date()) -> Int {
+    Int((date.timeIntervalSince(now) / 86_400).rounded(.down))
+  }
+
+  /// `12 days left`, or hours on the last two days.
+  static func left(_ date: Date, now: Date = Date()) -> String {
+    let hours = Int((date.timeIntervalSince(now) / 3600).rounded(.down))
+    return hours < 48
+      ? "\(Figures.counted(max(hours, 0), "hour")) left" : "\(Figures.counted(daysLeft(date, now: now), "day")) left"
+  }
+
+  /// Until when something is valid, and how long that is.
   static func expiry(_ date: Date, now: Date = Date()) -> String {
-    let days = Int((date.timeIntervalSince(now) / 86_400).rounded(.down))
-    return days < 0 ? "EXPIRED on \(day(date))" : "valid until \(day(date)), \(Figures.counted(days, "day")) left"
+    date < now ? "EXPIRED on \(day(date))" : "valid until \(day(date)), \(left(date, now: now))"
   }
 }

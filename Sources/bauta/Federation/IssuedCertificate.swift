@@ -1,0 +1,38 @@
+import Cryptography
+import Federation
+import MutualTLS
+
+/// Certificates before they are handed on or put in place: whoever issued them, they are held against the request, the
+/// use, the dates and the federation's authority, as every peer will do.
+enum IssuedCertificate {
+  /// A certificate in a file of the user's, leaf first, with its intermediates.
+  ///
+  /// - Throws: `CommandError`, `CredentialError`.
+  static func read(_ path: String) throws -> [Certificate] {
+    let bytes = try LocalFile.read(path, maximum: Certificate.maximumByteCount)
+    return try Certificate.all(inPEM: String(decoding: bytes, as: UTF8.self))
+  }
+
+  /// - Parameter chain: leaf first.
+  /// - Throws: `CredentialError`.
+  static func check(
+    _ chain: [Certificate], for request: CertificateRequest, name: OrganizationName,
+    profile: CertificateProfile = .organization, authorities: [Certificate]
+  ) throws {
+    guard let leaf = chain.first else { throw CredentialError.notACertificate(detail: "no certificate found") }
+    try leaf.check(
+      issuedFor: request, name: name, profile: profile, authorities: authorities,
+      intermediates: Array(chain.dropFirst()))
+  }
+
+  /// Holds one against the authorities that the server trusts.
+  ///
+  /// - Throws: `CredentialError`, `CommandError`.
+  static func check(
+    _ chain: [Certificate], for request: CertificateRequest, name: OrganizationName,
+    profile: CertificateProfile = .organization, in server: ServerDirectory
+  ) throws {
+    try check(
+      chain, for: request, name: name, profile: profile, authorities: AuthorityFiles.trusted(by: server).certificates)
+  }
+}
