@@ -162,7 +162,8 @@ final class TestFederation: Sendable {
 
   private func process(
     _ party: Party, identity: consuming IdentitySigningKey, link: any ServerExchange, policy: Policy, data: String,
-    patience: Duration, log: AuditLogWriter, idlePause: Duration, observe: @escaping WritingObserver
+    patience: Duration, log: AuditLogWriter, idlePause: Duration, observe: @escaping WritingObserver,
+    progress: @escaping @Sendable (ClientEvent) -> Void
   ) async throws(ClientError) -> ClientOutcome {
     let membership: Membership
     do throws(FederationError) { membership = try Membership(place(party)) } catch { throw .federation(error) }
