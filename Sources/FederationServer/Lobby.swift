@@ -171,7 +171,8 @@ actor Lobby {
       pins: pins?.serialized ?? [], manifest: isNew ? view.newest.serializedText : "")
     guard let number = await hub.post(.notice(notice), to: organization) else { return }
     told[organization] = Told(
-      instruction: number, pins: pins?.sequence ?? known?.pins ?? 0, manifest: isNew ? view.newest.hash : known?.manifest)
+      instruction: number, pins: pins?.sequence ?? known?.pins ?? 0,
+      manifest: isNew ? view.newest.hash : known?.manifest)
   }
 
   private func acknowledge(_ organization: OrganizationName, _ message: ClientMessage) {

@@ -38,7 +38,9 @@ struct RunResumption: Codable, Equatable, Sendable {
     get throws(ServerError) {
       var names: [OrganizationName] = []
       for name in cohort {
-        guard let name = try? OrganizationName(name) else { throw .unreadable(path: name, what: "a name in the cohort") }
+        guard let name = try? OrganizationName(name) else {
+          throw .unreadable(path: name, what: "a name in the cohort")
+        }
         names.append(name)
       }
       return names

@@ -83,7 +83,8 @@ struct CredentialChecks {
     let renew = "Renew it with the operator in time: a client that runs takes the new one by itself."
     if now < certificate.notBefore {
       return Finding(
-        check, .failed, "\(file) is not valid before \(day(certificate.notBefore)); this machine's clock says \(day(now))",
+        check, .failed,
+        "\(file) is not valid before \(day(certificate.notBefore)); this machine's clock says \(day(now))",
         remedy: "Check this machine's clock; if it is right, the certificate was issued with a wrong one.")
     }
     if now > certificate.notAfter {
@@ -109,7 +110,8 @@ struct CredentialChecks {
         return Finding("certificate-pins", .ok, "the members know the key of tls.crt")
       }
       return Finding(
-        "certificate-pins", .failed, "neither the manifest nor this organisation's own statement names the key of tls.crt",
+        "certificate-pins", .failed,
+        "neither the manifest nor this organisation's own statement names the key of tls.crt",
         remedy: "Announce it: bauta organization rotate --directory \(directory.path)")
     } catch { return Finding("certificate-pins", error) }
   }

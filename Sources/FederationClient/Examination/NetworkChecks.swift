@@ -74,7 +74,8 @@ struct NetworkChecks {
     let name = peer?.name?.value ?? "the server"
     return Finding(
       "handshake", .ok,
-      "\(name) and \(directory.name) accept each other's certificates over TLS 1.3 at \(peer?.address ?? "its address")")
+      "\(name) and \(directory.name) accept each other's certificates over TLS 1.3 at \(peer?.address ?? "its address")"
+    )
   }
 
   private func reach(_ host: String, _ port: Int, role: String, check: String) async -> [Finding] {
@@ -99,7 +100,8 @@ struct NetworkChecks {
       findings.append(
         Finding(
           "\(check)-connection", .failed, "the \(role) cannot be reached: \(Self.reason(error))",
-          remedy: "Ask the operator whether it runs, and whoever keeps the firewalls whether TCP port \(port) is let through."
+          remedy:
+            "Ask the operator whether it runs, and whoever keeps the firewalls whether TCP port \(port) is let through."
         ))
     }
     return findings

@@ -86,7 +86,8 @@ enum Rotation {
       return nil
     case .switched:
       throw CommandError.usage(
-        "the next key is in use already", remedy: "To replace it: bauta organization rotate --directory \(directory.path)")
+        "the next key is in use already",
+        remedy: "To replace it: bauta organization rotate --directory \(directory.path)")
     case .unpinned: throw misfit(own)
     case .announced, .lost: break
     }

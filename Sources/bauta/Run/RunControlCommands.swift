@@ -112,7 +112,9 @@ struct RunCancelCommand: AsyncParsableCommand {
 
   func validate() throws {
     let isOneLine = reason.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
-    guard reason.utf8.count <= 512, isOneLine else { throw ValidationError("--reason is at most 512 bytes on one line.") }
+    guard reason.utf8.count <= 512, isOneLine else {
+      throw ValidationError("--reason is at most 512 bytes on one line.")
+    }
   }
 
   func run() async throws {
@@ -160,7 +162,9 @@ enum RunWatch {
     try ControlClient.send(ControlRequest("run-watch", arguments), to: directory) { json in
       guard let line = try? JSONDecoder().decode(Line.self, from: Data(json.utf8)) else { return }
       ended = line.ended ?? ended
-      if asJSON { Output.standard.write(Array((line.event + "\n").utf8)) } else if let text = line.text {
+      if asJSON {
+        Output.standard.write(Array((line.event + "\n").utf8))
+      } else if let text = line.text {
         Output.standard.line("\(text)")
       }
       Output.standard.flush()

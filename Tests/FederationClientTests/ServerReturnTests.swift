@@ -1,0 +1,312 @@
+import AuditLog
+import Cryptography
+import Federation
+import FederationWire
+import Foundation
+import GRPCCore
+import SecureAggregation
+import Synchronization
+import Testing
+
+@testable import FederationClient
+@testable import FederationServer
+@testable import MutualTLS
+
+/// One process of the server, without a network: sessions, coordinator, and the service that answers messages.
+private final class ServerProcess: Sendable {
+  let hub: SessionHub
+  let lobby: Lobby
+  let service: FederationService
+  let control = RunControl()
+  let log: AuditLogWriter
+  let events = Mutex<[RunEvent]>([])
+
+  init(
+    _ federation: TestFederation, membership: ServerMembership? = nil, hold: Duration = .seconds(5),
+    onEvent: @escaping @Sendable (RunEvent, ServerProcess) -> Void = { _, _ in }
+  ) throws {
+    hub = SessionHub(hold: hold)
+    log = try federation.writer(federation.server)
+    let relay = Relay()
+    lobby = Lobby(
+      hub: hub, membership: membership ?? ServerMembership(federation.manifest), log: log,
+      progress: { relay.pass($0) })
+    service = FederationService(
+      hub: hub, spools: MaskedInputSpools(directory: federation.root.path + "/spool"), log: log,
+      federation: "fraud.example", traffic: Traffic(), inspect: { _, _ in })
+    self.relay = relay
+    let pass: @Sendable (RunEvent) -> Void = { [weak self] event in
+      guard let self else { return }
+      self.events.withLock { $0.append(event) }
+      onEvent(event, self)
+    }
+    relay.target.withLock { $0 = pass }
+  }
+
+  private final class Relay: Sendable {
+    let target = Mutex<(@Sendable (RunEvent) -> Void)?>(nil)
+    func pass(_ event: RunEvent) { target.withLock { $0 }?(event) }
+  }
+
+  private let relay: Relay
+
+  func conduct(
+    _ agreement: RunAgreement, _ federation: TestFederation, resuming: RunResumption? = nil, report: RunReport? = nil
+  ) async throws -> RunReport {
+    let path = "\(federation.root.path)/runs/\(agreement.run)"
+    let store =
+      resuming == nil
+      ? try RunStore(directory: path, plan: agreement.plan, manifest: agreement.signedManifest)
+      : RunStore(existing: path)
+    let relay = relay
+    return await RunCoordinator(
+      agreement: agreement, lobby: lobby, log: log, store: store, spools: service.spools, traffic: Traffic(),
+      identity: try federation.server.identity(),
+      settings: .init(patience: .seconds(20), farewell: .milliseconds(500)), control: control, resuming: resuming,
+      report: report, progress: { relay.pass($0) }
+    ).run()
+  }
+
+  func end(_ reason: FederationWire.Refusal) async throws {
+    await hub.close(reason)
+    try log.close()
+  }
+}
+
+/// The server's address: a process at a time, or none.
+private final class ServerAddress: Sendable {
+  let current = Mutex<ServerProcess?>(nil)
+}
+
+/// The way from one organisation's client to whatever server process there is.
+private actor AddressLink: ServerExchange {
+  private let address: ServerAddress
+  private let name: OrganizationName
+  private var connected: ServerProcess?
+
+  init(_ address: ServerAddress, _ name: OrganizationName) {
+    self.address = address
+    self.name = name
+  }
+
+  var destination: AuditRecord.Peer? { nil }
+
+  func connect() async throws(TransportError) {
+    guard connected == nil else { return }
+    guard let server = address.current.withLock({ $0 }) else {
+      throw .connectionRefused(host: "127.0.0.1", port: 7443)
+    }
+    connected = server
+    server.hub.notify(.connected(name))
+  }
+
+  func close() async {
+    connected?.hub.notify(.disconnected(name))
+    connected = nil
+  }
+
+  func exchange(_ recorded: consuming EgressRecorded) async throws -> [UInt8] {
+    guard let server = connected else { throw RPCError(code: .unavailable, message: "not connected") }
+    guard address.current.withLock({ $0 === server }) else {
+      await close()
+      throw RPCError(code: .unavailable, message: "gone")
+    }
+    let peer = PeerIdentity(
+      name: name, fingerprint: CertificateKeyHash(hashing: [1]), remoteAddress: "127.0.0.1:1",
+      exporter: String(repeating: "0", count: 64), connection: 1)
+    return try await server.service.exchange(recorded.bytes, from: peer)
+  }
+}
+
+@Suite("A server that ends and comes back", .serialized, .timeLimit(.minutes(2)))
+struct ServerReturnTests {
+  private let federation: TestFederation
+
+  init() throws { federation = try TestFederation(isInMemory: true) }
+
+  private static let deadlines = "accept: 20s, fit: 20s, step: 20s, reconnect: 50ms"
+
+  private func agreement(rounds: Int = 2, bins: Int = 8) throws -> RunAgreement {
+    RunAgreement(
+      manifest: federation.manifest, plan: try federation.plan(rounds: rounds, bins: bins, deadlines: Self.deadlines),
+      run: RunIdentifier.generate(at: Date()))
+  }
+
+  /// Clients that take part until the run is over for them, beside what a test does to servers.
+  private func withClients(
+    of address: ServerAddress, _ body: () async throws -> RunReport
+  ) async throws -> (report: RunReport, outcomes: [ClientOutcome]) {
+    let federation = federation
+    return try await withThrowingTaskGroup(of: ClientOutcome.self) { group in
+      for party in federation.parties {
+        group.addTask {
+          let link = AddressLink(address, party.name)
+          let outcome = try await federation.takePart(
+            party, link: link, patience: .seconds(60), idlePause: .milliseconds(20))
+          await link.close()
+          return try outcome.get()
+        }
+      }
+      let report = try await body()
+      var outcomes: [ClientOutcome] = []
+      for try await outcome in group { outcomes.append(outcome) }
+      return (report, outcomes)
+    }
+  }
+
+  /// When the operator stops the server.
+  enum Moment: String, CaseIterable, Sendable {
+    case started, announcing, sharing, masking, statistics, fitted, evaluated
+
+    func matches(_ event: RunEvent) -> Bool {
+      switch (self, event) {
+      case (.started, .runStarted): true
+      case (.announcing, .openingStarted(let opening)): opening.task == .fit && opening.round == 1
+      case (.sharing, .stageClosed(.shareKeys, let opening, _, _)): opening.task == .fit && opening.round == 1
+      case (.masking, .stageClosed(.maskedInputCollection, let opening, _, _)):
+        opening.task == .fit && opening.round == 1
+      case (.statistics, .openingCompleted(let opening, _)): opening.task == .statistics
+      case (.fitted, .openingCompleted(let opening, _)): opening.task == .fit && opening.round == 1
+      case (.evaluated, .openingCompleted(let opening, _)): opening.task == .evaluate && opening.round == 1
+      default: false
+      }
+    }
+  }
+
+  @Test("A run is handed back and goes on with the same model, in the same clients", arguments: Moment.allCases)
+  func handedBack(_ moment: Moment) async throws {
+    let agreement = try agreement()
+    let address = ServerAddress()
+    let (report, outcomes) = try await withClients(of: address) {
+      let first = try ServerProcess(federation) { event, server in
+        guard moment.matches(event) else { return }
+        server.control.ask(.pause(deadline: .now + .seconds(60)))
+        server.hub.notify(.wake)
+      }
+      address.current.withLock { $0 = first }
+      let report = try await first.conduct(agreement, federation)
+      #expect(report.state == .interrupted, "\(report.reason ?? "")")
+      try await first.end(.paused)
+      address.current.withLock { $0 = nil }
+      try await Task.sleep(for: .milliseconds(100))
+      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
+      #expect(RunArchive(path: "\(federation.root.path)/runs").reports().map(\.state) == [.interrupted])
+      let second = try ServerProcess(federation)
+      address.current.withLock { $0 = second }
+      let resumption = try store.progress()
+      #expect(resumption != nil)
+      let end = try await second.conduct(agreement, federation, resuming: resumption, report: report)
+      try await second.end(.shuttingDown)
+      return end
+    }
+    #expect(report.state == .completed, "\(report.reason ?? "")")
+    #expect(report.rounds.map(\.round) == [1, 2])
+    #expect(report.rounds.allSatisfy { $0.survivors.count == 4 && !$0.metrics.isEmpty })
+    #expect(outcomes.map(\.state) == Array(repeating: .completed, count: 4))
+    let models = try Set(outcomes.map { try Data(contentsOf: URL(fileURLWithPath: try #require($0.modelPath))) })
+    #expect(models.count == 1)
+  }
+
+  @Test("A sum that members are bound by is finished before the run is handed back")
+  func finishesTheSum() async throws {
+    let agreement = try agreement(rounds: 1)
+    let address = ServerAddress()
+    let (report, _) = try await withClients(of: address) {
+      let first = try ServerProcess(federation) { event, server in
+        guard case .stageClosed(.maskedInputCollection, let opening, _, _) = event, opening.task == .fit else { return }
+        server.control.ask(.pause(deadline: .now + .seconds(60)))
+        server.hub.notify(.wake)
+      }
+      address.current.withLock { $0 = first }
+      let report = try await first.conduct(agreement, federation)
+      let isFitted = first.events.withLock { events in
+        events.contains { if case .openingCompleted(let opening, _) = $0 { opening.task == .fit } else { false } }
+      }
+      #expect(isFitted)
+      try await first.end(.paused)
+      let second = try ServerProcess(federation)
+      address.current.withLock { $0 = second }
+      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
+      let progress = try store.progress()
+      #expect(progress?.done == 2)
+      let end = try await second.conduct(agreement, federation, resuming: progress, report: report)
+      try await second.end(.shuttingDown)
+      return end
+    }
+    #expect(report.state == .completed, "\(report.reason ?? "")")
+  }
+
+  @Test("A server that dies in the middle of a sum uses no attempt's number again, and the sum is begun anew")
+  func diesInTheMiddle() async throws {
+    let agreement = try agreement(rounds: 1)
+    let address = ServerAddress()
+    let (report, _) = try await withClients(of: address) {
+      // A deadline that has passed: as if it were killed after members have signed who is in the sum.
+      let first = try ServerProcess(federation) { event, server in
+        guard case .stageClosed(.maskedInputCollection, let opening, _, _) = event, opening.task == .statistics else {
+          return
+        }
+        server.control.ask(.pause(deadline: .now))
+        server.hub.notify(.wake)
+      }
+      address.current.withLock { $0 = first }
+      let report = try await first.conduct(agreement, federation)
+      #expect(report.state == .interrupted)
+      try await first.end(.paused)
+      let second = try ServerProcess(federation)
+      address.current.withLock { $0 = second }
+      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
+      let end = try await second.conduct(
+        agreement, federation, resuming: try store.progress(), report: report)
+      let attempts = second.events.withLock { events in
+        events.compactMap { if case .openingStarted(let opening) = $0 { opening.attempt } else { nil } }
+      }
+      #expect(attempts == [2, 1, 1])
+      try await second.end(.shuttingDown)
+      return end
+    }
+    #expect(report.state == .completed, "\(report.reason ?? "")")
+  }
+
+  @Test("A run that is cancelled ends for everybody, with the operator's reason")
+  func cancelled() async throws {
+    let agreement = try agreement()
+    let address = ServerAddress()
+    let (report, outcomes) = try await withClients(of: address) {
+      let server = try ServerProcess(federation) { event, server in
+        guard Moment.sharing.matches(event) else { return }
+        server.control.ask(.cancel(reason: "wrong label"))
+        server.hub.notify(.wake)
+      }
+      address.current.withLock { $0 = server }
+      let report = try await server.conduct(agreement, federation)
+      try await server.end(.shuttingDown)
+      return report
+    }
+    #expect(report.state == .cancelled)
+    #expect(report.reason == "cancelled by the operator: wrong label")
+    #expect(outcomes.allSatisfy { $0.state == .failed && $0.reason == report.reason })
+  }
+
+  @Test("An instruction that is too long for one message arrives in parts, each fetch on the record")
+  func longInstruction() async throws {
+    let agreement = try agreement(rounds: 1, bins: 40_960)
+    let address = ServerAddress()
+    let (report, outcomes) = try await withClients(of: address) {
+      let server = try ServerProcess(federation)
+      address.current.withLock { $0 = server }
+      let report = try await server.conduct(agreement, federation)
+      try await server.end(.shuttingDown)
+      return report
+    }
+    #expect(report.state == .completed, "\(report.reason ?? "")")
+    #expect(outcomes.count == 4)
+    for party in federation.parties {
+      let fetches = try federation.records(party).filter {
+        $0.event == .messageSent && $0.message?.label.kind == "fetch"
+      }
+      // The result of the evaluation: 640 KiB.
+      #expect(fetches.count == 1)
+    }
+  }
+}
