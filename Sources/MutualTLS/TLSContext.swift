@@ -53,6 +53,7 @@ public final class TLSContext: Sendable {
     observer: any HandshakeObserver = IgnoringHandshakes(), handshakeTimeout: Duration = .seconds(10)
   ) throws(CredentialError) {
     try OpenSSLConfiguration.check()
+    TransportMemory.keepFreedBuffers()
     ERR_clear_error()
     let method = role == .server ? TLS_server_method() : TLS_client_method()
     guard let context = SSL_CTX_new(method) else { throw TLSContext.failure("create a TLS context") }
