@@ -10,6 +10,7 @@
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
+#include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
@@ -53,6 +54,20 @@ static inline int mutual_tls_print_name(BIO *bio, const X509_NAME *name) {
 static inline const char *mutual_tls_group_name(SSL *ssl) {
   return SSL_group_to_name(ssl, (int)SSL_get_negotiated_group(ssl));
 }
+
+// Not of OpenSSL, but needed by the same module: glibc's allocator. Elsewhere nothing is done.
+#include <stddef.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+static inline int mutual_tls_keep_freed_memory(int largest_kept_block, int kept) {
+  return mallopt(M_MMAP_THRESHOLD, largest_kept_block) == 1 && mallopt(M_TRIM_THRESHOLD, kept) == 1;
+}
+#else
+static inline int mutual_tls_keep_freed_memory(int largest_kept_block, int kept) {
+  (void)largest_kept_block, (void)kept;
+  return 1;
+}
+#endif
 
 // Engines, deprecated since OpenSSL 3.0 and gone with 4.0: Debian 12 has no provider for PKCS #11, but has an engine.
 #if !defined(OPENSSL_NO_ENGINE) && __has_include(<openssl/engine.h>)

@@ -62,6 +62,7 @@ public final class TLSContext: Sendable {
   ) throws(CredentialError) {
     guard let leaf = identity.chain.first else { throw .notACertificate(detail: "no certificate found") }
     try OpenSSLConfiguration.check()
+    TransportMemory.keepFreedBuffers()
     ERR_clear_error()
     let method = role == .server ? TLS_server_method() : TLS_client_method()
     guard let context = SSL_CTX_new(method) else { throw TLSContext.failure("create a TLS context") }

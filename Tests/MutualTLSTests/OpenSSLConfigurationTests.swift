@@ -145,16 +145,44 @@ struct OpenSSLConfigurationTests {
         activate = 1
         """)
       defer { unlink(file) }
-      #expect(OpenSSLConfigurationTests.problem()?.code == "openssl-configuration-invalid")
+      #expect(
+        OpenSSLConfigurationTests.problem()
+          == .configuration(path: file, detail: "the provider no-such-provider is not available"))
     }
   }
 
-  @Test(arguments: ["CipherString = DEFAULT@SECLEVEL=9", "MinProtocol = TLSv9", "NoSuchSetting = 1"])
+  @Test func providersThatCanBeLoadedAreNoError() async {
+    await #expect(processExitsWith: .success) {
+      let file = try OpenSSLConfigurationTests.use(
+        """
+        openssl_conf = init
+        [init]
+        providers = providers
+        [providers]
+        default = activated
+        base = activated
+        unused = deactivated
+        [activated]
+        activate = 1
+        [deactivated]
+        module = /nowhere.so
+        """)
+      defer { unlink(file) }
+      try OpenSSLConfiguration.check()
+      _ = try PrivateKey.generate()
+    }
+  }
+
+  @Test(arguments: [
+    "CipherString = DEFAULT@SECLEVEL=9", "MinProtocol = TLSv9", "NoSuchSetting = 1", "Groups = nonsense",
+  ])
   func aBadSettingForLibsslIsAnError(_ setting: String) async {
     await #expect(processExitsWith: .success) { [setting] in
       let file = try OpenSSLConfigurationTests.use(libssl: setting)
       defer { unlink(file) }
-      #expect(OpenSSLConfigurationTests.problem()?.code == "openssl-configuration-invalid", "\(setting)")
+      #expect(
+        OpenSSLConfigurationTests.problem()
+          == .configuration(path: file, detail: "libssl does not take \(setting)"))
     }
   }
 
@@ -163,9 +191,9 @@ struct OpenSSLConfigurationTests {
     await #expect(processExitsWith: .success) {
       let file = try OpenSSLConfigurationTests.use(FIPSProvider.configuration(loading: []))
       defer { unlink(file) }
-      try OpenSSLConfiguration.check()
-      let error = #expect(throws: CredentialError.self) { try PrivateKey.generate() }
-      #expect(error?.code == "openssl-failure")
+      let error = try #require(OpenSSLConfigurationTests.problem())
+      #expect(error.code == "openssl-configuration-invalid")
+      #expect(throws: error) { try PrivateKey.generate() }
     }
   }
 

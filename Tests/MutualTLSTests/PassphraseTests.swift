@@ -153,7 +153,7 @@ import Testing
     for part in ["PBES2", "PBKDF2", ":0927C0", "hmacWithSHA256", "aes-256-cbc"] {
       #expect(scheme.text.contains(part), "\(part): \(scheme.text)")
     }
-    #expect(scheme.text.contains(/l=  16 prim: OCTET STRING/))
+    #expect(scheme.text.contains("l=  16 prim: OCTET STRING"))
     let publicKey = federation.path("public.der")
     let read = try await OpenSSLCommand.run(
       ["pkey", "-in", path, "-passin", "file:\(passphrase)", "-pubout", "-outform", "DER", "-out", publicKey])

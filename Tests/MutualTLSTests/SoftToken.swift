@@ -31,7 +31,7 @@ struct SoftToken {
   /// A token with one EC P-256 key, called `tls`.
   ///
   /// - Parameter configuringModule: names the module in OpenSSL's configuration instead of the environment.
-  init(configuringModule: Bool = false) throws {
+  private init(configuringModule: Bool) throws {
     let module = try #require(SoftToken.module)
     if configuringModule {
       let configuration = """
@@ -67,6 +67,13 @@ struct SoftToken {
       SoftToken.tool,
       ["--import", file, "--token", SoftToken.label, "--label", "tls", "--id", "01", "--pin", SoftToken.pin])
     try FileManager.default.removeItem(atPath: file)
+  }
+
+  /// The token goes when `body` is done, not when it is last named.
+  static func run(configuringModule: Bool = false, _ body: (SoftToken) async throws -> Void) async throws {
+    let token = try SoftToken(configuringModule: configuringModule)
+    try await body(token)
+    withExtendedLifetime(token) {}
   }
 
   func deleteKey() throws {

@@ -86,25 +86,23 @@ struct StreamService: RegistrableRPCService {
 struct StreamedCalls: Sendable {
   let client: GRPCClient<MutualTLSClientTransport>
 
+  // For the life of the process: connections have work to do on their loop after they are closed.
+  private static let here = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  private static let there = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
   /// Connects a client and a server with one event loop each, as on two machines, while `body` runs.
   static func connected<R: Sendable>(
     _ federation: BenchmarkFederation, _ body: (StreamedCalls) async throws -> R
   ) async throws -> R {
-    let (here, there) = (
-      MultiThreadedEventLoopGroup(numberOfThreads: 1), MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    )
     let transport = try MutualTLSServerTransport.make(
       host: "127.0.0.1", port: 0, context: federation.context(.server), eventLoopGroup: there)
-    let result = try await withGRPCServer(
+    return try await withGRPCServer(
       transport: transport, services: [StreamService()], interceptors: [transport.identityInterceptor]
     ) { _ in
       let connection = try await MutualTLSClientTransport.connect(
         host: "127.0.0.1", port: transport.port, context: federation.context(.client), eventLoopGroup: here)
       return try await withGRPCClient(transport: connection) { try await body(StreamedCalls(client: $0)) }
     }
-    try await here.shutdownGracefully()
-    try await there.shutdownGracefully()
-    return result
   }
 
   /// Seconds of wall time from the start of the call until the server has said how much it has.
