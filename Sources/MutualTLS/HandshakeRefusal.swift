@@ -119,7 +119,8 @@ public enum HandshakeRefusal: BlamedError, Hashable {
       "If the organisation has rotated its key, admit the new one in a manifest version; otherwise find out who called."
     case .expired(let timing):
       timing.suspectsThisClock
-        ? "Set this machine's clock." : "The peer must install a renewed certificate; check this machine's clock as well."
+        ? "Set this machine's clock."
+        : "The peer must install a renewed certificate; check this machine's clock as well."
     case .notYetValid(let timing):
       timing.suspectsThisClock
         ? "Set this machine's clock."

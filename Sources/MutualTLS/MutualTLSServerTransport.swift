@@ -39,7 +39,8 @@ public final class MutualTLSServerTransport: ListeningServerTransport {
   }
 
   private init(
-    socket: ListeningSocket, context: any TLSContextProviding, limits: TransportLimits, observer: any ConnectionObserver,
+    socket: ListeningSocket, context: any TLSContextProviding, limits: TransportLimits,
+    observer: any ConnectionObserver,
     eventLoopGroup: any EventLoopGroup
   ) {
     port = socket.port

@@ -91,7 +91,8 @@ struct HandshakeRecorderTests {
     #expect(records[1].error == .init(code: "tls-no-application-protocol", blame: .peer))
   }
 
-  @Test("Refusals beyond the rate are one entry with count, times and addresses; accepted handshakes are never left out")
+  @Test(
+    "Refusals beyond the rate are one entry with count, times and addresses; accepted handshakes are never left out")
   func flood() throws {
     let place = try Place()
     let beginning = place.time.now
@@ -111,7 +112,8 @@ struct HandshakeRecorderTests {
     let counted = records.compactMap(\.suppressed)
     #expect(counted.count == 1)
     #expect(counted.map(\.count) == [300 - alone.count] && counted.map(\.addresses) == [3])
-    let first = try #require(counted.first?.first?.date), last = try #require(counted.first?.last?.date)
+    let first = try #require(counted.first?.first?.date)
+    let last = try #require(counted.first?.last?.date)
     #expect(first > beginning && first < beginning + 5 && last > beginning + 28 && last < place.time.now)
     // In the order in which it happened: the count before what came after it.
     #expect(records.firstIndex { $0.suppressed != nil } == alone.count)

@@ -187,7 +187,9 @@ struct AbuseTests {
 struct AddressFamilyTests {
   static let hasIPv6 = (try? ListeningSocket(host: "::1", port: 0)) != nil
 
-  private static func serving(_ parts: LinkParts, host: String, _ body: (MutualTLSServerTransport, TLSContext) async throws -> Void)
+  private static func serving(
+    _ parts: LinkParts, host: String, _ body: (MutualTLSServerTransport, TLSContext) async throws -> Void
+  )
     async throws -> [HandshakeEvent]
   {
     let events = EventList()

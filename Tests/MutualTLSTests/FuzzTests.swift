@@ -91,7 +91,9 @@ struct FuzzTests {
       // Half of them look like a record of a handshake at first.
       var first = random.bytes(Int.random(in: 1...2000, using: &random))
       if seed.isMultiple(of: 2) { first = [22, 3, 1, 0, UInt8.random(in: 0...255, using: &random)] + first }
-      for piece in stride(from: 0, to: first.count, by: 700) { end.deliver(first[piece..<min(piece + 700, first.count)]) }
+      for piece in stride(from: 0, to: first.count, by: 700) {
+        end.deliver(first[piece..<min(piece + 700, first.count)])
+      }
       try letTimePass(link)
       check(end, seed: seed, "noise")
       #expect(!end.events.refusals.isEmpty, "seed \(seed)")

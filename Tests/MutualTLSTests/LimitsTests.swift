@@ -63,7 +63,9 @@ import Testing
         $0.maximumHandshakes = 4
         $0.maximumHandshakesPerAddress = 3
       })
-    for connection in UInt64(1)...3 { #expect(admission.admit(connection, from: Self.caller(1), at: .zero) == .admitted) }
+    for connection in UInt64(1)...3 {
+      #expect(admission.admit(connection, from: Self.caller(1), at: .zero) == .admitted)
+    }
     #expect(admission.admit(4, from: Self.caller(2), at: .zero) == .admitted)
     // All are in use: the oldest of address 1 goes.
     #expect(admission.admit(5, from: Self.caller(3), at: .zero) == .admittedInPlaceOf(1))
@@ -108,7 +110,8 @@ import Testing
     }
     // Those seen last are remembered.
     #expect(admission.admit(2000, from: Self.caller(999), at: .seconds(1)) == .admitted)
-    #expect(admission.admit(2001, from: Self.caller(999), at: .seconds(1)) == .refused(.handshakeRate(perSecond: 0.001)))
+    #expect(
+      admission.admit(2001, from: Self.caller(999), at: .seconds(1)) == .refused(.handshakeRate(perSecond: 0.001)))
   }
 
   @Test func oneCustomerIsOneAddress() throws {

@@ -101,10 +101,14 @@ struct ProxyTests {
     (.bytes(Array("HTTP/2 200\r\n\r\n".utf8), isEndless: false), .notHTTP),
     (.bytes(Array("HTTP/1.1 two\r\n\r\n".utf8), isEndless: false), .notHTTP),
     (.bytes([0, 1, 2, 3], isEndless: true), .notHTTP),
-    (.bytes(Array("HTTP/1.1 200 OK\r\nX-Filler: \(String(repeating: "x", count: 100))\r\n".utf8), isEndless: true),
-      .answerTooLong(maximum: 8192)),
-    (.bytes(Array("HTTP/1.1 200 ".utf8) + [UInt8](repeating: 0x61, count: 20_000), isEndless: false),
-      .answerTooLong(maximum: 8192)),
+    (
+      .bytes(Array("HTTP/1.1 200 OK\r\nX-Filler: \(String(repeating: "x", count: 100))\r\n".utf8), isEndless: true),
+      .answerTooLong(maximum: 8192)
+    ),
+    (
+      .bytes(Array("HTTP/1.1 200 ".utf8) + [UInt8](repeating: 0x61, count: 20_000), isEndless: false),
+      .answerTooLong(maximum: 8192)
+    ),
     (.hangUp, .closed), (.silence, .timedOut),
   ]
 

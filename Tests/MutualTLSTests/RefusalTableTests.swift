@@ -79,7 +79,8 @@ struct RefusalRow: Sendable, CustomTestStringConvertible {
       wrong: .command(client: nil, server: ["-tls1_3", "-alpn", "h2", "-nocert"], presentsCertificate: false)),
     RefusalRow(
       testDescription: "TLS 1.2 only", code: "tls-unsupported-version", told: .protocolVersion,
-      wrong: .command(client: ["-tls1_2", "-alpn", "h2"], server: ["-tls1_2", "-alpn", "h2"], presentsCertificate: true)),
+      wrong: .command(
+        client: ["-tls1_2", "-alpn", "h2"], server: ["-tls1_2", "-alpn", "h2"], presentsCertificate: true)),
     RefusalRow(
       testDescription: "no ALPN", code: "tls-no-application-protocol", told: .noApplicationProtocol,
       wrong: .command(client: ["-tls1_3"], server: ["-tls1_3"], presentsCertificate: true)),
@@ -310,7 +311,8 @@ struct RevocationTests {
     link.finish()
   }
 
-  @Test(arguments: [TLSRole.client, .server], [Array("GET / HTTP/1.1\r\n\r\n".utf8), [UInt8](repeating: 0xA5, count: 600)])
+  @Test(
+    arguments: [TLSRole.client, .server], [Array("GET / HTTP/1.1\r\n\r\n".utf8), [UInt8](repeating: 0xA5, count: 600)])
   func garbageIsCalledGarbage(_ role: TLSRole, _ bytes: [UInt8]) throws {
     let link = try MemoryLink(parts)
     let end = link.end(role)

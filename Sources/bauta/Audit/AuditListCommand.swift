@@ -134,7 +134,8 @@ struct AuditListCommand: AsyncParsableCommand {
   private static func remark(on record: AuditRecord) -> StyledText {
     if let error = record.error { return StyledText(error.code, .bad) }
     if let suppressed = record.suppressed {
-      return StyledText("\(suppressed.count) more from \(Figures.counted(suppressed.addresses, "address", "addresses"))", .caution)
+      return StyledText(
+        "\(suppressed.count) more from \(Figures.counted(suppressed.addresses, "address", "addresses"))", .caution)
     }
     if let policy = record.policy, policy.decision == .refused { return StyledText("refused: \(policy.rule)", .bad) }
     if let outcome = record.outcome, outcome != .succeeded { return StyledText(outcome.rawValue, .caution) }
