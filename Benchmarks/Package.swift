@@ -9,6 +9,8 @@ let package = Package(
     // By name, because the folder of a clone may have any.
     .package(name: "bauta", path: ".."),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
   ],
   targets: [
     .executableTarget(
@@ -17,6 +19,9 @@ let package = Package(
         .product(name: "Cryptography", package: "bauta"),
         .product(name: "SecureAggregation", package: "bauta"),
         .product(name: "FederationSimulation", package: "bauta"),
+        .product(name: "MutualTLS", package: "bauta"),
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)])

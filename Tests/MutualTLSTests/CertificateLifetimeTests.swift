@@ -8,7 +8,8 @@ import Testing
   private static let day: TimeInterval = 86_400
   private static let start = Date(timeIntervalSince1970: 1_800_000_000)
 
-  @Test(arguments: [
+  /// Lifetime and age in days, and what is said.
+  private static let cases: [(Double, Double, CertificateExpiry)] = [
     // A year and a month: 30 days ahead.
     (397.0, 0.0, CertificateExpiry.valid(daysLeft: 397)), (397, 366.9, .valid(daysLeft: 30)),
     (397, 367, .expiresSoon(in: 30 * 86_400)), (397, 396.5, .expiresSoon(in: 43_200)),
@@ -18,7 +19,9 @@ import Testing
     (90, 59.9, .valid(daysLeft: 30)), (90, 60, .expiresSoon(in: 30 * 86_400)), (30, 0, .valid(daysLeft: 30)),
     (30, 19.5, .valid(daysLeft: 10)), (30, 20, .expiresSoon(in: 10 * 86_400)),
     (1, 0, .valid(daysLeft: 1)), (1, 0.5, .valid(daysLeft: 0)), (1, 0.75, .expiresSoon(in: 21_600)),
-  ])
+  ]
+
+  @Test(arguments: cases)
   func expiryIsToldAhead(_ lifetime: Double, _ age: Double, _ expected: CertificateExpiry) throws {
     let start = CertificateLifetimeTests.start
     let validity = try CertificateValidity(notBefore: start, notAfter: start + lifetime * CertificateLifetimeTests.day)

@@ -15,9 +15,11 @@ enum OpenSSLCommand {
 
   /// Runs to the end; standard output and error together. Waits on a thread of its own: the test's threads are few, and
   /// the peer may need them.
-  static func run(_ arguments: [String], environment: [String: String] = [:]) async throws -> Output {
+  static func run(
+    _ arguments: [String], environment: [String: String] = [:], program: String? = path
+  ) async throws -> Output {
     try await offPool {
-      let process = try make(arguments, environment: environment)
+      let process = try make(arguments, environment: environment, program: program)
       let pipe = Pipe()
       process.standardOutput = pipe
       process.standardError = pipe
@@ -64,10 +66,12 @@ enum OpenSSLCommand {
     }
   }
 
-  private static func make(_ arguments: [String], environment: [String: String]) throws -> Process {
-    guard let path else { throw CommandFailed(text: "no openssl command") }
+  private static func make(
+    _ arguments: [String], environment: [String: String], program: String? = path
+  ) throws -> Process {
+    guard let program else { throw CommandFailed(text: "no openssl command") }
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
+    process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardInput = FileHandle.nullDevice

@@ -99,9 +99,9 @@ struct OpenSSLConfigurationTests {
     await #expect(processExitsWith: .success) {
       let file = try OpenSSLConfigurationTests.use("openssl_conf = init\n[init\nssl_conf = ssl\n")
       defer { unlink(file) }
-      let error = OpenSSLConfigurationTests.problem()
-      #expect(error?.code == "openssl-configuration-invalid" && error?.blame == .local)
-      #expect(error?.message.contains(file) == true && error?.message.contains("line 2") == true)
+      let error = try #require(OpenSSLConfigurationTests.problem())
+      #expect(error.code == "openssl-configuration-invalid" && error.blame == .local)
+      #expect(error.message.contains(file) && error.message.contains("line 2"))
       // Whatever needs OpenSSL says the same.
       #expect(throws: error) { try PrivateKey.generate() }
       #expect(throws: error) { try PrivateKey(loading: .file("/nowhere")) }

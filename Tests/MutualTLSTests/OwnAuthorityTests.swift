@@ -198,14 +198,14 @@ struct OwnAuthorityTests {
     try await own.request(name.value, file: "alpha")
     try await own.issue(name.value, file: "alpha", profile: "organization")
     let (request, certificate) = (try own.request(in: "alpha"), try own.certificate(in: "alpha"))
+    let authority = try own.certificate
     func check(
-      _ certificate: Certificate, for request: CertificateRequest? = nil, authorities: [Certificate]? = nil,
+      _ certificate: Certificate, for other: CertificateRequest? = nil, authorities: [Certificate]? = nil,
       at now: Date = Date()
     ) -> CredentialError? {
       do throws(CredentialError) {
-        let trusted = try authorities ?? [own.certificate(in: "ca")]
         try certificate.check(
-          issuedFor: request ?? own.request(in: "alpha"), name: name, profile: .organization, authorities: trusted,
+          issuedFor: other ?? request, name: name, profile: .organization, authorities: authorities ?? [authority],
           at: now)
         return nil
       } catch { return error }

@@ -19,11 +19,13 @@ import Testing
     passphrase.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
   }
 
-  @Test(arguments: [
+  private static let lines: [(String, String)] = [
     ("secret", "secret"), ("secret\n", "secret"), ("secret\nsecond line", "secret"),
     (" spaces count ", " spaces count "),
     ("p\u{E4}ss\r\n", "p\u{E4}ss\r"), (String(repeating: "x", count: 1024) + "\n", String(repeating: "x", count: 1024)),
-  ])
+  ]
+
+  @Test(arguments: lines)
   func theFirstLineIsRead(_ written: String, _ expected: String) throws {
     let (reader, _) = try PassphraseTests.pipe(written)
     #expect(PassphraseTests.text(of: try Passphrase.read(fromDescriptor: reader)) == expected)

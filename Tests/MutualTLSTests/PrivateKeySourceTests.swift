@@ -12,15 +12,17 @@ import Testing
     #expect(PrivateKeySource("pkcs11:object=tls") == .store("pkcs11:object=tls"))
   }
 
-  /// Whatever stands in a URI, nothing but labels of token and object is ever said about it.
-  @Test(arguments: [
+  private static let shown: [(String, String)] = [
     ("pkcs11:object=tls?pin-value=1234", "pkcs11:object=tls"),
     ("pkcs11:token=a;id=%01;object=tls;pin-value=1234", "pkcs11:token=a;object=tls"),
     ("pkcs11:1234", "pkcs11:…"),
     ("pkcs11:", "pkcs11:…"),
     ("https://user:1234@example.com/key", "https:…"),
     ("tpm2:1234", "tpm2:…"),
-  ])
+  ]
+
+  /// Whatever stands in a URI, nothing but labels of token and object is ever said about it.
+  @Test(arguments: shown)
   func descriptionsHideWhatMayBeSecret(_ uri: String, _ expected: String) {
     #expect("\(PrivateKeySource.store(uri))" == expected)
   }
@@ -93,7 +95,8 @@ import Testing
     for error in errors {
       #expect(error?.code == "pin-in-uri")
       #expect(error?.remedy.contains("pin-source=file:") == true && error?.remedy.contains("--passphrase-fd") == true)
-      #expect(!"\(error?.message ?? "") \(error?.remedy ?? "")".contains("123456"))
+      let text = (error?.message ?? "") + (error?.remedy ?? "")
+      #expect(!text.contains("123456"))
     }
   }
 
@@ -101,11 +104,15 @@ import Testing
     "pkcs11:tls", "pkcs11:name=tls", "pkcs11:object=tls?module-path=/tmp/evil.so",
     "pkcs11:object=tls?pin-source=file:/a&module-path=/b", "pkcs11:object=tls?pin-source=|command",
     "pkcs11:object=tls?pin-source=relative", "pkcs11:object=tls?pin-source=file:relative", "pkcs11:object=a b",
-    "pkcs11:object=ä", "pkcs11:object=" + String(repeating: "x", count: 5000), "other:a\nb",
+    "pkcs11:object=ä", "other:a\nb",
   ])
   func malformedURIsAreRefused(_ uri: String) throws {
     let error = #expect(throws: CredentialError.self) { try PrivateKey(loading: .store(uri)) }
     #expect(error?.code == "key-uri-malformed")
+    let long = #expect(throws: CredentialError.self) {
+      try PrivateKey(loading: .store(uri + String(repeating: "x", count: 5000)))
+    }
+    #expect(long?.code == "key-uri-malformed")
   }
 
   @Test func schemesWithoutALoaderAreRefused() throws {

@@ -15,10 +15,11 @@ struct SoftToken {
     .first { FileManager.default.fileExists(atPath: $0) }
   private static let objectTool = "/usr/bin/pkcs11-tool"
 
+  private static let engine = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
+    .map { "/usr/lib/\($0)/engines-3/pkcs11.so" }.first { FileManager.default.fileExists(atPath: $0) }
+
   static var isPresent: Bool {
-    let engines = ["x86_64-linux-gnu", "aarch64-linux-gnu"].map { "/usr/lib/\($0)/engines-3/pkcs11.so" }
-    return FileManager.default.isExecutableFile(atPath: tool) && module != nil
-      && engines.contains { FileManager.default.fileExists(atPath: $0) }
+    FileManager.default.isExecutableFile(atPath: tool) && module != nil && engine != nil
   }
 
   static var canDelete: Bool { isPresent && FileManager.default.isExecutableFile(atPath: objectTool) }
@@ -28,8 +29,29 @@ struct SoftToken {
   let publicKeyHash: CertificateKeyHash
 
   /// A token with one EC P-256 key, called `tls`.
-  init() throws {
-    setenv("PKCS11_MODULE_PATH", try #require(SoftToken.module), 1)
+  ///
+  /// - Parameter configuringModule: names the module in OpenSSL's configuration instead of the environment.
+  init(configuringModule: Bool = false) throws {
+    let module = try #require(SoftToken.module)
+    if configuringModule {
+      let configuration = """
+        openssl_conf = init
+        [init]
+        engines = engines
+        [engines]
+        pkcs11 = pkcs11
+        [pkcs11]
+        dynamic_path = \(try #require(SoftToken.engine))
+        MODULE_PATH = \(module)
+        init = 0
+        """
+      let path = FileManager.default.temporaryDirectory.appendingPathComponent("openssl-\(UUID().uuidString).cnf").path
+      try configuration.write(toFile: path, atomically: true, encoding: .utf8)
+      setenv("OPENSSL_CONF", path, 1)
+      unsetenv("PKCS11_MODULE_PATH")
+    } else {
+      setenv("PKCS11_MODULE_PATH", module, 1)
+    }
     federation = try TestFederation()
     let store = federation.path("tokens")
     try FileManager.default.createDirectory(atPath: store, withIntermediateDirectories: false)

@@ -149,6 +149,15 @@ struct TokenKeyTests {
     }
   }
 
+  /// As `certs/README.md` shows it.
+  @Test func theModuleMayBeNamedInTheConfiguration() async {
+    await #expect(processExitsWith: .success) {
+      let token = try SoftToken(configuringModule: true)
+      try OpenSSLConfiguration.check()
+      #expect(try SoftToken.key().publicKeyHash == token.publicKeyHash)
+    }
+  }
+
   @Test func withoutTheEngineTheErrorSaysWhatToInstall() async {
     await #expect(processExitsWith: .success) {
       let token = try SoftToken()

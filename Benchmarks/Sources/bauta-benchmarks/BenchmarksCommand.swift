@@ -11,6 +11,7 @@ enum Suite: String, CaseIterable, ExpressibleByArgument {
   case rounds
   case unmasking
   case memory
+  case transport
   case all
 }
 
@@ -25,17 +26,18 @@ struct Effort {
 }
 
 @main
-struct BenchmarksCommand: ParsableCommand {
+struct BenchmarksCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bauta-benchmarks",
-    abstract: "Measure the secure sum against this machine's own AES-256-CTR.",
+    abstract: "Measure the secure sum against this machine's own AES-256-CTR, and the transport against plain TLS.",
     discussion: """
       The reference is 'openssl speed -evp aes-256-ctr', run in turns with ours. One core is compared in processor time, \
-      several in wall time. Figures are medians, with smallest and largest in parentheses. Keep the machine idle: \
+      several in wall time. 'transport' compares gRPC over mutual TLS with two threads that only write and \
+      read TLS. Figures are medians, with smallest and largest in parentheses. Keep the machine idle: \
       'all' takes about ten minutes on two cores and up to 8 GiB of memory; --quick takes two.
       """)
 
-  @Argument(help: "masking, packing, sharing, feldman, rounds, unmasking, memory or all.")
+  @Argument(help: "masking, packing, sharing, feldman, rounds, unmasking, memory, transport or all.")
   var suites: [Suite] = [.all]
 
   @Flag(help: "Fewer repetitions and smaller sums.")
@@ -48,7 +50,7 @@ struct BenchmarksCommand: ParsableCommand {
   @Option(help: .hidden)
   var measurement: MemoryMeasurement?
 
-  func run() throws {
+  func run() async throws {
     try initializeCryptography()
     if let measurement {
       print(try measurement.run().line)
@@ -60,7 +62,7 @@ struct BenchmarksCommand: ParsableCommand {
     let chosen = suites.contains(.all) ? Suite.allCases.filter { $0 != .all } : suites
     for suite in chosen {
       FileHandle.standardError.write(Data("measuring \(suite.rawValue) …\n".utf8))
-      let result = try run(suite)
+      let result = try await run(suite)
       for section in result.sections { show(writer.text(of: section)) }
       goals += result.goals
     }
@@ -70,7 +72,7 @@ struct BenchmarksCommand: ParsableCommand {
     show(writer.text(of: section))
   }
 
-  private func run(_ suite: Suite) throws -> SuiteResult {
+  private func run(_ suite: Suite) async throws -> SuiteResult {
     let effort = Effort(isQuick: quick)
     return switch suite {
     case .masking: try MaskingSuite(effort: effort).run()
@@ -80,6 +82,7 @@ struct BenchmarksCommand: ParsableCommand {
     case .rounds: try RoundsSuite(effort: effort).run()
     case .unmasking: try UnmaskingSuite(effort: effort).run()
     case .memory: try MemorySuite(effort: effort).run()
+    case .transport: try await TransportSuite(effort: effort).run()
     case .all: SuiteResult(sections: [])
     }
   }

@@ -74,12 +74,16 @@ enum BenchmarkError: Error, CustomStringConvertible {
   case childFailed(command: String, status: Int32)
   case noFigure(command: String)
   case wrongSum
+  case connection(step: String, reason: String)
+  case bytesLost(sent: Int, received: Int)
 
   var description: String {
     switch self {
     case .childFailed(let command, let status): "'\(command)' ended with status \(status)."
     case .noFigure(let command): "'\(command)' printed no figure that is understood."
     case .wrongSum: "A secure sum is not the sum of the terms: its time means nothing."
+    case .connection(let step, let reason): "The connection cannot be measured: \(step): \(reason)."
+    case .bytesLost(let sent, let received): "Of \(sent) bytes \(received) arrived: their time means nothing."
     }
   }
 }
