@@ -52,8 +52,9 @@ extension ParticipantDirectory {
       for other in Self.keyForms where other != form { try FileAccess.remove(tlsKeyPath + other) }
       try FileAccess.rename(nextTLSKeyPath + form, to: tlsKeyPath + form)
     }
-    try FileAccess.rename(nextCertificatePath, to: tlsCertificatePath)
     try FileAccess.remove(nextCertificateRequestPath)
+    // Last: as long as it is there, the change goes on.
+    try FileAccess.rename(nextCertificatePath, to: tlsCertificatePath)
     return true
   }
 

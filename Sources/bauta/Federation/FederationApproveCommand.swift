@@ -108,9 +108,15 @@ struct FederationApproveCommand: AsyncParsableCommand {
 
   private static func show(_ proposal: Approval.Proposal) {
     let output = Output.standard
+    if proposal.isApproved {
+      output.line(
+        "\(proposal.directory.name) has approved this version already: \(proposal.manifest.manifest.federation), version \(proposal.manifest.manifest.version)."
+      )
+      return
+    }
     FederationSummary.show(proposal.manifest, output)
     output.line()
-    if let held = proposal.held, !proposal.isApproved {
+    if let held = proposal.held {
       if proposal.skippedVersions > 0 {
         output.line("Versions in between that were never approved here: \(proposal.skippedVersions)")
       }
@@ -118,13 +124,10 @@ struct FederationApproveCommand: AsyncParsableCommand {
       let changes = ManifestExplanation.lines(from: held.manifest, to: proposal.manifest.manifest)
       for change in changes { output.line("  · \(change)") }
       if changes.isEmpty { output.line("  · none but the version") }
-      output.line("Compare the fingerprints with their owners, over a channel you trust.")
-    } else if proposal.isApproved {
-      output.line("\(proposal.directory.name) has approved this version already.")
     } else {
       output.line("This is the first version that \(proposal.directory.name) is asked to approve.")
-      output.line("Compare the fingerprints with their owners, over a channel you trust.")
     }
+    output.line("Compare the fingerprints with their owners, over a channel you trust.")
     output.line()
   }
 

@@ -47,7 +47,7 @@ struct FederationRevokeCommand: AsyncParsableCommand {
       "wasRevoked": .boolean(result.wasRevoked),
       "version": result.manifest.map { .count($0.manifest.version) } ?? .null,
       "manifest": .optional(result.manifest?.hash.hexadecimal),
-      "missing": .strings(result.manifest?.approvals.missing.map(\.value) ?? []),
+      "missing": .strings(result.missing.map(\.value)),
       "obstacle": .optional(result.obstacle?.reason), "service": .string(result.service.word),
     ])
   }
@@ -60,8 +60,11 @@ struct FederationRevokeCommand: AsyncParsableCommand {
         : "\(result.name, .strong) is \("revoked", .bad): the server lets it in no more.")
     if let line = result.service.line(server.path) { output.line(line) }
     if !result.wasRevoked { output.line("A run that goes on treats it as lost.") }
+    let missing = result.missing.map(\.value).joined(separator: ", ")
+    if result.wasRevoked, result.manifest == nil, result.obstacle == nil, !missing.isEmpty {
+      output.line("The version without it waits for: \(missing)")
+    }
     if let manifest = result.manifest {
-      let missing = manifest.approvals.missing.map(\.value).joined(separator: ", ")
       output.line("Version \(manifest.manifest.version) is made without it. These have to approve: \(missing)")
       for invitation in result.invitations { output.line("  \(invitation.path)") }
       output.line("A running client is shown it; others are sent the invitation. Collect notes with")

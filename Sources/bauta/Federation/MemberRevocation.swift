@@ -8,8 +8,10 @@ enum MemberRevocation {
     let name: OrganizationName
     /// It was revoked before this command.
     let wasRevoked: Bool
-    /// The version without it, which the others have to approve; nil if none was made.
+    /// The version without it that this command has made; nil if it made none.
     let manifest: SignedManifest?
+    /// Who has to approve the latest version still.
+    let missing: [OrganizationName]
     /// Why none was made although one is needed.
     let obstacle: Obstacle?
     let invitations: [Invitations.Written]
@@ -32,6 +34,11 @@ enum MemberRevocation {
   static func revoke(
     _ name: OrganizationName, reason: String, assumptions: Assumptions = Assumptions(), in server: ServerDirectory
   ) throws -> Result {
+    guard name != server.name else {
+      throw CommandError.usage(
+        "\(name) is the server itself",
+        remedy: "To replace its certificate key: bauta federation rotate-server --directory \(server.path)")
+    }
     let current = try NextVersion.current(in: server)
     let held = try server.revocations()
     var members: [Manifest.Member] = []
@@ -70,7 +77,8 @@ enum MemberRevocation {
     var obstacle: Obstacle?
     if case .failure(let found) = version { obstacle = found.obstacle }
     return Result(
-      name: name, wasRevoked: fresh.isEmpty, manifest: manifest, obstacle: obstacle, invitations: invitations,
+      name: name, wasRevoked: fresh.isEmpty, manifest: manifest, missing: (manifest ?? current).approvals.missing,
+      obstacle: obstacle, invitations: invitations,
       service: service)
   }
 
