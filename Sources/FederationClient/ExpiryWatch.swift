@@ -4,8 +4,6 @@ import MutualTLS
 
 /// Warns of certificates that end soon: when they are first seen, and every day from then on.
 struct ExpiryWatch: Sendable {
-  /// How long before the end, in seconds.
-  static let warning: TimeInterval = 30 * 86_400
   private static let interval = Duration.seconds(86_400)
 
   private var lastWarning: ContinuousClock.Instant?
@@ -27,6 +25,9 @@ struct ExpiryWatch: Sendable {
   }
 
   static func isSound(_ certificate: Certificate, at now: Date) -> Bool {
-    certificate.notBefore <= now && now.addingTimeInterval(warning) <= certificate.notAfter
+    switch certificate.expiry(at: now) {
+    case .valid: true
+    case .expiresSoon, .expired, .notYetValid: false
+    }
   }
 }

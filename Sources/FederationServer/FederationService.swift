@@ -15,6 +15,7 @@ struct FederationService: RegistrableRPCService {
   let log: AuditLogWriter
   let federation: String
   let traffic: Traffic
+  var rates = MessageRates()
   /// Sees every payload as it came; tests look for what must not be in it.
   let inspect: @Sendable (OrganizationName, [UInt8]) -> Void
 
@@ -45,6 +46,7 @@ struct FederationService: RegistrableRPCService {
         body: .refused(.init(code: error.code, message: error.message, remedy: error.remedy))
       ).encoded()
     }
+    try checkRate(of: message, from: peer)
     let receipt = try record(message, bytes, from: peer)
     if case .segment(let segment) = message.body {
       let stored = spools.store(segment, from: peer.name)
@@ -75,6 +77,24 @@ struct FederationService: RegistrableRPCService {
       total: UInt64(bytes.count), offset: offset, bytes: Array(bytes[Int(offset)..<end]),
       hash: SHA256Digest(hashing: bytes))
     return try ServerMessage(instruction: number, receipt: receipt, body: .part(part)).encoded()
+  }
+
+  /// - Throws: `RPCError` of code `resourceExhausted`, which a client takes for a reason to try again later.
+  private func checkRate(of message: ClientMessage, from peer: PeerIdentity) throws {
+    if case .segment = message.body { return }
+    let verdict = rates.take(from: peer.name)
+    guard verdict != .taken else { return }
+    if verdict == .beginsToRefuse {
+      var draft = AuditRecord.Draft(.stopped)
+      draft.federation = federation
+      draft.source = source(peer)
+      draft.outcome = .refused
+      draft.error = .init(code: "too-many-messages", blame: .peer)
+      try log.append(draft)
+    }
+    throw RPCError(
+      code: .resourceExhausted,
+      message: "more than \(MessageRates.burst) messages at once or \(Int(MessageRates.perSecond)) a second")
   }
 
   private func record(_ message: ClientMessage, _ bytes: [UInt8], from peer: PeerIdentity) throws -> Receipt {

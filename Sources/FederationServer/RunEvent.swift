@@ -1,5 +1,6 @@
 import Cryptography
 import Federation
+import Foundation
 import Learning
 import SecureAggregation
 
@@ -24,6 +25,8 @@ public enum RunEvent: Sendable {
   /// An organisation has said which certificate keys it uses.
   case pinsStated(OrganizationName, sequence: Int)
   case revoked(OrganizationName)
+  /// A certificate ends soon, has ended or is not valid yet.
+  case certificateDates(owner: String, notBefore: Date, notAfter: Date)
   /// The directory was read again, for better or worse.
   case reloaded(version: Int)
   case reloadFailed(reason: String)

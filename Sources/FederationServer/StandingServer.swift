@@ -80,7 +80,7 @@ public final class StandingServer: Sendable {
     defer { listener.close() }
     self.core.withLock { $0 = core }
     defer { self.core.withLock { $0 = nil } }
-    let watching = Task { await watchFiles(core) }
+    let watching = Task { await watchFiles(core, report) }
     defer { watching.cancel() }
     while !state.withLock({ $0.isStopping }) {
       if let next = nextRun() {
@@ -188,16 +188,42 @@ public final class StandingServer: Sendable {
 
   // MARK: - Changes of files
 
-  private func watchFiles(_ core: ServerCore) async {
+  private func watchFiles(_ core: ServerCore, _ report: @Sendable (RunEvent) -> Void) async {
     var known = FileStamps(of: directory)
+    var nextExpiryCheck = ContinuousClock.now
     while !Task.isCancelled {
+      if .now >= nextExpiryCheck {
+        nextExpiryCheck = .now + .seconds(86_400)
+        warnOfExpiry(core, report)
+      }
       try? await Task.sleep(for: settings.watchInterval)
       let now = FileStamps(of: directory)
       guard now != known, !Task.isCancelled else { continue }
       known = now
       try? await reload(core)
+      nextExpiryCheck = .now
       // Approvals that were stored by the way are no news the next time.
       known = FileStamps(of: directory)
+    }
+  }
+
+  /// Says which certificates end soon, a month ahead: the server's own, its authority's, and what it has issued.
+  private func warnOfExpiry(_ core: ServerCore, _ report: (RunEvent) -> Void) {
+    var files = [
+      ("the server's certificate", directory.tlsCertificatePath),
+      ("the authority's certificate", directory.certificateAuthorityPath),
+    ]
+    for name in core.membership.current.organizations.sorted() {
+      files.append(("the certificate of \(name)", "\(directory.authorityPath)/\(name).crt"))
+    }
+    for (owner, path) in files {
+      guard let certificate = try? Certificate(contentsOfFile: path) else { continue }
+      switch certificate.expiry(at: Date()) {
+      case .valid: continue
+      case .expiresSoon, .expired, .notYetValid:
+        report(
+          .certificateDates(owner: owner, notBefore: certificate.notBefore, notAfter: certificate.notAfter))
+      }
     }
   }
 

@@ -48,6 +48,13 @@ extension RunEvent {
     case .pinsStated(let name, let sequence):
       .event("pinsStated", ["organization": .string(name.value), "sequence": .count(sequence)])
     case .revoked(let name): .event("revoked", ["organization": .string(name.value)])
+    case .certificateDates(let owner, let notBefore, let notAfter):
+      .event(
+        "certificateDates",
+        [
+          "owner": .string(owner), "notBefore": .string(Moment.text(notBefore)),
+          "notAfter": .string(Moment.text(notAfter)),
+        ])
     case .reloaded(let version): .event("reloaded", ["version": .count(version)])
     case .reloadFailed(let reason): .event("reloadFailed", ["reason": .string(reason)])
     case .ended(let report):

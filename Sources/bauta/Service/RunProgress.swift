@@ -1,5 +1,6 @@
 import Cryptography
 import Federation
+import Foundation
 import FederationServer
 import SecureAggregation
 
@@ -44,6 +45,11 @@ struct RunProgress: Sendable {
         + (missing.isEmpty ? "; it is in force" : "; missing: \(list(missing))")
     case .pinsStated(let name, let sequence): return "\(name) has stated its certificate keys (number \(sequence))"
     case .revoked(let name): return StyledText("\(name) is not let in any more", .caution)
+    case .certificateDates(let owner, let notBefore, let notAfter):
+      return StyledText(
+        notBefore > Date()
+          ? "\(owner) is not valid before \(Moment.text(notBefore)): check this machine's clock"
+          : "\(owner) is \(Moment.expiry(notAfter)): bauta federation renew", .caution)
     case .reloaded(let version): return "directory read again; latest version of the manifest: \(version)"
     case .reloadFailed(let reason):
       return StyledText("the directory could not be read again, what counted before goes on to count: \(reason)", .bad)

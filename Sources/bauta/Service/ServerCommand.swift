@@ -34,7 +34,8 @@ struct ServerServeCommand: AsyncParsableCommand {
 
       As a service: SIGTERM finishes the sum that is going on (at most --stop-grace) and hands the run back, so that it \
       goes on when the service is started again; SIGHUP reads the directory again, which it also does by itself when a \
-      file changes; DIR/control.sock takes the operator's requests, from its owner only.
+      file changes; DIR/control.sock takes the operator's requests, from its owner only. Events are lines on standard \
+      error (--log-level, --log-format).
 
       What it received is in DIR/log, runs in DIR/runs/RUN (see 'bauta run show'). Status with --plan: 0 completed, 1 \
       failed, 3 stopped because too few organisations took part; as a service 0 after SIGTERM. With --json every event \
@@ -67,6 +68,7 @@ struct ServerServeCommand: AsyncParsableCommand {
       "Read the passphrase of tls.key, or the PIN of its token, from this file descriptor.", valueName: "fd"))
   var passphraseFd: Int32?
 
+  @OptionGroup var logging: ServiceLogOptions
   @OptionGroup var format: JSONOption
 
   func validate() throws {
@@ -80,12 +82,24 @@ struct ServerServeCommand: AsyncParsableCommand {
       passphrase: try passphraseFd.map { try Passphrase.read(fromDescriptor: $0) })
     let json = format.json
     let progress = RunProgress(output: .standard)
+    let log = logging.log
+    let isService = plan == nil
     let show: @Sendable (RunEvent) -> Void = { event in
-      guard json else { return progress.show(event) }
-      Output.standard.json(event.json)
-      Output.standard.flush()
+      if json {
+        Output.standard.json(event.json)
+        Output.standard.flush()
+      } else if isService {
+        event.write(to: log)
+      } else {
+        progress.show(event)
+      }
     }
-    if let plan { try await serveOnce(plan, settings, show) } else { try await serve(settings, show) }
+    guard let plan else {
+      log.log(.info, "serviceStarting", ["directory": place.directory, "version": Bauta.version])
+      try await serve(settings, show)
+      return log.log(.info, "serviceStopped")
+    }
+    try await serveOnce(plan, settings, show)
   }
 
   private func serve(_ settings: RunServer.Settings, _ show: @escaping @Sendable (RunEvent) -> Void) async throws {

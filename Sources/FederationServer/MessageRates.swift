@@ -1,0 +1,50 @@
+import Cryptography
+import MutualTLS
+import Synchronization
+
+/// How fast each organisation may send messages: one that asks without end fills neither the log nor the machine.
+///
+/// Parts of a masked input are not counted: an attempt takes so many bytes of them and no more. What is refused here is
+/// not read, and not recorded one by one; the first of a series is.
+final class MessageRates: Sendable {
+  enum Verdict: Equatable, Sendable {
+    case taken
+    /// Refused, and the first since messages were taken.
+    case beginsToRefuse
+    case refused
+  }
+
+  /// Messages at once after silence, and per second in the long run. A run takes about ten a sum.
+  static let burst = 300
+  static let perSecond = 20.0
+
+  private struct Sender {
+    var bucket: TokenBucket
+    var isRefusing = false
+  }
+
+  private let senders = Mutex<[OrganizationName: Sender]>([:])
+  private let now: @Sendable () -> Duration
+
+  private static let origin = ContinuousClock.now
+
+  /// - Parameter now: time since any fixed origin.
+  init(now: @escaping @Sendable () -> Duration = { origin.duration(to: .now) }) { self.now = now }
+
+  /// At most as many senders are remembered as organisations were ever let in.
+  func take(from organization: OrganizationName) -> Verdict {
+    let time = now()
+    return senders.withLock { senders in
+      var sender =
+        senders[organization]
+        ?? Sender(bucket: TokenBucket(capacity: Self.burst, perSecond: Self.perSecond, at: time))
+      defer { senders[organization] = sender }
+      if sender.bucket.take(at: time) {
+        sender.isRefusing = false
+        return .taken
+      }
+      defer { sender.isRefusing = true }
+      return sender.isRefusing ? .refused : .beginsToRefuse
+    }
+  }
+}
