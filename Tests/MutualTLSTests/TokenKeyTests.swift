@@ -44,6 +44,43 @@ struct TokenKeyTests {
     }
   }
 
+  /// Event loops sign on threads of their own.
+  @Test func manyHandshakesAtOnceUseOneToken() async {
+    await #expect(processExitsWith: .success) {
+      try await SoftToken.run { (token) async throws in
+        let key = try SoftToken.key()
+        let name = try OrganizationName("server.example")
+        let authorities = [token.federation.authority.certificate]
+        let certificate = try token.federation.authority.issue(
+          CertificateRequest.create(name: name, key: key), name: name, profile: .server(addresses: ["127.0.0.1"]),
+          validity: CertificateValidity.days(1))
+        let server = try TLSIdentity(chain: [certificate], privateKey: key)
+        let alpha = try token.federation.identity("alpha.example")
+        let transport = try MutualTLSServerTransport.make(
+          host: "127.0.0.1", port: 0,
+          context: TLSContext(
+            role: .server, identity: server, authorities: authorities, verifier: pins((alpha, "alpha.example"))))
+        let context = try TLSContext(
+          role: .client, identity: alpha, authorities: authorities, verifier: pins((server, "server.example")))
+        try await withEchoServer(transport) {
+          let exporters = try await withThrowingTaskGroup(of: String.self) { group in
+            for _ in 0..<32 {
+              group.addTask {
+                let connection = try await MutualTLSClientTransport.connect(
+                  host: "127.0.0.1", port: transport.port, context: context)
+                connection.closeNow()
+                await connection.waitForClose()
+                return connection.peer.exporter
+              }
+            }
+            return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+          }
+          #expect(exporters.count == 32)
+        }
+      }
+    }
+  }
+
   @Test func anAuthoritysKeyMayBeInAToken() async {
     await #expect(processExitsWith: .success) {
       try await SoftToken.run { (token) async throws in
