@@ -44,9 +44,16 @@ final class ClientStore: Sendable {
     var payload: MessageHash
   }
 
+  /// SQLite takes paths up to 512 bytes, those of the files that it makes beside the database included.
+  private static let maximumPathBytes = 500
+
   /// - Throws: ``ClientError/storage(_:)``.
   init(path: String) throws(ClientError) {
     self.path = path
+    let absolute = URL(fileURLWithPath: path).path
+    guard absolute.utf8.count <= Self.maximumPathBytes else {
+      throw .storage(StorageFailure(longPath: absolute, maximum: Self.maximumPathBytes))
+    }
     do throws(StorageError) {
       database = try Database(path: path, migrations: Self.migrations)
     } catch { throw .storage(StorageFailure(error)) }

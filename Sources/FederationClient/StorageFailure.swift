@@ -15,6 +15,13 @@ public struct StorageFailure: BlamedError, Equatable {
     remedy = "free space or correct the permissions, then start the client again"
   }
 
+  /// - Parameter maximum: bytes that the path may have.
+  init(longPath path: String, maximum: Int) {
+    code = "storage-path-too-long"
+    message = "the path of \(path) has \(path.utf8.count) bytes; the database takes at most \(maximum)"
+    remedy = "move the organisation's directory to a place with a shorter path"
+  }
+
   init(_ error: any Error) {
     if let error = error as? StorageError {
       code = error.code

@@ -31,7 +31,8 @@ struct Party: Sendable {
   private let identitySeed: [UInt8]
   private let logSeed: [UInt8]
 
-  init(_ name: String) throws {
+  /// - Parameter certificateKey: that of a certificate that the test has; any other where it has none.
+  init(_ name: String, certificateKey: CertificateKeyHash? = nil) throws {
     self.name = try OrganizationName(name)
     identitySeed = randomBytes(32)
     logSeed = randomBytes(32)
@@ -41,7 +42,7 @@ struct Party: Sendable {
       name: self.name,
       keys: .init(
         identity: identity.verifyingKey, log: log.verifyingKey, witness: WitnessSigningKey.generate().verifyingKey),
-      pins: .init(current: CertificateKeyHash(hashing: Array(name.utf8))))
+      pins: .init(current: certificateKey ?? CertificateKeyHash(hashing: Array(name.utf8))))
   }
 
   func identity() throws -> IdentitySigningKey { try Self.key(identitySeed) }
