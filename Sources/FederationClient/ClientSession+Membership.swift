@@ -30,6 +30,18 @@ extension ClientSession {
     return reply
   }
 
+  /// Tells the server which certificate keys this organisation states, if that has changed since the greeting; so that the
+  /// next key can be used in the middle of a run.
+  func stateOwnPins(answering number: UInt64) async throws(ClientError) {
+    guard let known = greeted else { return }
+    refreshMembership()
+    guard let statement = membership.ownPins, statement.sequence > known.pins?.sequence ?? 0 else { return }
+    let reply = try await send(Answer(.pins(statement.serialized)), answering: number)
+    guard case .stored(let stored) = reply.body, stored.count >= UInt64(statement.sequence) else { return }
+    greeted = Introduction(manifest: known.manifest, pins: statement)
+    await parts.gate.announced(statement.pins)
+  }
+
   /// Whether the server should be told anew who is here, at a moment at which it can be.
   ///
   /// In the middle of a run only if it cannot know this organisation's next certificate otherwise, and between two sums:

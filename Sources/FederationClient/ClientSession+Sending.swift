@@ -136,6 +136,7 @@ extension ClientSession {
     case .ready: return .protocolControl(.ready)
     case .poll: return .protocolControl(.poll)
     case .fetch: return .protocolControl(.fetch)
+    case .pins: return .protocolControl(.pins)
     case .refusal(_, let reason, _): return .refusing(reason, plan: run?.agreement.plan.hash)
     case .acceptance: kind = .acceptance
     case .round(let payload):

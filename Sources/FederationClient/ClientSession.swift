@@ -159,6 +159,7 @@ actor ClientSession {
         instruction = try await greet()
         continue
       }
+      try await stateOwnPins(answering: instruction.instruction)
       instruction = try await upload(answer, answering: instruction.instruction)
     }
   }
@@ -209,6 +210,7 @@ extension ClientMessage.Body {
     case .ready: .ready
     case .poll: .poll
     case .fetch: .fetch
+    case .pins: .pins
     case .round(let payload): payload.outboundKind
     case .segment: .maskedInputSegment
     }
@@ -221,7 +223,7 @@ extension ClientMessage.Body {
     switch self {
     case .round(let payload): payload.opening
     case .segment(let segment): segment.opening
-    case .hello, .acceptance, .refusal, .ready, .poll, .fetch: nil
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins: nil
     }
   }
 }
@@ -231,7 +233,7 @@ extension RoundPayload {
   var isCommitted: Bool {
     switch outboundKind {
     case .maskedInput, .consistencyCheck, .unmasking: true
-    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .advertiseKeys, .beaconReveal, .shareKeys,
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .advertiseKeys, .beaconReveal, .shareKeys,
       .maskedInputSegment, .complaint, nil:
       false
     }

@@ -10,7 +10,7 @@ import MutualTLS
 /// Order: nothing is parsed for meaning before it is in the ingress log, and nothing is acted upon that could not be
 /// recorded.
 struct FederationService: RegistrableRPCService {
-  let hub: SessionHub
+  let lobby: Lobby
   let spools: MaskedInputSpools
   let log: AuditLogWriter
   let federation: String
@@ -18,6 +18,8 @@ struct FederationService: RegistrableRPCService {
   var rates = MessageRates()
   /// Sees every payload as it came; tests look for what must not be in it.
   let inspect: @Sendable (OrganizationName, [UInt8]) -> Void
+
+  private var hub: SessionHub { lobby.hub }
 
   func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
     router.registerHandler(
@@ -50,6 +52,11 @@ struct FederationService: RegistrableRPCService {
     let receipt = try record(message, bytes, from: peer)
     if case .segment(let segment) = message.body {
       let stored = spools.store(segment, from: peer.name)
+      return try ServerMessage(instruction: message.answers, receipt: receipt, body: .stored(stored)).encoded()
+    }
+    if case .pins(let note) = message.body {
+      let known = try await lobby.state(note, by: peer.name)
+      let stored = StoredBytes(count: UInt64(known), isOpen: true)
       return try ServerMessage(instruction: message.answers, receipt: receipt, body: .stored(stored)).encoded()
     }
     if case .fetch(let part) = message.body,

@@ -91,6 +91,14 @@ actor Lobby {
     told.compactMapValues { $0.isAcknowledged && $0.pins > 0 ? $0.pins : nil }
   }
 
+  /// What an organisation says of its own certificate keys in the middle of a session.
+  ///
+  /// - Returns: the number of its latest statement that is known.
+  func state(_ note: [UInt8], by organization: OrganizationName) throws -> Int {
+    try take(note, from: organization)
+    return membership.current.sequence(of: organization)
+  }
+
   /// After a run: everybody has been told its end and greets again.
   func beginAnew() {
     greeted = [:]

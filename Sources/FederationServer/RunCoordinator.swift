@@ -252,7 +252,7 @@ actor RunCoordinator {
       } else if digest == taskDigest {
         sumMembers.refuse(organization, reason)
       }
-    case .hello, .round, .ready, .poll, .segment, .fetch: break
+    case .hello, .round, .ready, .poll, .segment, .fetch, .pins: break
     }
   }
 

@@ -76,6 +76,11 @@ public struct RunServer: Sendable {
       await core.close()
       throw error
     }
+    let settings = settings
+    let watching = Task {
+      await core.watchFiles(every: .seconds(2), progress) { try await core.reload(settings: settings) }
+    }
+    defer { watching.cancel() }
     let report = await withTaskCancellationHandler {
       await coordinator.run()
     } onCancel: {

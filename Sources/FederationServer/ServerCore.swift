@@ -17,7 +17,6 @@ final class ServerCore: Sendable {
   let spools: MaskedInputSpools
   let transport: MutualTLSServerTransport
   let listenAddress: NetworkAddress
-  private let pins: PinTable
   private let context: ReloadableTLSContext
   private let observer: HandshakeRecorder
   private let progress: @Sendable (RunEvent) -> Void
@@ -43,9 +42,8 @@ final class ServerCore: Sendable {
     hub = SessionHub(hold: settings.hold)
     lobby = Lobby(hub: hub, membership: membership, log: log, progress: progress)
     spools = MaskedInputSpools(directory: directory.runsPath + "/.spool")
-    pins = PinTable(membership.current.pins)
     observer = HandshakeRecorder(log: log, federation: manifest.federation.value)
-    context = ReloadableTLSContext(try Self.makeContext(directory, pins, observer, settings))
+    context = ReloadableTLSContext(try Self.makeContext(directory, membership, observer, settings))
     listenAddress = settings.listen ?? manifest.server.addresses[0]
     var limits = TransportLimits()
     limits.maximumMessageByteCount = WireLimits.messageBytes(largestPayload: largestPayload)
@@ -55,7 +53,7 @@ final class ServerCore: Sendable {
         observer: PresenceObserver(hub: hub, log: log))
     } catch { throw .transport(error) }
     let service = FederationService(
-      hub: hub, spools: spools, log: log, federation: manifest.federation.value, traffic: traffic,
+      lobby: lobby, spools: spools, log: log, federation: manifest.federation.value, traffic: traffic,
       inspect: settings.inspect)
     let server = GRPCServer(
       transport: transport, services: [service], interceptors: [transport.identityInterceptor])
@@ -80,7 +78,7 @@ final class ServerCore: Sendable {
     let before = membership.current
     do throws(ServerError) {
       try membership.reload()
-      context.replace(with: try Self.makeContext(directory, pins, observer, settings))
+      context.replace(with: try Self.makeContext(directory, membership, observer, settings))
     } catch {
       progress(.reloadFailed(reason: "\(error.message) \(error.remedy)"))
       throw error
@@ -92,8 +90,7 @@ final class ServerCore: Sendable {
   /// Makes the connections follow what is known of the members now.
   func apply(_ before: ServerMembership.View) async {
     let view = membership.current
-    pins.replace(with: view.pins)
-    transport.disconnectPeers(refusedBy: pins)
+    transport.disconnectPeers(refusedBy: membership.verifier)
     for organization in before.organizations.subtracting(view.organizations) {
       await hub.dismiss(organization)
       progress(.revoked(organization))
@@ -115,7 +112,7 @@ final class ServerCore: Sendable {
   }
 
   private static func makeContext(
-    _ directory: ServerDirectory, _ pins: PinTable, _ observer: HandshakeRecorder, _ settings: RunServer.Settings
+    _ directory: ServerDirectory, _ membership: ServerMembership, _ observer: HandshakeRecorder, _ settings: RunServer.Settings
   ) throws(ServerError) -> TLSContext {
     do throws(CredentialError) {
       return try TLSContext(
@@ -123,7 +120,7 @@ final class ServerCore: Sendable {
         identity: TLSIdentity(
           certificateFile: directory.tlsCertificatePath,
           privateKey: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: settings.passphrase),
-        authorities: [Certificate(contentsOfFile: directory.certificateAuthorityPath)], verifier: pins,
+        authorities: [Certificate(contentsOfFile: directory.certificateAuthorityPath)], verifier: membership.verifier,
         observer: observer)
     } catch { throw .credential(error) }
   }

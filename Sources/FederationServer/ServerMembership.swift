@@ -1,5 +1,6 @@
 import Cryptography
 import Federation
+import MutualTLS
 import Synchronization
 
 /// Who may connect, and under which manifest runs are announced: what the server's directory says, read again when told.
@@ -36,27 +37,36 @@ final class ServerMembership: Sendable {
     }
 
     /// Whose certificate key is whose.
-    var pins: [CertificateKeyHash: OrganizationName] {
+    private(set) var pins: [CertificateKeyHash: OrganizationName] = [:]
+    /// What counts of the statements.
+    private var stated: [OrganizationName: SignedPins] = [:]
+
+    init(newest: SignedManifest, inForce: SignedManifest?, statements: [SignedPins], revocations: [Revocation]) {
+      self.newest = newest
+      self.inForce = inForce
+      self.statements = statements
+      self.revocations = revocations
+      settle()
+    }
+
+    /// Signatures are verified here once, and not in every handshake. Called after every change.
+    mutating func settle() {
       var table: [CertificateKeyHash: OrganizationName] = [:]
       // Where both versions name a key, they name the same member or the later version counts.
       for manifest in [inForce, newest].compactMap({ $0?.manifest }) {
         let revoked = Set(manifest.organizations.filter(isRevoked).map(\.name))
-        for (pin, name) in PinSet(manifest, statements: statements).organizations {
-          table[pin] = revoked.contains(name) ? nil : name
-        }
+        let set = PinSet(manifest, statements: statements)
+        stated = set.statements
+        for (pin, name) in set.organizations { table[pin] = revoked.contains(name) ? nil : name }
       }
-      return table
+      pins = table
     }
 
     /// The server's own latest statement, if it has made one.
-    var ownStatement: SignedPins? {
-      PinSet(newest.manifest, statements: statements).statements[newest.manifest.server.name]
-    }
+    var ownStatement: SignedPins? { stated[newest.manifest.server.name] }
 
     /// The number of an organisation's latest statement; 0 if the manifest's pins count.
-    func sequence(of name: OrganizationName) -> Int {
-      PinSet(newest.manifest, statements: statements).statements[name]?.sequence ?? 0
-    }
+    func sequence(of name: OrganizationName) -> Int { stated[name]?.sequence ?? 0 }
   }
 
   private let directory: ServerDirectory?
@@ -86,6 +96,7 @@ final class ServerMembership: Sendable {
     let known = current.newest
     if read.newest.hash == known.hash { try Self.merge(known, into: &read.newest) }
     if read.newest.isApprovedByAll { read.inForce = read.newest }
+    read.settle()
     let next = read
     view.withLock { $0 = next }
   }
@@ -113,6 +124,7 @@ final class ServerMembership: Sendable {
       guard view.newest.hash == hash else { return }
       view.newest = approved
       if approved.isApprovedByAll { view.inForce = approved }
+      view.settle()
     }
     return approved
   }
@@ -138,9 +150,24 @@ final class ServerMembership: Sendable {
       view.withLock { view in
         view.statements.removeAll { $0.name == name }
         view.statements.append(statement)
+        view.settle()
       }
       return statement
     } catch { throw .federation(error) }
+  }
+
+  /// A handshake asks for the keys that count now.
+  var verifier: any PinVerifier { Verifier(membership: self) }
+
+  private struct Verifier: PinVerifier {
+    let membership: ServerMembership
+
+    func verify(fingerprint: CertificateKeyHash, names: [String]) -> PinDecision {
+      guard let name = membership.view.withLock({ $0.pins[fingerprint] }) else {
+        return .refused(reason: "the manifest pins no such key")
+      }
+      return .accepted(name: name)
+    }
   }
 
   private static func read(_ directory: ServerDirectory) throws(ServerError) -> View {

@@ -145,7 +145,7 @@ actor SessionHub {
 
   private func acknowledge(_ message: ClientMessage, from organization: OrganizationName) {
     switch message.body {
-    case .poll, .fetch: return
+    case .poll, .fetch, .pins: return
     case .hello, .acceptance, .refusal, .round, .ready, .segment: break
     }
     guard var session = sessions[organization], message.answers > session.answered else { return }

@@ -80,7 +80,7 @@ public final class StandingServer: Sendable {
     defer { listener.close() }
     self.core.withLock { $0 = core }
     defer { self.core.withLock { $0 = nil } }
-    let watching = Task { await watchFiles(core, report) }
+    let watching = Task { await core.watchFiles(every: settings.watchInterval, report) { try await self.reload(core) } }
     defer { watching.cancel() }
     while !state.withLock({ $0.isStopping }) {
       if let next = nextRun() {
@@ -186,47 +186,6 @@ public final class StandingServer: Sendable {
       resuming: resumption, report: queued.state == .interrupted ? queued : nil, progress: progress)
   }
 
-  // MARK: - Changes of files
-
-  private func watchFiles(_ core: ServerCore, _ report: @Sendable (RunEvent) -> Void) async {
-    var known = FileStamps(of: directory)
-    var nextExpiryCheck = ContinuousClock.now
-    while !Task.isCancelled {
-      if .now >= nextExpiryCheck {
-        nextExpiryCheck = .now + .seconds(86_400)
-        warnOfExpiry(core, report)
-      }
-      try? await Task.sleep(for: settings.watchInterval)
-      let now = FileStamps(of: directory)
-      guard now != known, !Task.isCancelled else { continue }
-      known = now
-      try? await reload(core)
-      nextExpiryCheck = .now
-      // Approvals that were stored by the way are no news the next time.
-      known = FileStamps(of: directory)
-    }
-  }
-
-  /// Says which certificates end soon, a month ahead: the server's own, its authority's, and what it has issued.
-  private func warnOfExpiry(_ core: ServerCore, _ report: (RunEvent) -> Void) {
-    var files = [
-      ("the server's certificate", directory.tlsCertificatePath),
-      ("the authority's certificate", directory.certificateAuthorityPath),
-    ]
-    for name in core.membership.current.organizations.sorted() {
-      files.append(("the certificate of \(name)", "\(directory.authorityPath)/\(name).crt"))
-    }
-    for (owner, path) in files {
-      guard let certificate = try? Certificate(contentsOfFile: path) else { continue }
-      switch certificate.expiry(at: Date()) {
-      case .valid: continue
-      case .expiresSoon, .expired, .notYetValid:
-        report(
-          .certificateDates(owner: owner, notBefore: certificate.notBefore, notAfter: certificate.notAfter))
-      }
-    }
-  }
-
   private func record(_ event: AuditRecord.Event, _ core: ServerCore) throws(ServerError) {
     var draft = AuditRecord.Draft(event)
     let manifest = core.membership.current.newest
@@ -237,27 +196,5 @@ public final class StandingServer: Sendable {
       try core.log.append(draft)
       try core.log.publish()
     } catch { throw .log(error) }
-  }
-}
-
-/// When the files of a server that count while it runs were changed last.
-struct FileStamps: Equatable {
-  private let stamps: [String: [Int]]
-
-  init(of directory: ServerDirectory) {
-    var paths = [
-      directory.manifestPath, directory.tlsCertificatePath, directory.tlsKeyPath, directory.certificateAuthorityPath,
-    ]
-    for folder in [directory.pinsPath, directory.revokedPath] {
-      let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-      paths += names.map { "\(folder)/\($0)" }
-    }
-    var stamps: [String: [Int]] = [:]
-    for path in paths {
-      var status = stat()
-      guard stat(path, &status) == 0 else { continue }
-      stamps[path] = [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
-    }
-    self.stamps = stamps
   }
 }

@@ -42,6 +42,7 @@ extension ClientMessage {
         $0.offset = segment.offset
         $0.bytes = Data(segment.bytes)
       }
+    case .pins(let statement): envelope.pins = .with { $0.statement = Data(statement) }
     case .fetch(let part):
       envelope.fetch = .with {
         $0.instruction = part.instruction
@@ -138,6 +139,11 @@ extension ClientMessage.Body {
         MaskedInputSegment(
           opening: try OpeningIdentifier(segment.opening, run: run), offset: segment.offset,
           bytes: [UInt8](segment.bytes)))
+    case .pins(let pins)?:
+      guard pins.statement.count <= SignedPins.maximumBytes else {
+        throw .oversized(field: "statement", limit: SignedPins.maximumBytes)
+      }
+      self = .pins([UInt8](pins.statement))
     case .fetch(let fetch)?: self = .fetch(InstructionPart(instruction: fetch.instruction, offset: fetch.offset))
     case nil: throw .malformed(what: "client message")
     }

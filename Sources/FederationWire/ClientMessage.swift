@@ -22,6 +22,8 @@ public struct ClientMessage: Equatable, Sendable {
     case poll
     case segment(MaskedInputSegment)
     case fetch(InstructionPart)
+    /// The organisation's latest statement of its certificate keys, as bytes of a note.
+    case pins([UInt8])
   }
 
   public init(identifier: MessageIdentifier, run: RunIdentifier?, answers: UInt64, body: Body) {
@@ -42,6 +44,7 @@ public struct ClientMessage: Equatable, Sendable {
     case .poll: "poll"
     case .segment: "masked-input-segment"
     case .fetch: "fetch"
+    case .pins: "pins"
     }
   }
 }

@@ -137,7 +137,7 @@ public struct RunEnd: Equatable, Sendable {
   }
 }
 
-/// The answer to a segment of a masked term.
+/// The answer to a segment of a masked term; to a statement of pins, whose number is the count.
 public struct StoredBytes: Equatable, Sendable {
   /// Bytes that are stored from the beginning of the masked term, without a gap.
   public let count: UInt64

@@ -32,7 +32,7 @@ private final class ServerProcess: Sendable {
       hub: hub, membership: membership ?? ServerMembership(federation.manifest), log: log,
       progress: { relay.pass($0) })
     service = FederationService(
-      hub: hub, spools: MaskedInputSpools(directory: federation.root.path + "/spool"), log: log,
+      lobby: lobby, spools: MaskedInputSpools(directory: federation.root.path + "/spool"), log: log,
       federation: "fraud.example", traffic: Traffic(), inspect: { _, _ in })
     self.relay = relay
     let pass: @Sendable (RunEvent) -> Void = { [weak self] event in

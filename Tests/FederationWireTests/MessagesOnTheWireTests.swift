@@ -18,7 +18,7 @@ struct MessagesOnTheWireTests {
     let signature = try Signature(bytes: [UInt8](repeating: 7, count: 64))
     return [
       .hello(Greeting(manifest: ManifestHash(hashing: [1]), approval: signature, pins: [1, 2])),
-      .fetch(InstructionPart(instruction: 3, offset: 1 << 40)),
+      .fetch(InstructionPart(instruction: 3, offset: 1 << 40)), .pins([1, 2]), .pins([]),
       .acceptance(plan: PlanHash(hashing: [2]), features: ["age", "größe"], signature: signature),
       .refusal(digest: SHA256Digest(hashing: [3]), reason: .unavailable, signature: signature),
       .round(RoundPayload(opening: try opening(), kind: "masked-input", payload: [0, 255, 1], body: [7, 8])),

@@ -4,14 +4,14 @@ public import Foundation
 /// What a message is, as far as a decision about it goes.
 public enum OutboundKind: String, Sendable, CaseIterable {
   // Control: nothing in it depends on the data.
-  case hello, acceptance, refusal, ready, poll, fetch
+  case hello, acceptance, refusal, ready, poll, fetch, pins
   // Under an accepted plan only.
   case advertiseKeys, beaconReveal, shareKeys, maskedInput, maskedInputSegment, consistencyCheck, unmasking, complaint
 
   /// Whether it may leave only under a plan that the policy has accepted.
   public var requiresAcceptedPlan: Bool {
     switch self {
-    case .hello, .refusal, .ready, .poll, .fetch: false
+    case .hello, .refusal, .ready, .poll, .fetch, .pins: false
     case .acceptance, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .maskedInputSegment, .consistencyCheck,
       .unmasking, .complaint:
       true
@@ -21,7 +21,7 @@ public enum OutboundKind: String, Sendable, CaseIterable {
 
 /// Messages without content that depends on data, which need no accepted plan.
 public enum ControlMessage: String, Sendable, CaseIterable {
-  case hello, ready, poll, fetch
+  case hello, ready, poll, fetch, pins
 }
 
 /// The four classes of reason that may leave an organisation; the reason itself stays in its own log.
@@ -74,6 +74,7 @@ public struct PolicyDecision: ~Copyable, Sendable {
       case .ready: .ready
       case .poll: .poll
       case .fetch: .fetch
+      case .pins: .pins
       }
     return PolicyDecision(verdict: .allowed, kind: kind, rules: ["control"], policy: nil, plan: nil)
   }

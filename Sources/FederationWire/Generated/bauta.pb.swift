@@ -19,7 +19,7 @@
 /// (round messages, acceptances, results) is signed inside, over the canonical encoding.
 ///
 /// Versions: a `hello` and a `refused` have one form in all versions of the protocol. A hello lists the versions that the
-/// client speaks; the server answers in the highest that it speaks too, and both keep to it until the next hello.
+/// client speaks, and its envelope bears the highest; the server answers in the highest that it speaks too, and both keep to it until the next hello.
 
 #if canImport(FoundationEssentials)
 import FoundationEssentials
@@ -166,6 +166,14 @@ nonisolated struct Bauta_V1_ClientEnvelope: Sendable {
     set {body = .fetch(newValue)}
   }
 
+  var pins: Bauta_V1_OwnPins {
+    get {
+      if case .pins(let v)? = body {return v}
+      return Bauta_V1_OwnPins()
+    }
+    set {body = .pins(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -177,6 +185,7 @@ nonisolated struct Bauta_V1_ClientEnvelope: Sendable {
     case poll(Bauta_V1_Poll)
     case segment(Bauta_V1_Segment)
     case fetch(Bauta_V1_Fetch)
+    case pins(Bauta_V1_OwnPins)
 
   }
 
@@ -328,6 +337,20 @@ nonisolated struct Bauta_V1_Fetch: Sendable {
   var instruction: UInt64 = 0
 
   var offset: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// What the organisation says of its own certificate keys, when that changes in the middle of a session. It answers nothing;
+/// the server's answer is `stored`, with the number of the statement that it holds.
+nonisolated struct Bauta_V1_OwnPins: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var statement: Data = Data()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -599,7 +622,8 @@ nonisolated struct Bauta_V1_RunEnd: Sendable {
   init() {}
 }
 
-/// The answer to a segment: how much of the masked term is stored, from its beginning without a gap.
+/// The answer to a segment: how much of the masked term is stored, from its beginning without a gap. To `pins`: the number
+/// of the latest statement that is known.
 nonisolated struct Bauta_V1_Stored: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -678,7 +702,7 @@ nonisolated extension Bauta_V1_RefusalReason: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClientEnvelope"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}message_id\0\u{1}run\0\u{1}answers\0\u{2}\u{6}hello\0\u{1}acceptance\0\u{1}refusal\0\u{1}round\0\u{1}continue\0\u{1}poll\0\u{1}segment\0\u{1}fetch\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}message_id\0\u{1}run\0\u{1}answers\0\u{2}\u{6}hello\0\u{1}acceptance\0\u{1}refusal\0\u{1}round\0\u{1}continue\0\u{1}poll\0\u{1}segment\0\u{1}fetch\0\u{1}pins\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -794,6 +818,19 @@ nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProto
           self.body = .fetch(v)
         }
       }()
+      case 18: try {
+        var v: Bauta_V1_OwnPins?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .pins(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .pins(v)
+        }
+      }()
       default: break
       }
     }
@@ -848,6 +885,10 @@ nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProto
     case .fetch?: try {
       guard case .fetch(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+    }()
+    case .pins?: try {
+      guard case .pins(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
     }()
     case nil: break
     }
@@ -1153,6 +1194,36 @@ nonisolated extension Bauta_V1_Fetch: SwiftProtobuf.Message, SwiftProtobuf._Mess
   static func ==(lhs: Bauta_V1_Fetch, rhs: Bauta_V1_Fetch) -> Bool {
     if lhs.instruction != rhs.instruction {return false}
     if lhs.offset != rhs.offset {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_OwnPins: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".OwnPins"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}statement\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.statement) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.statement.isEmpty {
+      try visitor.visitSingularBytesField(value: self.statement, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_OwnPins, rhs: Bauta_V1_OwnPins) -> Bool {
+    if lhs.statement != rhs.statement {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
