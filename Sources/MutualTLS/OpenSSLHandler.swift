@@ -178,6 +178,8 @@ final class OpenSSLHandler: ChannelDuplexHandler {
       state = .active
       sendOutput(context, promise: nil)
       if self.context.role == .server { report(nil, context) }
+      // Nothing that waited goes to a peer whom the server has just refused a place.
+      guard case .active = state else { return }
       encryptPending(context)
       context.flush()
       if case .active = state { deliverPlaintext(context) }
@@ -191,6 +193,7 @@ final class OpenSSLHandler: ChannelDuplexHandler {
       let step = connection.read(into: &plaintext)
       if plaintext.readableBytes > 0 {
         if !isJudged { report(nil, context) }
+        guard case .active = state else { return }
         context.fireChannelRead(wrapInboundOut(plaintext))
       }
       switch step {

@@ -169,6 +169,34 @@ struct FuzzTests {
     }
   }
 
+  @Test("A recorded handshake is worth nothing a second time", arguments: [TLSRole.client, .server])
+  func replay(_ sender: TLSRole) throws {
+    var recorded: [[UInt8]] = []
+    let original = try MemoryLink(parts)
+    try original.connect()
+    try original.exchange { from, _, bytes in
+      if from == sender { recorded.append(bytes) }
+      return bytes
+    }
+    original.client.channel.writeAndFlush(ByteBuffer(bytes: [1, 2, 3]), promise: nil)
+    try original.exchange { from, _, bytes in
+      if from == sender { recorded.append(bytes) }
+      return bytes
+    }
+    #expect(original.server.handler.peer != nil && original.server.received == [1, 2, 3])
+    original.finish()
+
+    let link = try MemoryLink(parts)
+    let receiver = link.end(sender == .client ? .server : .client)
+    try receiver.connect()
+    for flight in recorded { receiver.deliver(flight) }
+    #expect(receiver.handler.peer == nil && receiver.received.isEmpty)
+    link.loop.advanceTime(by: .seconds(12))
+    check(receiver, seed: 0, "replayed")
+    #expect(receiver.events.refusals.count == 1)
+    link.finish()
+  }
+
   @Test("A byte at a time gives the same connection")
   func slowButWhole() throws {
     let link = try MemoryLink(parts)

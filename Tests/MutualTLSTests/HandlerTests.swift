@@ -157,6 +157,19 @@ struct HandlerTests {
   }
 }
 
+@Suite struct ServerNameTests {
+  /// The first flight is in the clear; the name is in it when there is one, and nothing is when there is none.
+  @Test func aClientNamesTheServerItWants() throws {
+    let context = try LinkParts().context(.client, observer: IgnoringHandshakes())
+    for name in ["hub.example", nil] {
+      let connection = try TLSConnection(context: context, serverName: name)
+      _ = connection.handshake()
+      let hello = try #require(connection.takeOutput(allocator: ByteBufferAllocator()))
+      #expect(String(decoding: hello.readableBytesView, as: UTF8.self).contains("hub.example") == (name != nil))
+    }
+  }
+}
+
 @Suite struct HTTP2FrameCutterTests {
   private static func frame(_ count: Int, fill: UInt8) -> [UInt8] {
     [UInt8(count >> 16), UInt8(count >> 8 & 255), UInt8(count & 255), 0, 0, 0, 0, 0, 1]

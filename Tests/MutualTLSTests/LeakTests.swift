@@ -1,4 +1,5 @@
 import Cryptography
+import Foundation
 import NIOCore
 import NIOPosix
 import Testing
@@ -73,5 +74,17 @@ struct LeakTests {
       while context.liveConnections > 0 { try await Task.sleep(for: .milliseconds(20)) }
       #expect(context.liveConnections == 0)
     }
+  }
+}
+
+/// Loses connections on purpose: what `.ci/check-leaks` must find before it trusts its own silence.
+@Suite struct LeakControlTests {
+  @Test(
+    .enabled(
+      if: ProcessInfo.processInfo.environment["CHECK_LEAKS_CONTROL"] != nil, "only .ci/check-leaks loses memory"))
+  func connectionsAreLost() throws {
+    let context = try LinkParts().context(.client, observer: IgnoringHandshakes())
+    for _ in 0..<8 { _ = Unmanaged.passRetained(try TLSConnection(context: context, serverName: nil)) }
+    #expect(context.liveConnections == 8)
   }
 }
