@@ -103,7 +103,8 @@ public enum ClientError: BlamedError {
     case .transport, .call, .refused, .noData, .data: true
     // The sums gave no model: the run is over, and it is nobody's doing.
     case .progression(.learning): true
-    case .log, .wire, .federation, .aggregation, .progression, .storage, .state, .unexpected, .cancelled, .unimplemented,
+    case .log, .wire, .federation, .aggregation, .progression, .storage, .state, .unexpected, .cancelled,
+      .unimplemented,
       .control:
       false
     }

@@ -52,7 +52,8 @@ extension ClientSession {
     if let earlier, earlier.agreement.run == announcement.run {
       // Announced again within this process: the same run goes on, and nothing else can stand under its name.
       guard earlier.agreement.plan.hash == plan.hash, earlier.agreement.signedManifest.hash == manifest.hash,
-        earlier.progression.features == data.features else {
+        earlier.progression.features == data.features
+      else {
         throw .unexpected("another plan or manifest for a run that has begun")
       }
       run = ActiveRun(

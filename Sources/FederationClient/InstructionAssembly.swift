@@ -57,7 +57,9 @@ struct InstructionAssembly: Sendable {
   ///
   /// - Returns: nil where the first part is not the beginning of what is there.
   func goingOn(with first: PartOfInstruction, of instruction: UInt64) -> InstructionAssembly? {
-    guard first.total == total, first.hash == hash, first.offset == 0, bytes.starts(with: first.bytes) else { return nil }
+    guard first.total == total, first.hash == hash, first.offset == 0, bytes.starts(with: first.bytes) else {
+      return nil
+    }
     return InstructionAssembly(instruction: instruction, goingOn: self)
   }
 

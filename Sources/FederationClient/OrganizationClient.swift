@@ -101,7 +101,11 @@ public struct OrganizationClient: Sendable {
     do throws(ClientError) {
       if isService { try record(.serviceStarted, in: log) }
       let session = try makeSession(log: log, status: status, isService: isService, progress: tell)
-      result = await Self.bounded(grace: Self.grace) { await work(session.session) } onCancel: { tell(.stopping) }
+      result = await Self.bounded(grace: Self.grace) {
+        await work(session.session)
+      } onCancel: {
+        tell(.stopping)
+      }
       // Also after an error: the server sees an end, and not a loss.
       await session.gate.close()
     } catch { result = .failure(error) }

@@ -85,7 +85,9 @@ public struct ProxySelection: Sendable {
   }
 
   /// `HOST:PORT`, never credentials.
-  public var description: String { proxy.host.contains(":") ? "[\(proxy.host)]:\(proxy.port)" : "\(proxy.host):\(proxy.port)" }
+  public var description: String {
+    proxy.host.contains(":") ? "[\(proxy.host)]:\(proxy.port)" : "\(proxy.host):\(proxy.port)"
+  }
 }
 
 /// One entry of `NO_PROXY`.

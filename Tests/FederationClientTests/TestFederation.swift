@@ -175,7 +175,8 @@ final class TestFederation: Sendable {
     let session = ClientSession(
       parts: .init(
         name: party.name, policy: { () throws(FederationError) in policy }, dataPath: data, log: log, store: store,
-        gate: gate, runsDirectory: "\(directory(party))/runs", spoolDirectory: "\(directory(party))/spool", observe: observe,
+        gate: gate, runsDirectory: "\(directory(party))/runs", spoolDirectory: "\(directory(party))/spool",
+        observe: observe,
         idlePause: idlePause),
       membership: membership, identity: identity, progress: progress)
     return try await session.takePart()

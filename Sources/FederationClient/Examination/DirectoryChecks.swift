@@ -58,7 +58,8 @@ struct DirectoryChecks {
         return [
           Finding(
             "manifest", .failed, "there is no manifest yet",
-            remedy: "Send \(directory.name).request.json to the operator; with the invitation: bauta federation approve "
+            remedy:
+              "Send \(directory.name).request.json to the operator; with the invitation: bauta federation approve "
               + "INVITATION --directory \(directory.path)")
         ]
       }
@@ -80,9 +81,11 @@ struct DirectoryChecks {
             "manifest", .warning,
             "\(title) is approved here; still missing: \(names(approvals.missing)); "
               + (before ?? "no run can begin until then"),
-            remedy: "Nothing to do here: the operator collects the approvals, and the client learns of them by itself."))
+            remedy: "Nothing to do here: the operator collects the approvals, and the client learns of them by itself.")
+        )
       } else {
-        findings.append(Finding("manifest", .ok, "\(title), approved by all \(manifest.manifest.members.count) members"))
+        findings.append(
+          Finding("manifest", .ok, "\(title), approved by all \(manifest.manifest.members.count) members"))
       }
       if let proposed = try directory.proposedManifest() {
         findings.append(
@@ -108,21 +111,25 @@ struct DirectoryChecks {
       return [
         Finding(
           "data", .failed, "\(dataPath): \(problem.reason)",
-          remedy: "Give the CSV file with this organisation's rows; 'bauta data check \(dataPath) --label COLUMN' reads it.")
+          remedy:
+            "Give the CSV file with this organisation's rows; 'bauta data check \(dataPath) --label COLUMN' reads it.")
       ]
     case .success(let rows):
-      guard let policy else { return [Finding("data", .ok, "\(dataPath) has \(rows) rows")] }
+      guard let policy else { return [Finding("data", .ok, "\(dataPath) has \(Self.count(rows))")] }
       let needed = policy.cohort.minimumRows
       guard rows >= needed else {
         return [
           Finding(
-            "data", .failed, "\(dataPath) has \(rows) rows; policy.yaml counts no column with fewer than \(needed)",
+            "data", .failed,
+            "\(dataPath) has \(Self.count(rows)); policy.yaml counts no column with fewer than \(needed)",
             remedy: "Give a file with more rows, or let the security officer lower cohort.minimumRows.")
         ]
       }
-      return [Finding("data", .ok, "\(dataPath) has \(rows) rows; policy.yaml asks for \(needed)")]
+      return [Finding("data", .ok, "\(dataPath) has \(Self.count(rows)); policy.yaml asks for \(needed)")]
     }
   }
+
+  private static func count(_ rows: Int) -> String { "\(rows) row\(rows == 1 ? "" : "s")" }
 
   private var space: Finding {
     var status = statvfs()
@@ -131,7 +138,8 @@ struct DirectoryChecks {
     }
     let free = UInt64(status.f_bavail) * UInt64(status.f_frsize)
     let text = "\(free >> 20) MiB free for \(directory.path)"
-    let remedy = "Free space on the file system that holds \(directory.path): without it nothing can be recorded or sent."
+    let remedy =
+      "Free space on the file system that holds \(directory.path): without it nothing can be recorded or sent."
     // A file system that has no inodes left is full all the same; some do not count them.
     if status.f_files > 0, status.f_favail == 0 {
       return Finding("disk-space", .failed, "no file can be made beside \(directory.path)", remedy: remedy)
@@ -175,7 +183,9 @@ enum DataFile {
       }
     }
     if !isBlank { lines += 1 }
-    guard lines > 1 else { return .failure(Problem(reason: lines == 0 ? "it is empty" : "it has a header and no rows")) }
+    guard lines > 1 else {
+      return .failure(Problem(reason: lines == 0 ? "it is empty" : "it has a header and no rows"))
+    }
     return .success(lines - 1)
   }
 }

@@ -6,14 +6,14 @@ import ServiceControl
 
 /// Log and state, and the clock against them. Holds the log until ``close()``, where no client does.
 struct RecordChecks {
-  let directory: OrganizationDirectory
+  let directory: any ParticipantDirectory
   let now: Date
   /// Nil if it cannot be opened.
   private(set) var log: AuditLogWriter?
   /// A client runs in the directory and holds the log.
   private(set) var isRunning = false
 
-  init(directory: OrganizationDirectory, now: Date) {
+  init(directory: some ParticipantDirectory, now: Date) {
     self.directory = directory
     self.now = now
   }
@@ -68,7 +68,9 @@ struct RecordChecks {
     guard case .object(let members)? = status else { return "its answer cannot be read" }
     var text = ""
     if case .string(let state)? = members["state"] { text = state }
-    if case .boolean(let isConnected)? = members["connected"] { text += isConnected ? ", connected" : ", not connected" }
+    if case .boolean(let isConnected)? = members["connected"] {
+      text += isConnected ? ", connected" : ", not connected"
+    }
     if case .string(let trouble)? = members["trouble"] { text += ", last trouble: \(trouble)" }
     return text
   }
@@ -99,7 +101,8 @@ struct RecordChecks {
     let lead = last.date.timeIntervalSince(now)
     guard lead < 60 else {
       return Finding(
-        "clock", .failed, "this machine's clock says \(now.formatted(.iso8601)), and the log's last entry is from \(last)",
+        "clock", .failed,
+        "this machine's clock says \(now.formatted(.iso8601)), and the log's last entry is from \(last)",
         remedy: "Set this machine's clock; it has gone back since, or was ahead when the entry was made.")
     }
     return Finding("clock", .ok, "the clock is past the log's last entry; a TLS server does not tell its own time")

@@ -126,7 +126,10 @@ enum ClientEventText {
   }
 
   private static func fields(_ opening: OpeningIdentifier) -> [String: String] {
-    ["run": opening.run.text, "task": opening.task.rawValue, "round": "\(opening.round)", "attempt": "\(opening.attempt)"]
+    [
+      "run": opening.run.text, "task": opening.task.rawValue, "round": "\(opening.round)",
+      "attempt": "\(opening.attempt)",
+    ]
   }
 
   private static func title(_ opening: OpeningIdentifier) -> String {

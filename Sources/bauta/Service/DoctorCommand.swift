@@ -59,7 +59,8 @@ struct ClientDoctorCommand: AsyncParsableCommand {
 
   private static func json(_ finding: Finding) -> JSONValue {
     .object([
-      "check": .string(finding.check), "verdict": .string(finding.verdict.rawValue), "message": .string(finding.message),
+      "check": .string(finding.check), "verdict": .string(finding.verdict.rawValue),
+      "message": .string(finding.message),
       "remedy": .optional(finding.remedy),
     ])
   }
