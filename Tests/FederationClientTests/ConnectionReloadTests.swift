@@ -192,7 +192,10 @@ struct ConnectionReloadTests {
     try await link.connect()
     await link.drop()
     try await link.connect()
-    #expect(connected.withLock { $0 } == [other.manifest.manifest.server.addresses[1], other.manifest.manifest.server.addresses[1]])
+    #expect(
+      connected.withLock { $0 } == [
+        other.manifest.manifest.server.addresses[1], other.manifest.manifest.server.addresses[1],
+      ])
     await link.close()
     await other.end()
     try await close()

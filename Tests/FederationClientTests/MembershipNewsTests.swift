@@ -202,7 +202,7 @@ struct MembershipNewsTests {
     let forgeries: [(SignedPins, String)] = [
       (try statement(hub, signer: birch), "pins-not-of-member"),
       (try statement(birch), "pins-not-of-member"),
-      (try statement(key: Array(birch.name.value.utf8)), "pins-of-another-member"),
+      (try statement(sequence: 2, key: Array(birch.name.value.utf8)), "pins-of-another-member"),
       (try statement(sequence: 1, key: [9]), "pins-forked"),
     ]
     try federation.place(alder).store(honest, under: federation.manifest.manifest)

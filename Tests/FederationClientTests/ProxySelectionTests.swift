@@ -22,10 +22,12 @@ import Testing
     #expect(try chosen?.proxy(for: NetworkAddress("hub.example:1")) != nil)
   }
 
-  @Test("Credentials in the address, other schemes and what names no proxy are refused, and not repeated", arguments: [
-    "http://user:secret@p.example:1", "user:secret@p.example:1", "https://p.example:1", "socks5://p.example:1",
-    "http://p.example", "http://p.example:0", "http://p.example:1/path", "", "http://", "p example:1",
-  ])
+  @Test(
+    "Credentials in the address, other schemes and what names no proxy are refused, and not repeated",
+    arguments: [
+      "http://user:secret@p.example:1", "user:secret@p.example:1", "https://p.example:1", "socks5://p.example:1",
+      "http://p.example", "http://p.example:0", "http://p.example:1/path", "", "http://", "p example:1",
+    ])
   func refused(_ address: String) {
     let error = #expect(throws: ProxySelection.Problem.self) {
       try ProxySelection(address: address, origin: "--proxy")
@@ -33,18 +35,20 @@ import Testing
     #expect(error?.message.contains("secret") == false)
   }
 
-  @Test("Exceptions", arguments: [
-    ("hub.example", "hub.example:7443", true), ("hub.example", "the-hub.example:7443", false),
-    ("example", "hub.example:7443", true), (".example", "hub.example:7443", true),
-    ("*.example", "hub.example:7443", true), ("HUB.example", "hub.EXAMPLE:7443", true),
-    ("hub.example:7443", "hub.example:7443", true), ("hub.example:1", "hub.example:7443", false),
-    ("*", "hub.example:7443", true), ("other.example, hub.example", "hub.example:7443", true),
-    ("10.0.0.0/8", "10.1.2.3:7443", true), ("10.0.0.0/8", "11.1.2.3:7443", false),
-    ("10.1.2.3", "10.1.2.3:7443", true), ("10.1.2.3:1", "10.1.2.3:7443", false),
-    ("192.168.1.128/25", "192.168.1.127:1", false), ("192.168.1.128/25", "192.168.1.200:1", true),
-    ("fd00::/8", "[fd12::1]:7443", true), ("fd00::/8", "[fe12::1]:7443", false), ("::1", "[::1]:1", true),
-    ("10.0.0.0/33", "10.0.0.1:1", false), (".", "hub.example:1", false), ("", "hub.example:1", false),
-  ])
+  @Test(
+    "Exceptions",
+    arguments: [
+      ("hub.example", "hub.example:7443", true), ("hub.example", "the-hub.example:7443", false),
+      ("example", "hub.example:7443", true), (".example", "hub.example:7443", true),
+      ("*.example", "hub.example:7443", true), ("HUB.example", "hub.EXAMPLE:7443", true),
+      ("hub.example:7443", "hub.example:7443", true), ("hub.example:1", "hub.example:7443", false),
+      ("*", "hub.example:7443", true), ("other.example, hub.example", "hub.example:7443", true),
+      ("10.0.0.0/8", "10.1.2.3:7443", true), ("10.0.0.0/8", "11.1.2.3:7443", false),
+      ("10.1.2.3", "10.1.2.3:7443", true), ("10.1.2.3:1", "10.1.2.3:7443", false),
+      ("192.168.1.128/25", "192.168.1.127:1", false), ("192.168.1.128/25", "192.168.1.200:1", true),
+      ("fd00::/8", "[fd12::1]:7443", true), ("fd00::/8", "[fe12::1]:7443", false), ("::1", "[::1]:1", true),
+      ("10.0.0.0/33", "10.0.0.1:1", false), (".", "hub.example:1", false), ("", "hub.example:1", false),
+    ])
   func exceptions(_ list: String, _ address: String, _ isDirect: Bool) throws {
     let selection = try ProxySelection(address: "p.example:1", origin: "HTTPS_PROXY", exceptions: list)
     #expect(try (selection.proxy(for: NetworkAddress(address)) == nil) == isDirect)

@@ -165,7 +165,12 @@ struct StayingTests {
     while arrived.count < count { try await Task.sleep(for: .milliseconds(5)) }
     // Every session holds its thread now. What follows runs on the common pool.
     let sum = await withTaskGroup(of: Int.self) { group in
-      for value in 1...100 { group.addTask { await Task.yield(); return value } }
+      for value in 1...100 {
+        group.addTask {
+          await Task.yield()
+          return value
+        }
+      }
       return await group.reduce(0, +)
     }
     #expect(sum == 5050)

@@ -33,7 +33,11 @@ public struct ClientExamination: Sendable {
     let directory: OrganizationDirectory
     do throws(FederationError) {
       directory = try OrganizationDirectory(opening: path)
-    } catch { return report(Finding("directory", error)) }
+    } catch {
+      // Everything else is in it.
+      guard case .file(.exposed(path, _)) = error else { return report(Finding("directory", error)) }
+      return report(Finding("directory", .failed, error.message, remedy: "Run: chmod 700 \(path)"))
+    }
     for finding in DirectoryChecks(directory: directory, dataPath: dataPath, now: now()).findings { report(finding) }
     let credentials = CredentialChecks(directory: directory, now: now())
     for finding in credentials.findings { report(finding) }

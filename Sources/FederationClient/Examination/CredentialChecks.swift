@@ -10,11 +10,11 @@ struct CredentialChecks {
   /// Whether a handshake can only fail.
   var hasFailed: Bool { findings.contains { $0.verdict == .failed } }
 
-  init(directory: OrganizationDirectory, now: Date) {
+  init(directory: some ParticipantDirectory, now: Date) {
     findings = Self.examine(directory, now: now)
   }
 
-  private static func examine(_ directory: OrganizationDirectory, now: Date) -> [Finding] {
+  private static func examine(_ directory: some ParticipantDirectory, now: Date) -> [Finding] {
     let key: PrivateKey
     do throws(CredentialError) {
       key = try PrivateKey(loading: PrivateKeySource(directory.tlsKeyPath))
@@ -41,7 +41,7 @@ struct CredentialChecks {
   }
 
   private static func certificate(
-    _ leaf: Certificate, of directory: OrganizationDirectory, key: PrivateKey
+    _ leaf: Certificate, of directory: some ParticipantDirectory, key: PrivateKey
   ) throws(CredentialError) -> Finding {
     let anew = "Put the certificate that was issued for this key back into tls.crt, or renew it with the operator."
     guard try leaf.publicKeyHash == key.publicKeyHash else {
@@ -99,7 +99,7 @@ struct CredentialChecks {
     return Finding(check, .ok, "\(file) is valid for another \(days) days")
   }
 
-  private static func pins(_ key: CertificateKeyHash, of directory: OrganizationDirectory) -> Finding {
+  private static func pins(_ key: CertificateKeyHash, of directory: some ParticipantDirectory) -> Finding {
     do throws(FederationError) {
       guard let manifest = try directory.manifest() else {
         return Finding("certificate-pins", .skipped, "there is no manifest that could name the certificate's key")

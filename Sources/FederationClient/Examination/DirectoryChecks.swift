@@ -115,18 +115,21 @@ struct DirectoryChecks {
             "Give the CSV file with this organisation's rows; 'bauta data check \(dataPath) --label COLUMN' reads it.")
       ]
     case .success(let rows):
-      guard let policy else { return [Finding("data", .ok, "\(dataPath) has \(rows) rows")] }
+      guard let policy else { return [Finding("data", .ok, "\(dataPath) has \(Self.count(rows))")] }
       let needed = policy.cohort.minimumRows
       guard rows >= needed else {
         return [
           Finding(
-            "data", .failed, "\(dataPath) has \(rows) rows; policy.yaml counts no column with fewer than \(needed)",
+            "data", .failed,
+            "\(dataPath) has \(Self.count(rows)); policy.yaml counts no column with fewer than \(needed)",
             remedy: "Give a file with more rows, or let the security officer lower cohort.minimumRows.")
         ]
       }
-      return [Finding("data", .ok, "\(dataPath) has \(rows) rows; policy.yaml asks for \(needed)")]
+      return [Finding("data", .ok, "\(dataPath) has \(Self.count(rows)); policy.yaml asks for \(needed)")]
     }
   }
+
+  private static func count(_ rows: Int) -> String { "\(rows) row\(rows == 1 ? "" : "s")" }
 
   private var space: Finding {
     var status = statvfs()

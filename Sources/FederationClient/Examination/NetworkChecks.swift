@@ -9,7 +9,7 @@ import NIOPosix
 
 /// The way to the server, step by step: names, connections, proxy, and the handshake of both sides.
 struct NetworkChecks {
-  let directory: OrganizationDirectory
+  let directory: any ParticipantDirectory
   let proxy: ProxySelection?
   /// For the record of the handshake.
   let log: AuditLogWriter?
@@ -35,7 +35,7 @@ struct NetworkChecks {
       if let proxy = self.proxy, let through = proxy.proxy(for: address) {
         let place = proxy.description
         guard seen.insert(place).inserted else { continue }
-        let role = "proxy \(place), named by \(proxy.origin)"
+        let role = "proxy \(place) (named by \(proxy.origin))"
         findings += await reach(through.host, through.port, role: role, check: "proxy")
       } else {
         findings += await reach(address.host, address.port, role: "server \(address)", check: "address")
@@ -100,8 +100,9 @@ struct NetworkChecks {
       findings.append(
         Finding(
           "\(check)-connection", .failed, "the \(role) cannot be reached: \(Self.reason(error))",
-          remedy:
-            "Ask the operator whether it runs, and whoever keeps the firewalls whether TCP port \(port) is let through."
+          remedy: check == "proxy"
+            ? "Ask whoever runs the proxy for its address, or leave it out: NO_PROXY names what is reached without it."
+            : "Ask the operator whether it runs, and whoever keeps the firewalls whether TCP port \(port) is let through."
         ))
     }
     return findings

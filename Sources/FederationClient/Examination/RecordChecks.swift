@@ -6,14 +6,14 @@ import ServiceControl
 
 /// Log and state, and the clock against them. Holds the log until ``close()``, where no client does.
 struct RecordChecks {
-  let directory: OrganizationDirectory
+  let directory: any ParticipantDirectory
   let now: Date
   /// Nil if it cannot be opened.
   private(set) var log: AuditLogWriter?
   /// A client runs in the directory and holds the log.
   private(set) var isRunning = false
 
-  init(directory: OrganizationDirectory, now: Date) {
+  init(directory: some ParticipantDirectory, now: Date) {
     self.directory = directory
     self.now = now
   }
