@@ -142,7 +142,7 @@ let package = Package(
       name: "EndToEndTests",
       dependencies: [
         "bauta", "FederationClient", "FederationServer", "FederationWire", "Federation", "AuditLog",
-        "TransparencyLog", "SecureAggregation", "Cryptography", "Learning", "Training",
+        "TransparencyLog", "SecureAggregation", "Cryptography", "Learning", "Training", "MutualTLS",
       ], exclude: ["Sessions"], swiftSettings: strict),
   ]
 )
