@@ -143,6 +143,7 @@ let package = Package(
       dependencies: [
         "bauta", "FederationClient", "FederationServer", "FederationWire", "Federation", "AuditLog",
         "TransparencyLog", "SecureAggregation", "Cryptography", "Learning", "Training", "MutualTLS",
+        "ServiceControl",
       ], exclude: ["Sessions"], swiftSettings: strict),
   ]
 )

@@ -71,7 +71,8 @@ public enum ManifestFault: Hashable, Sendable {
       "Let every member make names, keys and certificates of its own."
     case .noManifest: "Approve the operator's invitation first: bauta federation approve INVITATION"
     case .unknownMember: "Ask the operator to admit it in a new version."
-    case .alreadyMember: "Nothing needs to be done. If it lost its identity key: bauta federation admit REQUEST --replace --reason TEXT"
+    case .alreadyMember:
+      "Nothing needs to be done. If it lost its identity key: bauta federation admit REQUEST --replace --reason TEXT"
     case .invalidSignature: "Do not use this manifest; fetch it again and ask its members who changed it."
     case .missingApprovals: "Ask them to approve it: bauta federation approve"
     case .otherFederation, .wrongVersion, .wrongPrevious:

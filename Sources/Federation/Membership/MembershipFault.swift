@@ -41,7 +41,8 @@ public enum MembershipFault: Hashable, Sendable {
 
   var remedy: String {
     switch self {
-    case .malformedPins, .foreignPins: "Ask the member for its latest pins/NAME.note, and compare fingerprints by voice."
+    case .malformedPins, .foreignPins:
+      "Ask the member for its latest pins/NAME.note, and compare fingerprints by voice."
     case .olderPins: "Nothing to do if the later one is the member's own; ask it, and compare fingerprints by voice."
     case .forkedPins:
       "Ask the member. If it made only one of them, its identity key is in other hands: revoke it, and admit it anew."

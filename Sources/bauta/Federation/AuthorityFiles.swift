@@ -52,7 +52,8 @@ enum AuthorityFiles {
     guard LocalFile.exists(path) else {
       throw CommandError.unsuitable(
         path: path, problem: "the certificate authority's key is not here",
-        remedy: "Put it back for the time of the command, or issue with your own authority and give --certificate FILE.")
+        remedy: "Put it back for the time of the command, or issue with your own authority and give --certificate FILE."
+      )
     }
     return try CertificateAuthority(
       certificate: Certificate(contentsOfFile: certificatePath(server)), key: PrivateKey(loading: .file(path)))

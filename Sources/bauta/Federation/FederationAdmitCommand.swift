@@ -93,7 +93,8 @@ struct FederationAdmitCommand: AsyncParsableCommand {
   private func confirm(_ candidate: Admission.Candidate) throws {
     if !format.json {
       let output = Output.standard
-      output.line("\(candidate.name, .strong) would have a \("NEW IDENTITY KEY", .caution): compare the fingerprint by voice")
+      output.line(
+        "\(candidate.name, .strong) would have a \("NEW IDENTITY KEY", .caution): compare the fingerprint by voice")
       output.line("  \(candidate.fingerprint)")
     }
     try Confirmation.require(

@@ -144,7 +144,8 @@ struct FederationApproveCommand: AsyncParsableCommand {
     case .rotated: output.line("\("Rotated:", .good) the next key is in use; its certificate is \(until).")
     }
     if let statement = result.statement {
-      output.line("Statement \(statement.sequence) names it alone. A running client tells the server; without one, send")
+      output.line(
+        "Statement \(statement.sequence) names it alone. A running client tells the server; without one, send")
       output.line("  \(directory.rotationPath) to the operator.")
     }
     if let statement = proposal.serverPins {
@@ -153,7 +154,8 @@ struct FederationApproveCommand: AsyncParsableCommand {
     if let line = result.service.line(directory.path) { output.line(line) }
     guard isApproval else { return }
     switch result.service {
-    case .reloaded: output.line("It sends the approval to the server. Without it, send \(result.notePath) to the operator.")
+    case .reloaded:
+      output.line("It sends the approval to the server. Without it, send \(result.notePath) to the operator.")
     case .none, .failed:
       output.line("Next: send \(result.notePath) to the operator; then")
       output.line("  bauta client --directory \(directory.path) --data FILE")

@@ -56,7 +56,8 @@ struct FederationRevokeCommand: AsyncParsableCommand {
     let output = Output.standard
     output.line(
       result.wasRevoked
-        ? "\(result.name, .strong) was revoked already." : "\(result.name, .strong) is \("revoked", .bad): the server lets it in no more.")
+        ? "\(result.name, .strong) was revoked already."
+        : "\(result.name, .strong) is \("revoked", .bad): the server lets it in no more.")
     if let line = result.service.line(server.path) { output.line(line) }
     if !result.wasRevoked { output.line("A run that goes on treats it as lost.") }
     let missing = result.missing.map(\.value).joined(separator: ", ")

@@ -91,7 +91,8 @@ struct FederationRotateServerCommand: AsyncParsableCommand {
     }
     if let line = begun.service.line(server.path) { output.line(line) }
     output.line("Next:")
-    output.line("  1. Wait until every organisation has the statement: bauta federation status --directory \(server.path)")
+    output.line(
+      "  1. Wait until every organisation has the statement: bauta federation status --directory \(server.path)")
     output.line("     One that is away can be handed \(server.pinsPath(of: server.name))")
     let given = begun.certificate == nil ? " --certificate FILE" : ""
     output.line("  2. bauta federation rotate-server --finish\(given) --directory \(server.path)")

@@ -50,14 +50,17 @@ extension FederationStatus {
       }
     }
     if let proposed {
-      output.line("\("Version \(proposed.manifest.version) is proposed:", .caution) bauta federation approve --directory \(directory)")
+      output.line(
+        "\("Version \(proposed.manifest.version) is proposed:", .caution) bauta federation approve --directory \(directory)"
+      )
     }
   }
 
   private func showMembers(_ output: Output) {
     for member in members {
       if let revocation = member.revocation {
-        output.line("\(member.name, .strong) is \("revoked", .bad) since \(revocation.time.prefix(10)): \(revocation.reason)")
+        output.line(
+          "\(member.name, .strong) is \("revoked", .bad) since \(revocation.time.prefix(10)): \(revocation.reason)")
       }
     }
     for revocation in former {
@@ -76,7 +79,8 @@ extension FederationStatus {
     case .announced:
       let next =
         isServer
-        ? "when all organisations have taken it: bauta \(command) --finish" : "waiting for the invitation that brings its certificate"
+        ? "when all organisations have taken it: bauta \(command) --finish"
+        : "waiting for the invitation that brings its certificate"
       output.line("\("Own rotation pending:", .caution) the next key is announced; \(next)")
     case .switched: output.line("\("Own rotation:", .caution) the next key is in use; finish with bauta \(command)")
     case .lost: output.line("\("Own rotation:", .bad) the announced key is not here; bauta \(command) --cancel")

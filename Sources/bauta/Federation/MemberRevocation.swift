@@ -102,7 +102,8 @@ enum MemberRevocation {
     }
     guard organizations.count >= minimum else {
       return obstacle(
-        "\(Figures.counted(organizations.count, "organisation")) would be left, and no sum is opened over fewer than \(minimum)")
+        "\(Figures.counted(organizations.count, "organisation")) would be left, and no sum is opened over fewer than \(minimum)"
+      )
     }
     do {
       return .success(

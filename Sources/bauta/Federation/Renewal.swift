@@ -55,7 +55,8 @@ enum Renewal {
       }
       guard let old = try chain(of: name, manifest, in: server)?.first else {
         throw CommandError.unsuitable(
-          path: AuthorityFiles.issuedPath(server, name), problem: "there is no certificate for the key that \(name) uses",
+          path: AuthorityFiles.issuedPath(server, name),
+          problem: "there is no certificate for the key that \(name) uses",
           remedy: "Take its latest rotation file: bauta federation admit \(name).rotation.json")
       }
       made.append((name, try authority.renew(old, validity: validity)))

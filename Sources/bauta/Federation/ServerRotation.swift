@@ -112,7 +112,8 @@ enum ServerRotation {
       return nil
     case .switched:
       throw CommandError.usage(
-        "the next key is in use already", remedy: "To replace it: bauta federation rotate-server --directory \(server.path)")
+        "the next key is in use already",
+        remedy: "To replace it: bauta federation rotate-server --directory \(server.path)")
     case .unpinned: throw Rotation.misfit(own)
     case .announced, .lost: break
     }
@@ -149,14 +150,16 @@ enum ServerRotation {
     let manifest = try server.manifestInForce()?.manifest ?? latest
     guard let missing = try missing(statement, manifest, in: server) else {
       throw CommandError.unsuitable(
-        path: server.path, problem: "no server runs here, so nobody can say which organisations have taken the next key",
+        path: server.path,
+        problem: "no server runs here, so nobody can say which organisations have taken the next key",
         remedy: "Start it, and wait until 'bauta federation status' shows all; or give --force.")
     }
     guard missing.isEmpty else {
       throw CommandError.unsuitable(
         path: server.path,
         problem: "these organisations have not taken the next key: \(missing.map(\.value).joined(separator: ", "))",
-        remedy: "Wait, or hand them \(server.pinsPath(of: server.name)); with --force they are shut out until they have it.")
+        remedy:
+          "Wait, or hand them \(server.pinsPath(of: server.name)); with --force they are shut out until they have it.")
     }
   }
 
