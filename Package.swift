@@ -146,7 +146,8 @@ let package = Package(
       name: "EndToEndTests",
       dependencies: [
         "bauta", "FederationClient", "FederationServer", "FederationWire", "Federation", "AuditLog",
-        "TransparencyLog", "SecureAggregation", "Cryptography", "Learning", "Training",
+        "TransparencyLog", "SecureAggregation", "Cryptography", "Learning", "Training", "MutualTLS",
+        "ServiceControl",
       ], exclude: ["Sessions"], swiftSettings: strict),
   ]
 )

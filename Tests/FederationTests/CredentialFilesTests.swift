@@ -18,7 +18,9 @@ struct CredentialFilesTests {
 
   private static let forms = ["", ".uri"]
 
-  @Test("After an interruption at any point the change goes forward, and key and certificate match", arguments: forms, forms)
+  @Test(
+    "After an interruption at any point the change goes forward, and key and certificate match", arguments: forms, forms
+  )
   func interrupted(_ old: String, _ next: String) throws {
     // The steps of the change, in its order; it is interrupted before each of them, and after the last.
     let steps: [(OrganizationDirectory) throws -> Void] = [

@@ -180,13 +180,15 @@ struct ExchangeTests {
         == .exchange(.field(.rotation, name: "certificateRequest")))
   }
 
-  @Test("Malformed rotation files", arguments: [
-    ("", "exchange-not-json"), ("[]", "exchange-not-json"), ("{}", "exchange-malformed"),
-    ("{\"schema\": \"bauta/rotation/2\"}", "exchange-malformed"),
-    ("{\"schema\": \"bauta/rotation/1\", \"statement\": \"\", \"certificateRequest\": \"\"}", "note-malformed"),
-    ("{\"schema\": \"bauta/rotation/1\", \"statement\": 1, \"certificateRequest\": \"\"}", "exchange-malformed"),
-    ("{\"schema\": \"bauta/rotation/1\", \"statement\": \"\"}", "exchange-malformed"),
-  ])
+  @Test(
+    "Malformed rotation files",
+    arguments: [
+      ("", "exchange-not-json"), ("[]", "exchange-not-json"), ("{}", "exchange-malformed"),
+      ("{\"schema\": \"bauta/rotation/2\"}", "exchange-malformed"),
+      ("{\"schema\": \"bauta/rotation/1\", \"statement\": \"\", \"certificateRequest\": \"\"}", "note-malformed"),
+      ("{\"schema\": \"bauta/rotation/1\", \"statement\": 1, \"certificateRequest\": \"\"}", "exchange-malformed"),
+      ("{\"schema\": \"bauta/rotation/1\", \"statement\": \"\"}", "exchange-malformed"),
+    ])
   func malformedRotation(_ text: String, _ code: String) {
     #expect(federationError { try RotationRequest(parsing: Array(text.utf8)) }?.code == code)
   }

@@ -92,6 +92,13 @@ extension ParticipantDirectory {
 }
 
 extension OrganizationDirectory {
+  /// Removes this organisation's statement of its certificate keys, and what was made of it for the operator.
+  ///
+  /// - Throws: ``FederationError/file(_:)``.
+  public func discardOwnStatement() throws(FederationError) {
+    for path in [pinsPath(of: name), rotationPath] where FileAccess.exists(path) { try FileAccess.remove(path) }
+  }
+
   /// Puts a new identity key in the place of one that is lost or in other hands. Log and witness key stay.
   ///
   /// Nobody knows the new key before a manifest lists it. After an interruption the directory has either the old pair,

@@ -226,9 +226,9 @@ enum Approval {
     var key = try PrivateKey(loading: .resolve(keyPath: directory.tlsKeyPath), passphrase: passphrase)
     let isCurrent = try key.publicKeyHash == leaf.publicKeyHash
     if !isCurrent {
-      guard directory.hasNextTLSKey else { throw CredentialError.keyDoesNotMatchCertificate }
+      guard directory.hasNextTLSKey else { throw otherKey(directory) }
       key = try PrivateKey(loading: .resolve(keyPath: directory.nextTLSKeyPath), passphrase: passphrase)
-      guard try key.publicKeyHash == leaf.publicKeyHash else { throw CredentialError.keyDoesNotMatchCertificate }
+      guard try key.publicKeyHash == leaf.publicKeyHash else { throw otherKey(directory) }
     }
     let pins = try directory.pins(under: proposal.manifest.manifest).pins(of: directory.name)
     guard pins?.accepted.contains(leaf.publicKeyHash) == true else {
@@ -239,6 +239,13 @@ enum Approval {
       proposal.chain, for: CertificateRequest.create(name: directory.name, key: key), name: directory.name,
       authorities: authorities ?? AuthorityFiles.trusted(by: directory).certificates)
     proposal.certificateChange = try change(to: proposal, isCurrent: isCurrent)
+  }
+
+  private static func otherKey(_ directory: OrganizationDirectory) -> CommandError {
+    .inFile(
+      path: directory.tlsKeyPath, code: "certificate-for-another-key",
+      problem: "the certificate is for another key: somebody else's, or one that was withdrawn here",
+      remedy: "Check whose file it is. After a rotation was withdrawn, send \(directory.rotationPath) to the operator.")
   }
 
   private static func change(to proposal: Proposal, isCurrent: Bool) throws -> CertificateChange {

@@ -79,6 +79,8 @@ struct OwnKeys {
   ///
   /// - Throws: `FederationError`, `AuditLogError`, `ControlError`; nothing must be stated then.
   func record(_ what: String, reason: String? = nil) throws {
+    // What cannot be signed is not put on record.
+    _ = try directory.identityKey()
     try AuthorityRecord.append(
       .keyChange, to: directory, reason: Reason.text("\(what), statement \(nextSequence)", reason))
   }

@@ -150,13 +150,17 @@ enum Rotation {
       own.directory is OrganizationDirectory
       ? "bauta organization rotate --cancel" : "bauta federation rotate-server --cancel"
     let isLost = (try? own.rotation()) == .lost
+    let unpinned =
+      own.directory is OrganizationDirectory
+      ? "Take the operator's copy of your last statement: bauta federation approve \(own.directory.name).note --directory \(path)"
+      : "Put back the key that was in use, or the directory's latest copy."
     return isLost
       ? .unsuitable(
         path: own.directory.nextTLSKeyPath, problem: "the next key that was announced is not there",
         remedy: "Put it back, or withdraw it: \(withdraw) --directory \(path)")
       : .unsuitable(
         path: own.directory.tlsKeyPath, problem: "the key in use is not one of those that were stated last",
-        remedy: "Put back the key that was in use, or the directory's latest copy.")
+        remedy: unpinned)
   }
 
   // MARK: - At the server

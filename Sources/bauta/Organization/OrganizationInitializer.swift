@@ -78,6 +78,8 @@ enum OrganizationInitializer {
     _ = try PrivateKey(loading: .resolve(keyPath: directory.tlsKeyPath), passphrase: passphrase)
     try AuthorityRecord.append(.keyChange, to: directory, reason: "new identity key: \(reason)")
     _ = try directory.replaceIdentity()
+    // It was signed by a key that counts no more; the next one begins anew.
+    try directory.discardOwnStatement()
     return try result(directory, request(in: directory, passphrase: passphrase))
   }
 
