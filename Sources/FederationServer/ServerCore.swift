@@ -67,6 +67,8 @@ final class ServerCore: Sendable {
     await hub.close(reason)
     server.beginGracefulShutdown()
     await serving.value
+    // What was refused and only counted goes on record before the log closes.
+    observer.flush()
     try? log.close()
   }
 

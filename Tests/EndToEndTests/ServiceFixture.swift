@@ -56,7 +56,7 @@ struct ServiceFixture {
 
   private static let prelude = """
     server() { bauta server --directory demo/hub --json "$@" >> hub.jsonl 2>> hub.err & echo $! > hub.pid
-      before=$(grep -c '"listening"' hub.jsonl); happens '"listening"' "${listening:=0}"; listening=$((listening + 1)); }
+      happens '"listening"' "${listening:=0}"; listening=$((listening + 1)); }
     client() { bauta client --stay --directory demo/$1 --data demo/$1/data.csv >> $1.out 2>> $1.err & echo $! > $1.pid; }
     clients() { for name in \(organizations.joined(separator: " ")); do client $name; done; }
     # Waits until more than $2 events match $1; half a minute at most.

@@ -48,7 +48,6 @@ struct ServiceTests {
     let outcome = try await fixture.run(
       """
       server; clients
-      cp -r demo before
       bauta run start demo/plan.yaml --directory demo/hub; happens evaluated
       for name in alder birch cedar dogwood; do
         bauta organization rotate --directory demo/$name && \
@@ -57,11 +56,6 @@ struct ServiceTests {
           || echo "failed $name"
         happens "\\"organization\\":\\"$name.example\\",\\"sequence\\":2"
         grep -c '"evaluated"' hub.jsonl
-        # Nobody else's keys or certificates have changed.
-        for other in alder birch cedar dogwood; do
-          [ $other = $name ] || cmp demo/$other/tls.key keys-$other.key 2> /dev/null || \
-            cp demo/$other/tls.key keys-$other.key
-        done
       done
       happens '"ended"'
       """)
@@ -98,8 +92,8 @@ struct ServiceTests {
         sleep 0.1; done; cat finish.out
       happens '"ended"'
       # Everybody comes back to a server that has the new key alone.
-      stop hub; server
-      happens '"connected"' 7
+      stop hub; before=$(grep -c '"connected"' hub.jsonl); server
+      happens '"connected"' $((before + 3))
       bauta server status --directory demo/hub
       """)
     #expect(!outcome.output.contains("never"), "\(outcome.output)")
