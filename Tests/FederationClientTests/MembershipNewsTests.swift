@@ -267,11 +267,18 @@ struct MembershipNewsTests {
     let known = try await play(
       [run.announcement(), .body(.wait), .body(.wait), run.end(), run.end()], action: state)
     #expect(known.kinds == ["hello", "acceptance", "poll", "poll", "ready"])
-    try FileManager.default.removeItem(atPath: place.pinsPath(of: alder.name))
+  }
 
-    // Nor in the middle of a sum, whatever waits: a greeting would end the attempt.
+  @Test("In the middle of a sum the server is told nothing, whatever waits: a greeting would end the attempt")
+  func rotationInASum() async throws {
+    let key = CertificateKeyHash(hashing: [6])
+    let place = federation.place(alder)
+    let manifest = federation.manifest.manifest
+    let own = try SignedPins(
+      federation: manifest.federation, name: alder.name, sequence: 1,
+      pins: .init(current: alder.member.pins.current, next: key), signedWith: alder.identity())
     let later: @Sendable (Int) -> Void = { if $0 == 3 { _ = try? place.store(own, under: manifest) } }
-    let sum = run.opening(.statistics, attempt: 2)
+    let sum = run.opening(.statistics)
     let busy = try await play(
       [run.announcement(), run.task(sum), .body(.wait), .body(.wait), run.end(), run.end()], awaited: key,
       action: later)
