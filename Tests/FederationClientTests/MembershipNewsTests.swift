@@ -38,10 +38,12 @@ struct MembershipNewsTests {
   }
 
   private func play(
-    _ script: [ScriptedServer.Reply], action: @escaping @Sendable (Int) -> Void = { _ in }
+    _ script: [ScriptedServer.Reply], awaited: CertificateKeyHash? = nil,
+    action: @escaping @Sendable (Int) -> Void = { _ in }
   ) async throws -> Seen {
     let before = (try? federation.records(alder).count) ?? 0
-    let server = ScriptedServer(logPath: federation.logPath(alder), script, action: action)
+    let server = ScriptedServer(
+      logPath: federation.logPath(alder), script, awaited: awaited, action: action)
     let events = Mutex<[ClientEvent]>([])
     let result = try await federation.takePart(
       alder, link: server, idlePause: .milliseconds(1), progress: { event in events.withLock { $0.append(event) } })
@@ -234,6 +236,53 @@ struct MembershipNewsTests {
     }
     #expect(greeting.pins == own.serialized)
     #expect(greeting.versions == Array(WireLimits.protocolVersions))
+  }
+
+  @Test(
+    "In a run the server is told of a new key between two sums, if it cannot know it otherwise, and the run goes on")
+  func rotationInARun() async throws {
+    let key = CertificateKeyHash(hashing: [6])
+    let place = federation.place(alder)
+    let manifest = federation.manifest.manifest
+    let own = try SignedPins(
+      federation: manifest.federation, name: alder.name, sequence: 1,
+      pins: .init(current: alder.member.pins.current, next: key), signedWith: alder.identity())
+    // The statement appears when the run is accepted.
+    let state: @Sendable (Int) -> Void = { if $0 == 2 { _ = try? place.store(own, under: manifest) } }
+    let script: [ScriptedServer.Reply] = [
+      run.announcement(), .body(.wait), run.announcement(), run.task(run.opening(.statistics)), .body(.wait), run.end(),
+      run.end(),
+    ]
+    let told = try await play(script, awaited: key, action: state)
+    #expect(told.kinds == ["hello", "acceptance", "hello", "acceptance", "advertise-keys", "poll", "ready"])
+    guard case .hello(let greeting) = told.arrivals[2].message.body else {
+      Issue.record("no second greeting")
+      return
+    }
+    #expect(greeting.pins == own.serialized)
+    #expect(told.refusals.isEmpty)
+    try FileManager.default.removeItem(atPath: place.pinsPath(of: alder.name))
+
+    // A server that knows the key already is told when the run is over, and not before.
+    let known = try await play(
+      [run.announcement(), .body(.wait), .body(.wait), run.end(), run.end()], action: state)
+    #expect(known.kinds == ["hello", "acceptance", "poll", "poll", "ready"])
+  }
+
+  @Test("In the middle of a sum the server is told nothing, whatever waits: a greeting would end the attempt")
+  func rotationInASum() async throws {
+    let key = CertificateKeyHash(hashing: [6])
+    let place = federation.place(alder)
+    let manifest = federation.manifest.manifest
+    let own = try SignedPins(
+      federation: manifest.federation, name: alder.name, sequence: 1,
+      pins: .init(current: alder.member.pins.current, next: key), signedWith: alder.identity())
+    let later: @Sendable (Int) -> Void = { if $0 == 3 { _ = try? place.store(own, under: manifest) } }
+    let sum = run.opening(.statistics)
+    let busy = try await play(
+      [run.announcement(), run.task(sum), .body(.wait), .body(.wait), run.end(), run.end()], awaited: key,
+      action: later)
+    #expect(busy.kinds == ["hello", "acceptance", "advertise-keys", "poll", "poll", "ready"])
   }
 
   @Test("While a later version waits, the server may show the keys that either version gives it")

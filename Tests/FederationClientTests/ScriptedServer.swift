@@ -31,14 +31,24 @@ actor ScriptedServer: ServerExchange {
   private let logPath: String
   private let action: @Sendable (Int) -> Void
   private(set) var arrivals: [Arrival] = []
+  /// A certificate that waits until the server is told of its key.
+  private var awaited: CertificateKeyHash?
 
   /// - Parameters:
+  ///   - awaited: of a certificate that cannot be used before.
   ///   - action: is told how many messages have arrived, before each answer.
-  init(logPath: String, _ script: [Reply], action: @escaping @Sendable (Int) -> Void = { _ in }) {
+  init(
+    logPath: String, _ script: [Reply], awaited: CertificateKeyHash? = nil,
+    action: @escaping @Sendable (Int) -> Void = { _ in }
+  ) {
     self.logPath = logPath
     self.script = script
+    self.awaited = awaited
     self.action = action
   }
+
+  var needsAnnouncement: Bool { awaited != nil }
+  func announced(_ pins: Manifest.Pins) { if let key = awaited, pins.accepted.contains(key) { awaited = nil } }
 
   var kinds: [String] { arrivals.map(\.message.kind) }
   var destination: AuditRecord.Peer? { nil }

@@ -20,7 +20,7 @@ struct ClientRunCommand: AsyncParsableCommand {
       With --stay it takes part in one run after another until SIGTERM, and reconnects for as long as it takes. It \
       reads a new certificate, key, authority, manifest or policy as soon as it is there; SIGHUP and 'bauta client \
       reload' make sure. It ends with status 1 where it cannot keep its log or state, or where the server breaks the \
-      protocol; with 0 after SIGTERM.
+      protocol; with 0 after SIGTERM. What it does is on standard error, one event a line: see --log-level and --log-format.
 
       A proxy is used if --proxy or the environment's HTTPS_PROXY names one (NO_PROXY counts for the latter).
       """)
