@@ -28,13 +28,18 @@ final class ConnectionSource: Sendable {
 
   let directory: any ParticipantDirectory
   private let observer: any HandshakeObserver
+  /// Of a key that is encrypted, or in a token.
+  private let passphrase: Passphrase?
   /// Judges every handshake by the pins that were read last.
   private let verifier = PinTable([:])
   private let announced = Mutex<Set<CertificateKeyHash>>([])
   private let isForced = Mutex(false)
 
   /// - Parameter observer: puts handshakes on the record.
-  init(directory: some ParticipantDirectory, observer: some HandshakeObserver) {
+  init(
+    directory: some ParticipantDirectory, observer: some HandshakeObserver, passphrase: Passphrase? = nil
+  ) {
+    self.passphrase = passphrase
     self.directory = directory
     self.observer = observer
   }

@@ -15,11 +15,17 @@ public struct OrganizationClient: Sendable {
     public var patience: Duration
     /// Through which the server is reached; nil for directly.
     public var proxy: ProxySelection?
+    /// Of a private key that is encrypted, or the PIN of its token.
+    public var passphrase: Passphrase?
     public var fault: Fault?
 
-    public init(patience: Duration = .seconds(600), proxy: ProxySelection? = nil, fault: Fault? = nil) {
+    public init(
+      patience: Duration = .seconds(600), proxy: ProxySelection? = nil, passphrase: Passphrase? = nil,
+      fault: Fault? = nil
+    ) {
       self.patience = patience
       self.proxy = proxy
+      self.passphrase = passphrase
       self.fault = fault
     }
   }
@@ -149,7 +155,8 @@ public struct OrganizationClient: Sendable {
     } catch { throw .federation(error) }
     let source = ConnectionSource(
       directory: directory,
-      observer: HandshakeRecorder(log: log, federation: membership.approved.manifest.federation.value))
+      observer: HandshakeRecorder(log: log, federation: membership.approved.manifest.federation.value),
+      passphrase: settings.passphrase)
     // Before anything else is done: a key or certificate that is of no use ends it here.
     do throws(TransportError) { _ = try source.read() } catch { throw .transport(error) }
     self.source.current.withLock { $0 = source }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Cryptography
 import Foundation
+import MutualTLS
 
 /// The program: arguments in, text or JSON out.
 @main
@@ -38,6 +39,8 @@ struct Bauta: AsyncParsableCommand {
     do {
       // Before any key is read: neither a core file nor another process of this user may see this one's memory.
       try forbidCoreDumps()
+      // A configuration of OpenSSL that cannot be honoured is said, not passed over.
+      try OpenSSLConfiguration.check()
       try initializeCryptography()
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {

@@ -2,6 +2,7 @@ import AuditLog
 import Cryptography
 import Federation
 import Foundation
+import MutualTLS
 import ServiceControl
 
 /// Looks for what keeps an organisation's client from working, before a run finds it.
@@ -12,16 +13,21 @@ public struct ClientExamination: Sendable {
   let path: String
   let dataPath: String?
   let proxy: ProxySelection?
+  let passphrase: Passphrase?
   let now: @Sendable () -> Date
 
   /// - Parameters:
   ///   - path: the organisation's directory.
   ///   - dataPath: its CSV file; nil looks at no data.
-  public init(directory path: String, data dataPath: String?, proxy: ProxySelection?) {
-    self.init(directory: path, data: dataPath, proxy: proxy) { Date() }
+  public init(directory path: String, data dataPath: String?, proxy: ProxySelection?, passphrase: Passphrase? = nil) {
+    self.init(directory: path, data: dataPath, proxy: proxy, passphrase: passphrase) { Date() }
   }
 
-  init(directory path: String, data dataPath: String?, proxy: ProxySelection?, now: @escaping @Sendable () -> Date) {
+  init(
+    directory path: String, data dataPath: String?, proxy: ProxySelection?, passphrase: Passphrase? = nil,
+    now: @escaping @Sendable () -> Date
+  ) {
+    self.passphrase = passphrase
     self.path = path
     self.dataPath = dataPath
     self.proxy = proxy
@@ -39,11 +45,12 @@ public struct ClientExamination: Sendable {
       return report(Finding("directory", .failed, error.message, remedy: "Run: chmod 700 \(path)"))
     }
     for finding in DirectoryChecks(directory: directory, dataPath: dataPath, now: now()).findings { report(finding) }
-    let credentials = CredentialChecks(directory: directory, now: now())
+    let credentials = CredentialChecks(directory: directory, now: now(), passphrase: passphrase)
     for finding in credentials.findings { report(finding) }
     var records = RecordChecks(directory: directory, now: now())
     for finding in records.examine() { report(finding) }
-    let network = NetworkChecks(directory: directory, proxy: proxy, log: records.log, isRunning: records.isRunning)
+    let network = NetworkChecks(
+      directory: directory, proxy: proxy, log: records.log, isRunning: records.isRunning, passphrase: passphrase)
     for finding in await network.reachability() { report(finding) }
     report(await network.handshake(isPossible: !credentials.hasFailed))
     report(NetworkChecks.protocolVersions)

@@ -10,14 +10,16 @@ struct CredentialChecks {
   /// Whether a handshake can only fail.
   var hasFailed: Bool { findings.contains { $0.verdict == .failed } }
 
-  init(directory: some ParticipantDirectory, now: Date) {
-    findings = Self.examine(directory, now: now)
+  init(directory: some ParticipantDirectory, now: Date, passphrase: Passphrase? = nil) {
+    findings = Self.examine(directory, now: now, passphrase)
   }
 
-  private static func examine(_ directory: some ParticipantDirectory, now: Date) -> [Finding] {
+  private static func examine(
+    _ directory: some ParticipantDirectory, now: Date, _ passphrase: Passphrase?
+  ) -> [Finding] {
     let key: PrivateKey
     do throws(CredentialError) {
-      key = try PrivateKey(loading: PrivateKeySource(directory.tlsKeyPath))
+      key = try PrivateKey(loading: .resolve(keyPath: directory.tlsKeyPath), passphrase: passphrase)
     } catch { return [Finding("certificate-key", error)] }
     let findings = [Finding("certificate-key", .ok, "the private key of the certificate can be used")]
     guard FileManager.default.fileExists(atPath: directory.tlsCertificatePath) else {

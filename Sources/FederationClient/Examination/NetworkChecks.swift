@@ -14,6 +14,7 @@ struct NetworkChecks {
   /// For the record of the handshake.
   let log: AuditLogWriter?
   let isRunning: Bool
+  var passphrase: Passphrase?
 
   static var protocolVersions: Finding {
     let versions = WireLimits.protocolVersions
@@ -60,7 +61,7 @@ struct NetworkChecks {
       return Finding("handshake", .skipped, "there is no manifest that is approved here")
     }
     let recorder = HandshakeRecorder(log: log, federation: membership.trusted.federation.value)
-    let source = ConnectionSource(directory: directory, observer: recorder)
+    let source = ConnectionSource(directory: directory, observer: recorder, passphrase: passphrase)
     let link = ServerLink(source: source, limits: TransportLimits(), proxy: proxy)
     do throws(TransportError) {
       try await link.connect()

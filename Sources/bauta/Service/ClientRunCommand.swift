@@ -42,6 +42,7 @@ struct ClientRunCommand: AsyncParsableCommand {
   var patience: Int = 600
 
   @OptionGroup var proxy: ProxyOptions
+  @OptionGroup var secret: PassphraseOption
   @OptionGroup var logging: ServiceLogOptions
 
   /// Rehearses a dropout: the process kills itself after it has sent its shares in this round.
@@ -64,7 +65,7 @@ struct ClientRunCommand: AsyncParsableCommand {
     let client = try OrganizationClient(
       directory: place.directory, data: data,
       settings: .init(
-        patience: .seconds(patience), proxy: proxy,
+        patience: .seconds(patience), proxy: proxy, passphrase: try secret.read(),
         fault: loseAt.flatMap { Fault($0) } ?? dropInRound.map { Fault(round: $0) }))
     if stay { return try await serve(client, proxy: proxy) }
     if let proxy { show("through the proxy \(proxy.description), named by \(proxy.origin)") }

@@ -19,10 +19,12 @@ struct ClientDoctorCommand: AsyncParsableCommand {
 
   @OptionGroup var place: DirectoryOption
   @OptionGroup var proxy: ProxyOptions
+  @OptionGroup var secret: PassphraseOption
   @OptionGroup var format: JSONOption
 
   func run() async throws {
-    let examination = ClientExamination(directory: place.directory, data: data, proxy: try proxy.selection())
+    let examination = ClientExamination(
+      directory: place.directory, data: data, proxy: try proxy.selection(), passphrase: try secret.read())
     var findings: [Finding] = []
     await examination.examine { finding in
       findings.append(finding)

@@ -63,11 +63,7 @@ struct ServerServeCommand: AsyncParsableCommand {
       "How long a sum may take to its end after SIGTERM, in seconds.", valueName: "seconds"))
   var stopGrace: Int = 60
 
-  @Option(
-    help: ArgumentHelp(
-      "Read the passphrase of tls.key, or the PIN of its token, from this file descriptor.", valueName: "fd"))
-  var passphraseFd: Int32?
-
+  @OptionGroup var secret: PassphraseOption
   @OptionGroup var logging: ServiceLogOptions
   @OptionGroup var format: JSONOption
 
@@ -79,7 +75,7 @@ struct ServerServeCommand: AsyncParsableCommand {
   func run() async throws {
     let settings = RunServer.Settings(
       listen: try listen.map { try NetworkAddress($0) }, patience: .seconds(patience),
-      passphrase: try passphraseFd.map { try Passphrase.read(fromDescriptor: $0) })
+      passphrase: try secret.read())
     let json = format.json
     let progress = RunProgress(output: .standard)
     let log = logging.log
