@@ -8,7 +8,19 @@ import Testing
 
 @testable import bauta
 
-@Suite("Commands beside a running service")
+/// Runs each job on a thread of its own: commands wait for the service, which answers on the shared threads of this process.
+private final class ThreadExecutor: TaskExecutor {
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    Thread.detachNewThread { [self] in job.runSynchronously(on: asUnownedTaskExecutor()) }
+  }
+
+  static func run(_ body: @Sendable () throws -> Void) async throws {
+    try await withTaskExecutorPreference(ThreadExecutor()) { try body() }
+  }
+}
+
+@Suite("Commands beside a running service", .timeLimit(.minutes(2)))
 struct LifecycleServiceTests {
   /// Answers as a service does, and remembers what it was asked.
   private final class Service: Sendable {
@@ -48,94 +60,104 @@ struct LifecycleServiceTests {
   }
 
   @Test("The server's key is changed when every organisation has taken the next one, and not before")
-  func acknowledged() throws {
-    let federation = try LifecycleFederation()
-    defer { federation.remove() }
-    let server = federation.server
-    let service = Service()
-    let listener = try service.listen(in: server.path)
-    defer { listener.close() }
-    let begun = try ServerRotation.begin(in: server)
-    guard case .reloaded = begun.service else {
-      Issue.record("the running server was not told")
-      return
+  func acknowledged() async throws {
+    try await ThreadExecutor.run {
+      let federation = try LifecycleFederation()
+      defer { federation.remove() }
+      let server = federation.server
+      let service = Service()
+      let listener = try service.listen(in: server.path)
+      defer { listener.close() }
+      let begun = try ServerRotation.begin(in: server)
+      guard case .reloaded = begun.service else {
+        Issue.record("the running server was not told")
+        return
+      }
+      var missing = federation.organizations.map(\.name)
+      while let name = missing.first {
+        let error = #expect(throws: CommandError.self) { try ServerRotation.finish(in: server) }
+        #expect(error?.message.contains(missing.map(\.value).joined(separator: ", ")) == true)
+        // An earlier statement is not this one.
+        service.acknowledge(name, begun.statement.sequence - 1)
+        #expect(throws: CommandError.self) { try ServerRotation.finish(in: server) }
+        service.acknowledge(name, begun.statement.sequence)
+        missing.removeFirst()
+      }
+      let finished = try ServerRotation.finish(in: server)
+      #expect(finished.statement.pins.current == begun.statement.pins.next)
+      #expect(service.asked.count { $0 == "reload" } == 2)
     }
-    var missing = federation.organizations.map(\.name)
-    while let name = missing.first {
-      let error = #expect(throws: CommandError.self) { try ServerRotation.finish(in: server) }
-      #expect(error?.message.contains(missing.map(\.value).joined(separator: ", ")) == true)
-      // An earlier statement is not this one.
-      service.acknowledge(name, begun.statement.sequence - 1)
-      #expect(throws: CommandError.self) { try ServerRotation.finish(in: server) }
-      service.acknowledge(name, begun.statement.sequence)
-      missing.removeFirst()
-    }
-    let finished = try ServerRotation.finish(in: server)
-    #expect(finished.statement.pins.current == begun.statement.pins.next)
-    #expect(service.asked.count { $0 == "reload" } == 2)
   }
 
   @Test("One that is revoked is not waited for")
-  func revokedIsNotWaitedFor() throws {
-    let federation = try LifecycleFederation()
-    defer { federation.remove() }
-    let service = Service()
-    let listener = try service.listen(in: federation.server.path)
-    defer { listener.close() }
-    let begun = try ServerRotation.begin(in: federation.server)
-    let away = federation.organizations[0].name
-    for organization in federation.organizations.dropFirst() {
-      service.acknowledge(organization.name, begun.statement.sequence)
+  func revokedIsNotWaitedFor() async throws {
+    try await ThreadExecutor.run {
+      let federation = try LifecycleFederation()
+      defer { federation.remove() }
+      let service = Service()
+      let listener = try service.listen(in: federation.server.path)
+      defer { listener.close() }
+      let begun = try ServerRotation.begin(in: federation.server)
+      let away = federation.organizations[0].name
+      for organization in federation.organizations.dropFirst() {
+        service.acknowledge(organization.name, begun.statement.sequence)
+      }
+      #expect(throws: CommandError.self) { try ServerRotation.finish(in: federation.server) }
+      _ = try MemberRevocation.revoke(away, reason: "gone", in: federation.server)
+      _ = try ServerRotation.finish(in: federation.server)
     }
-    #expect(throws: CommandError.self) { try ServerRotation.finish(in: federation.server) }
-    _ = try MemberRevocation.revoke(away, reason: "gone", in: federation.server)
-    _ = try ServerRotation.finish(in: federation.server)
   }
 
   @Test("A revocation is told to the running server before the next version is made, and after")
-  func revocation() throws {
-    let federation = try LifecycleFederation()
-    defer { federation.remove() }
-    let service = Service()
-    let listener = try service.listen(in: federation.server.path)
-    defer { listener.close() }
-    let result = try MemberRevocation.revoke(
-      federation.organizations[0].name, reason: "left", in: federation.server)
-    #expect(result.service.word == "reloaded")
-    #expect(service.asked.count { $0 == "reload" } == 2)
+  func revocation() async throws {
+    try await ThreadExecutor.run {
+      let federation = try LifecycleFederation()
+      defer { federation.remove() }
+      let service = Service()
+      let listener = try service.listen(in: federation.server.path)
+      defer { listener.close() }
+      let result = try MemberRevocation.revoke(
+        federation.organizations[0].name, reason: "left", in: federation.server)
+      #expect(result.service.word == "reloaded")
+      #expect(service.asked.count { $0 == "reload" } == 2)
+    }
   }
 
   @Test("A service that does not take it is named, and what was done stays done")
-  func refused() throws {
-    let federation = try LifecycleFederation()
-    defer { federation.remove() }
-    let alder = try federation.organization("alder.example")
-    #expect(try Rotation.begin(in: alder).service.word == "none")
-    let service = Service(refusesReload: true)
-    let listener = try service.listen(in: alder.path)
-    defer { listener.close() }
-    let ended = try #require(try Rotation.cancel(in: alder))
-    #expect(ended.service.word == "not-reloaded")
-    #expect(ended.service.line(alder.path)?.plain.contains("not now") == true)
-    #expect(try alder.rotation() == .none && alder.sequence() == 2)
+  func refused() async throws {
+    try await ThreadExecutor.run {
+      let federation = try LifecycleFederation()
+      defer { federation.remove() }
+      let alder = try federation.organization("alder.example")
+      #expect(try Rotation.begin(in: alder).service.word == "none")
+      let service = Service(refusesReload: true)
+      let listener = try service.listen(in: alder.path)
+      defer { listener.close() }
+      let ended = try #require(try Rotation.cancel(in: alder))
+      #expect(ended.service.word == "not-reloaded")
+      #expect(ended.service.line(alder.path)?.plain.contains("not now") == true)
+      #expect(try alder.rotation() == .none && alder.sequence() == 2)
+    }
   }
 
   @Test("The status says who is connected and who has the server's statement, and takes what it does not know lightly")
-  func status() throws {
-    let federation = try LifecycleFederation()
-    defer { federation.remove() }
-    let server = federation.server
-    let begun = try ServerRotation.begin(in: server)
-    #expect(try FederationStatus(.server(server)).members.allSatisfy { $0.hasServerPins == nil })
-    let service = Service()
-    let listener = try service.listen(in: server.path)
-    defer { listener.close() }
-    service.acknowledge(federation.organizations[0].name, begun.statement.sequence)
-    let status = try FederationStatus(.server(server))
-    #expect(status.isServiceRunning && status.service?.state == "idle" && status.service?.run == nil)
-    let organizations = status.members.filter { !$0.isServer }
-    #expect(organizations.map(\.hasServerPins) == [true, false, false, false])
-    #expect(organizations.map(\.isConnected) == [true, false, false, false])
-    #expect(status.ownRotation == .announced)
+  func status() async throws {
+    try await ThreadExecutor.run {
+      let federation = try LifecycleFederation()
+      defer { federation.remove() }
+      let server = federation.server
+      let begun = try ServerRotation.begin(in: server)
+      #expect(try FederationStatus(.server(server)).members.allSatisfy { $0.hasServerPins == nil })
+      let service = Service()
+      let listener = try service.listen(in: server.path)
+      defer { listener.close() }
+      service.acknowledge(federation.organizations[0].name, begun.statement.sequence)
+      let status = try FederationStatus(.server(server))
+      #expect(status.isServiceRunning && status.service?.state == "idle" && status.service?.run == nil)
+      let organizations = status.members.filter { !$0.isServer }
+      #expect(organizations.map(\.hasServerPins) == [true, false, false, false])
+      #expect(organizations.map(\.isConnected) == [true, false, false, false])
+      #expect(status.ownRotation == .announced)
+    }
   }
 }
