@@ -78,7 +78,8 @@ final class ConnectionSource: Sendable {
     }
     do throws(CredentialError) {
       let identity = try TLSIdentity(
-        certificateFile: directory.tlsCertificatePath, privateKey: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: passphrase)
+        certificateFile: directory.tlsCertificatePath,
+        privateKey: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: passphrase)
       let authorities = try Self.authorities(directory.certificateAuthorityPath)
       let context = try TLSContext(
         role: .client, identity: identity, authorities: authorities, verifier: verifier, observer: observer)

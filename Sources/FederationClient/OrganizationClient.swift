@@ -96,6 +96,11 @@ public struct OrganizationClient: Sendable {
       progress(event)
     }
     let log = try openLog()
+    // A change of keys that was interrupted goes forward.
+    do throws(FederationError) { try directory.completeCredentialSwitch() } catch {
+      try? log.close()
+      throw .federation(error)
+    }
     let control: ControlListener
     let result: Result<Outcome, ClientError>
     do throws(ClientError) {

@@ -39,6 +39,8 @@ final class ServerCore: Sendable {
       throw .otherServer(expected: manifest.server.name, found: directory.name)
     }
     log = try Self.openLog(directory)
+    // A change of keys that was interrupted goes forward.
+    do throws(FederationError) { try directory.completeCredentialSwitch() } catch { throw .federation(error) }
     hub = SessionHub(hold: settings.hold)
     lobby = Lobby(hub: hub, membership: membership, log: log, progress: progress)
     spools = MaskedInputSpools(directory: directory.runsPath + "/.spool")
@@ -114,7 +116,8 @@ final class ServerCore: Sendable {
   }
 
   private static func makeContext(
-    _ directory: ServerDirectory, _ membership: ServerMembership, _ observer: HandshakeRecorder, _ settings: RunServer.Settings
+    _ directory: ServerDirectory, _ membership: ServerMembership, _ observer: HandshakeRecorder,
+    _ settings: RunServer.Settings
   ) throws(ServerError) -> TLSContext {
     do throws(CredentialError) {
       return try TLSContext(

@@ -128,7 +128,8 @@ struct ServiceTests {
     #expect(outcome.output.contains("version 3 waits for birch.example, cedar.example, dogwood.example"))
     // On the record at both sides.
     let refused = try await fixture.runner.run(
-      "bauta audit list demo/hub --event handshakeRefused --json; bauta audit list demo/alder --event handshakeRefused --json")
+      "bauta audit list demo/hub --event handshakeRefused --json; bauta audit list demo/alder --event handshakeRefused --json"
+    )
     #expect(refused.output.split(separator: "\n").count >= 2, "\(refused.output)")
   }
 

@@ -70,7 +70,12 @@ final class TroubledNetwork: Sendable {
           pass(from, to)
           shutdown(from, Int32(SHUT_RD))
           shutdown(to, Int32(SHUT_WR))
-          guard ends.withLock({ $0 -= 1; return $0 == 0 }) else { return }
+          guard
+            ends.withLock({
+              $0 -= 1
+              return $0 == 0
+            })
+          else { return }
           state.withLock { $0.connections.subtract([client, server]) }
           Glibc.close(client)
           Glibc.close(server)

@@ -1,7 +1,7 @@
 import Cryptography
 import Federation
-import Foundation
 import FederationServer
+import Foundation
 import SecureAggregation
 
 /// Tells an operator how a run goes: a line for every sum, and at once when somebody is missing.
