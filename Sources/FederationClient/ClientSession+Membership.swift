@@ -44,14 +44,10 @@ extension ClientSession {
 
   /// Whether the server should be told anew who is here, at a moment at which it can be.
   ///
-  /// In the middle of a run only if it cannot know this organisation's next certificate otherwise, and between two sums:
-  /// a greeting ends the attempt that is going on.
-  func hasNews() async -> Bool {
+  /// Between runs only: a greeting begins a session anew. Of new keys it is told in the middle of one.
+  func hasNews() -> Bool {
     refreshMembership()
-    guard introduction != greeted else { return false }
-    guard run != nil else { return true }
-    guard round == nil else { return false }
-    return await parts.gate.needsAnnouncement
+    return introduction != greeted && run == nil
   }
 
   /// Reads the directory anew if it has changed. What cannot be read changes nothing.

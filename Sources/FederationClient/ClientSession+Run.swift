@@ -51,13 +51,17 @@ extension ClientSession {
     let agreement = RunAgreement(manifest: manifest, plan: plan, run: announcement.run)
     if let earlier, earlier.agreement.run == announcement.run {
       // Announced again within this process: the same run goes on, and nothing else can stand under its name.
-      guard earlier.agreement.plan.hash == plan.hash, earlier.agreement.signedManifest.hash == manifest.hash,
-        earlier.progression.features == data.features
-      else {
+      let isSame =
+        earlier.agreement.plan.hash == plan.hash && earlier.agreement.signedManifest.hash == manifest.hash
+        && earlier.progression.features == data.features
+      // Before its first task nothing of the run has begun: it may be announced anew, under a later manifest.
+      guard isSame || earlier.cohort.isEmpty else {
         throw .unexpected("another plan or manifest for a run that has begun")
       }
       run = ActiveRun(
-        agreement: agreement, accepted: accepted, policy: policy, runner: runner, progression: earlier.progression,
+        agreement: agreement, accepted: accepted, policy: policy, runner: runner,
+        progression: isSame
+          ? earlier.progression : RunProgression(plan: plan, run: announcement.run, features: data.features),
         wasAway: earlier.wasAway, cohort: earlier.cohort, lastResult: earlier.lastResult)
     } else {
       // What this process knew of the run is gone with another announcement: only a process that starts again may take a

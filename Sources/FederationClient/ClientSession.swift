@@ -127,7 +127,7 @@ actor ClientSession {
       switch instruction.body {
       case .wait:
         try await pace()
-        guard await !hasNews() else {
+        guard !hasNews() else {
           instruction = try await greet()
           continue
         }
@@ -137,7 +137,10 @@ actor ClientSession {
         answer = try accept(announcement)
       case .task(let task): answer = try begin(task)
       case .round(let payload): answer = try proceed(payload)
-      case .result(let result): answer = try finish(result)
+      case .result(let result):
+        let known = run?.lastResult
+        answer = try finish(result)
+        if run?.lastResult == known { try await pace() }
       case .end(let end):
         let outcome = try conclude(end)
         try await bidFarewell(answering: instruction.instruction)
@@ -159,6 +162,7 @@ actor ClientSession {
         instruction = try await greet()
         continue
       }
+      if case .refusal = answer.body { try await pace() }
       try await stateOwnPins(answering: instruction.instruction)
       instruction = try await upload(answer, answering: instruction.instruction)
     }

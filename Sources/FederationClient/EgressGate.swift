@@ -174,7 +174,6 @@ actor EgressGate {
   private static func isTransient(_ error: any Error) -> Bool {
     guard let error = error as? RPCError else { return false }
     return error.code == .unavailable || error.code == .cancelled || error.code == .aborted
-      || error.code == .resourceExhausted
   }
 
   private static func describe(_ error: any Error) -> String {

@@ -103,6 +103,8 @@ actor ServerLink: ServerExchange {
         }
       }
     } catch {
+      // Too many messages: the connection is as good as before.
+      if let error = error as? RPCError, error.code == .aborted { throw error }
       drop()
       // Lost before the call began: as when it is lost in the middle, a new connection may do.
       if let error = error as? RuntimeError, error.code == .clientIsStopped {

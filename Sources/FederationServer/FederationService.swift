@@ -42,13 +42,14 @@ struct FederationService: RegistrableRPCService {
     do throws(WireError) {
       message = try ClientMessage(parsing: bytes)
     } catch {
+      try checkRate(from: peer)
       try recordRefused(bytes, error, from: peer)
       return try ServerMessage(
         instruction: 0, receipt: nil,
         body: .refused(.init(code: error.code, message: error.message, remedy: error.remedy))
       ).encoded()
     }
-    try checkRate(of: message, from: peer)
+    if await !isExpected(message, from: peer.name) { try checkRate(from: peer) }
     let receipt = try record(message, bytes, from: peer)
     if case .segment(let segment) = message.body {
       let stored = spools.store(segment, from: peer.name)
@@ -86,9 +87,15 @@ struct FederationService: RegistrableRPCService {
     return try ServerMessage(instruction: number, receipt: receipt, body: .part(part)).encoded()
   }
 
-  /// - Throws: `RPCError` of code `resourceExhausted`, which a client takes for a reason to try again later.
-  private func checkRate(of message: ClientMessage, from peer: PeerIdentity) throws {
-    if case .segment = message.body { return }
+  /// Whether it is what the server has asked for: there is one such message for every instruction, and a masked input has
+  /// so many segments and no more. Everything else counts against a rate.
+  private func isExpected(_ message: ClientMessage, from organization: OrganizationName) async -> Bool {
+    if case .segment(let segment) = message.body { return spools.isNext(segment, of: organization) }
+    return await hub.isDue(message, from: organization)
+  }
+
+  /// - Throws: `RPCError` of code `aborted`, which a client takes for a reason to try again later.
+  private func checkRate(from peer: PeerIdentity) throws {
     let verdict = rates.take(from: peer.name)
     guard verdict != .taken else { return }
     if verdict == .beginsToRefuse {
@@ -100,7 +107,7 @@ struct FederationService: RegistrableRPCService {
       try log.append(draft)
     }
     throw RPCError(
-      code: .resourceExhausted,
+      code: .aborted,
       message: "more than \(MessageRates.burst) messages at once or \(Int(MessageRates.perSecond)) a second")
   }
 

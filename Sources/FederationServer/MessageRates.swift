@@ -4,8 +4,9 @@ import Synchronization
 
 /// How fast each organisation may send messages: one that asks without end fills neither the log nor the machine.
 ///
-/// Parts of a masked input are not counted: an attempt takes so many bytes of them and no more. What is refused here is
-/// not read, and not recorded one by one; the first of a series is.
+/// Answers to instructions and the parts of a masked input are not counted, because the server asks for them, each once:
+/// greetings, questions for news, repetitions, what does not fit and what cannot be read are. What is refused here is not
+/// recorded one by one; the first of a series is.
 final class MessageRates: Sendable {
   enum Verdict: Equatable, Sendable {
     case taken
@@ -14,7 +15,7 @@ final class MessageRates: Sendable {
     case refused
   }
 
-  /// Messages at once after silence, and per second in the long run. A run takes about ten a sum.
+  /// Messages at once after silence, and per second in the long run.
   static let burst = 300
   static let perSecond = 20.0
 

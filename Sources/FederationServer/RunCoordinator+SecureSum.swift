@@ -18,11 +18,13 @@ extension RunCoordinator {
     sumMembers = SumMembers(cohort: cohort)
     let first = (resumption?.attempts ?? 0) + 1
     for attempt in first..<(first + settings.maximumAttempts) {
-      try note(attempt: attempt)
+      guard attempt <= Int(AttemptLedger.maximumAttempt) else { throw RunStop.attemptsExhausted(task, round: round) }
+      isCommitted = false
       let opening = OpeningIdentifier(run: agreement.run, task: task, round: round, attempt: attempt)
       let context = try agreement.context(
         of: opening, cohort: cohort, features: progression.features, model: progression.modelHash)
       try await waitForParticipants(opening, needed: context.requiredParticipants(in: .maskedInputCollection))
+      try note(attempt: attempt)
       var secureSum = ServerRound(
         context: context, lanes: Lanes(count: ProcessInfo.processInfo.activeProcessorCount))
       do {
@@ -58,7 +60,6 @@ extension RunCoordinator {
 
   /// An attempt's number is on disk before anybody hears of it: no server uses one twice.
   private func note(attempt: Int) throws {
-    isCommitted = false
     resumption?.attempts = attempt
     if let resumption { try store.save(resumption) }
   }
@@ -260,6 +261,8 @@ extension RunCoordinator {
     if opening.task != .evaluate, progression.artifact != nil {
       try store.save(model: progression.model, round: opening.round)
     }
+    // Before it is on record or known to anybody: a server that is started again publishes this sum and no other.
+    try store.save(result)
     try record(.roundCompleted) {
       $0.fill(opening, context: sum.context)
       $0.model = progression.modelHash
@@ -267,18 +270,18 @@ extension RunCoordinator {
       $0.outcome = .succeeded
     }
     try log.publish()
-    if var next = resumption {
-      next.done += 1
-      next.attempts = 0
-      resumption = next
-      try store.save(next, result: result)
-    }
     isCommitted = false
     progress(.openingCompleted(opening, survivors: sum.survivors))
     report.note(
       opening, sum: sum, metrics: metrics, cohort: cohort, seconds: (clock.now - started.time) / .seconds(1),
       bytes: traffic.bytes - started.bytes)
     try store.save(report)
+    if var next = resumption {
+      next.done += 1
+      next.attempts = 0
+      resumption = next
+      try store.save(next)
+    }
     if let metrics { progress(.evaluated(round: opening.round, metrics: metrics)) }
     for organization in cohort where attendance.hasAccepted(organization) {
       await hub.post(.result(result), to: organization)
@@ -375,12 +378,13 @@ extension RunReport {
     switch opening.task {
     case .statistics: break
     case .fit:
+      rounds.removeAll { $0.round == opening.round }
       rounds.append(
         Round(
           round: opening.round, attempt: opening.attempt, cohort: cohort, survivors: sum.survivors,
           examples: sum.counters.first ?? 0, metrics: [:], seconds: seconds, bytes: bytes))
     case .evaluate:
-      guard let last = rounds.popLast() else { return }
+      guard rounds.last?.round == opening.round, let last = rounds.popLast() else { return }
       rounds.append(
         Round(
           round: last.round, attempt: last.attempt, cohort: cohort, survivors: sum.survivors,

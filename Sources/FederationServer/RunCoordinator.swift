@@ -95,7 +95,7 @@ actor RunCoordinator {
       try record(.roundStarted)
       var progression = try begin(resumption)
       if progression.artifact != nil { model = progression.model }
-      for step in progression.steps.dropFirst(resumption.done) {
+      for step in progression.steps.dropFirst(self.resumption?.done ?? 0) {
         try heedOperator()
         try await sum(step.task, round: step.round, &progression)
         if progression.artifact != nil { model = progression.model }
@@ -118,7 +118,7 @@ actor RunCoordinator {
       case .cancelled: report.state = .cancelled
       case .paused: report.state = .interrupted
       case .shortage: report.state = .stopped
-      case .unmaskable, .differentColumns, .noColumns, .shutDown: report.state = .failed
+      case .unmaskable, .differentColumns, .noColumns, .shutDown, .attemptsExhausted: report.state = .failed
       }
     case let error as any BlamedError:
       report.state = .failed
@@ -132,7 +132,15 @@ actor RunCoordinator {
   /// The model and the place in the plan from which the run goes on.
   private func begin(_ resumption: RunResumption) throws -> RunProgression {
     cohort = try resumption.members
+    var resumption = resumption
     var progression = RunProgression(plan: plan, run: agreement.run, features: resumption.features)
+    if let last = store.lastResult(of: agreement.run)?.opening, resumption.done < progression.steps.count,
+      progression.steps[resumption.done] == (last.task, last.round)
+    {
+      // An earlier server ended between storing this sum and saying so.
+      resumption.done += 1
+      resumption.attempts = 0
+    }
     let done = progression.steps.prefix(resumption.done)
     if let last = done.last(where: { $0.task != .evaluate }), plan.task.kind != .statistics {
       try progression.adopt(model: try store.model(round: last.round))
@@ -239,6 +247,12 @@ actor RunCoordinator {
         await hub.post(.refused(.invalidAcceptance), to: organization)
         return
       }
+      if let known = resumption?.features, known != features {
+        // The run has its columns: whoever has others now takes no part in what is left of it.
+        attendance.answer(organization, .refused(reason: "other columns"))
+        progress(.refused(organization, reason: "it has other columns than the run began with"))
+        return
+      }
       attendance.answer(organization, .accepted(features: features))
       progress(.accepted(organization))
     case .refusal(let digest, let reason, let signature):
@@ -303,11 +317,8 @@ actor RunCoordinator {
         what: "\(accepted().count) of \(needed) organisations needed for '\(plan.name)' accepted it",
         missing: candidates.filter { !attendance.hasAccepted($0) }, details: attendance.explanations)
     }
-    let features = try commonFeatures(of: accepted())
-    if let earlier {
-      guard earlier.features == features else {
-        throw RunStop.differentColumns(accepted()[0], accepted()[0], columns: features)
-      }
+    let features = try earlier?.features ?? commonFeatures(of: accepted())
+    if earlier != nil {
       // Whoever has greeted may have missed the sum that was published last.
       if let result = store.lastResult(of: agreement.run) {
         for organization in accepted() { await hub.post(.result(result), to: organization) }

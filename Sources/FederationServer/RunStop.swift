@@ -11,6 +11,8 @@ enum RunStop: Error {
   case differentColumns(OrganizationName, OrganizationName, columns: [String])
   case noColumns
   case shutDown
+  /// As many attempts at a sum as organisations take part in, those of earlier servers included.
+  case attemptsExhausted(TaskKind, round: Int)
   case cancelled(reason: String)
   /// The server stops, and goes on with the run when it is started again.
   case paused
@@ -19,7 +21,8 @@ enum RunStop: Error {
   var isShortage: Bool {
     switch self {
     case .shortage: true
-    case .unmaskable, .differentColumns, .noColumns, .shutDown, .cancelled, .paused: false
+    case .unmaskable, .differentColumns, .noColumns, .shutDown, .cancelled, .paused, .attemptsExhausted:
+      false
     }
   }
 
@@ -35,6 +38,9 @@ enum RunStop: Error {
       "\(one) and \(other) do not have the same columns"
         + (columns.isEmpty ? " in the same order" : ": \(columns.prefix(8).joined(separator: ", "))")
     case .noColumns: "the organisations have no numeric columns"
+    case .attemptsExhausted(let task, let round):
+      "\(task.rawValue) of round \(round) has been begun \(AttemptLedger.maximumAttempt) times, those of earlier servers "
+        + "included; organisations take part in no more"
     case .shutDown: "the server was told to stop"
     case .cancelled(let reason): "cancelled by the operator" + (reason.isEmpty ? "" : ": \(reason)")
     case .paused: "the server was told to stop; the run goes on when it is started again"

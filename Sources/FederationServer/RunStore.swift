@@ -42,17 +42,16 @@ struct RunStore: Sendable {
     do throws(FederationError) { try report.write(to: directory + "/report.json") } catch { throw .federation(error) }
   }
 
-  /// - Parameter result: the sum that was published last; nil where none has been since.
-  func save(_ progress: RunResumption, result: OpeningResult? = nil) throws(ServerError) {
-    if let result {
-      let message = ServerMessage(instruction: 0, receipt: nil, body: .result(result))
-      let bytes: [UInt8]
-      do throws(WireError) { bytes = try message.encoded() } catch {
-        throw .directory(path: directory, reason: error.message)
-      }
-      try write(bytes, to: "last-result")
+  func save(_ progress: RunResumption) throws(ServerError) { try write(progress.encoded, to: "progress.json") }
+
+  /// The sum that is about to be published. From here on it is the one of its opening.
+  func save(_ result: OpeningResult) throws(ServerError) {
+    let message = ServerMessage(instruction: 0, receipt: nil, body: .result(result))
+    let bytes: [UInt8]
+    do throws(WireError) { bytes = try message.encoded() } catch {
+      throw .directory(path: directory, reason: error.message)
     }
-    try write(progress.encoded, to: "progress.json")
+    try write(bytes, to: "last-result")
   }
 
   // MARK: - Going on with a run

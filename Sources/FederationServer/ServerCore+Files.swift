@@ -7,7 +7,7 @@ extension ServerCore {
   func watchFiles(
     every interval: Duration, _ report: @Sendable (RunEvent) -> Void, reload: () async throws -> Void
   ) async {
-    var known = FileStamps(of: directory)
+    var known = membership.stamps
     var nextExpiryCheck = ContinuousClock.now
     while !Task.isCancelled {
       if .now >= nextExpiryCheck {
@@ -17,11 +17,9 @@ extension ServerCore {
       try? await Task.sleep(for: interval)
       let now = FileStamps(of: directory)
       guard now != known, !Task.isCancelled else { continue }
-      known = now
-      try? await reload()
+      // What could not be read is tried again. What is stored meanwhile is read once more: nothing is passed over.
+      known = (try? await reload()) == nil ? nil : now
       nextExpiryCheck = .now
-      // Approvals that were stored by the way are no news the next time.
-      known = FileStamps(of: directory)
     }
   }
 

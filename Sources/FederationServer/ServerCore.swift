@@ -82,12 +82,13 @@ final class ServerCore: Sendable {
     let before = membership.current
     do throws(ServerError) {
       try membership.reload()
+      // Who is revoked is out, whatever becomes of the certificate.
+      await apply(before)
       context.replace(with: try Self.makeContext(directory, membership, observer, settings))
     } catch {
       progress(.reloadFailed(reason: "\(error.message) \(error.remedy)"))
       throw error
     }
-    await apply(before)
     progress(.reloaded(version: membership.current.newest.manifest.version))
   }
 
@@ -125,7 +126,7 @@ final class ServerCore: Sendable {
         identity: TLSIdentity(
           certificateFile: directory.tlsCertificatePath,
           privateKey: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: settings.passphrase),
-        authorities: [Certificate(contentsOfFile: directory.certificateAuthorityPath)], verifier: membership.verifier,
+        authorities: Certificate.authorities(inFile: directory.certificateAuthorityPath), verifier: membership.verifier,
         observer: observer)
     } catch { throw .credential(error) }
   }

@@ -65,22 +65,30 @@ final class ServerMembership: Sendable {
     /// The server's own latest statement, if it has made one.
     var ownStatement: SignedPins? { stated[newest.manifest.server.name] }
 
+    func statement(of name: OrganizationName) -> SignedPins? { stated[name] }
+
     /// The number of an organisation's latest statement; 0 if the manifest's pins count.
     func sequence(of name: OrganizationName) -> Int { stated[name]?.sequence ?? 0 }
   }
 
   private let directory: ServerDirectory?
   private let view: Mutex<View>
+  /// Held from reading files to the change of the view, so that no older reading takes the place of a later one.
+  private let changing = Mutex(())
+  /// Of the files when they were read first.
+  let stamps: FileStamps?
 
   /// - Throws: ``ServerError`` if there is no manifest, or anything in the directory cannot be read.
   init(_ directory: ServerDirectory) throws(ServerError) {
     self.directory = directory
+    stamps = FileStamps(of: directory)
     view = Mutex(try Self.read(directory))
   }
 
   /// Kept in memory only.
   init(_ manifest: SignedManifest) {
     directory = nil
+    stamps = nil
     view = Mutex(
       View(newest: manifest, inForce: manifest.isApprovedByAll ? manifest : nil, statements: [], revocations: []))
   }
@@ -91,6 +99,10 @@ final class ServerMembership: Sendable {
   ///
   /// - Throws: ``ServerError``; what was known stays then.
   func reload() throws(ServerError) {
+    try changing.withLock { (_) throws(ServerError) in try readAgain() }
+  }
+
+  private func readAgain() throws(ServerError) {
     guard let directory else { return }
     var read = try Self.read(directory)
     let known = current.newest
@@ -107,6 +119,12 @@ final class ServerMembership: Sendable {
   /// - Throws: ``ServerError`` if it is not the organisation's signature, or cannot be stored.
   func approve(
     _ hash: ManifestHash, by name: OrganizationName, _ signature: Signature
+  ) throws(ServerError) -> SignedManifest? {
+    try changing.withLock { (_) throws(ServerError) in try add(signature, to: hash, by: name) }
+  }
+
+  private func add(
+    _ signature: Signature, to hash: ManifestHash, by name: OrganizationName
   ) throws(ServerError) -> SignedManifest? {
     let known = current
     guard known.newest.hash == hash, !known.newest.isApproved(by: name) else { return nil }
@@ -134,14 +152,19 @@ final class ServerMembership: Sendable {
   /// - Returns: the statement, if it is new.
   /// - Throws: ``ServerError`` if it is another's, older than what is known, or cannot be stored.
   func take(_ note: [UInt8], from name: OrganizationName) throws(ServerError) -> SignedPins? {
+    try changing.withLock { (_) throws(ServerError) in try add(note, of: name) }
+  }
+
+  private func add(_ note: [UInt8], of name: OrganizationName) throws(ServerError) -> SignedPins? {
     let known = current
     do throws(FederationError) {
       let statement = try SignedPins(parsing: note)
       guard statement.name == name else { throw .membership(.foreignPins(statement.name)) }
-      guard known.sequence(of: name) < statement.sequence || directory == nil else {
-        // The one that is known, or one before it: nothing to do. A fork is an error.
-        var set = PinSet(known.newest.manifest, statements: known.statements)
-        if known.sequence(of: name) == statement.sequence { try set.take(statement) }
+      if let held = known.statement(of: name), held.sequence >= statement.sequence {
+        // The one that is known, or one before it: nothing to do. Two under one number are a fork.
+        guard held.sequence > statement.sequence || held.pins == statement.pins else {
+          throw .membership(.forkedPins(name, sequence: held.sequence))
+        }
         return nil
       }
       if let directory {

@@ -66,6 +66,16 @@ actor SessionHub {
     return await next(after: message.answers, for: organization)
   }
 
+  /// Whether a message answers the latest instruction for the first time.
+  func isDue(_ message: ClientMessage, from organization: OrganizationName) -> Bool {
+    guard let session = sessions[organization], session.greeting != nil else { return false }
+    switch message.body {
+    case .hello, .poll, .fetch, .pins, .segment: return false
+    case .acceptance, .refusal, .round, .ready:
+      return message.answers > session.answered && message.answers <= session.posted
+    }
+  }
+
   /// Queues an instruction.
   ///
   /// One of a run of which the organisation's present process has not been told is meant for an earlier process, and

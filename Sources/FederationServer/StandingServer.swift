@@ -144,6 +144,14 @@ public final class StandingServer: Sendable {
       state.control = control
       return state.isStopping
     }
+    // It may have been cancelled before it was taken up.
+    guard let queued = archive.reports().first(where: { $0.run == queued.run && $0.state == queued.state }) else {
+      state.withLock { state in
+        state.run = nil
+        state.control = nil
+      }
+      return
+    }
     defer {
       state.withLock { state in
         state.run = nil
@@ -172,8 +180,10 @@ public final class StandingServer: Sendable {
   ) throws(ServerError) -> RunCoordinator {
     let store = archive.store(of: queued.run)
     let resumption = queued.state == .interrupted ? try store.progress() : nil
-    // A run that goes on keeps its manifest; one that has no cohort yet is announced under the latest.
-    let manifest = resumption == nil ? core.membership.current.current : try store.manifest()
+    // A run that was announced keeps its manifest for as long as that counts.
+    let view = core.membership.current
+    let announced = queued.state == .interrupted ? try store.manifest() : view.current
+    let manifest = resumption == nil ? view.manifest(announced.hash) ?? view.current : announced
     let agreement = RunAgreement(manifest: manifest, plan: try store.plan(), run: queued.run)
     try agreement.check()
     if resumption != nil, core.membership.current.manifest(manifest.hash) == nil {

@@ -74,6 +74,11 @@ public struct Certificate: Sendable, Hashable {
     try self.init(pemBytes: OpenSSLSupport.readFile(path, maximum: Certificate.maximumByteCount))
   }
 
+  /// The authorities in a PEM file: usually one, two while one takes the place of another.
+  public static func authorities(inFile path: String) throws(CredentialError) -> [Certificate] {
+    try all(inPEM: OpenSSLSupport.readFile(path, maximum: maximumByteCount), maximumCount: 8)
+  }
+
   /// Every certificate of a PEM text, in order; at most `maximumCount`.
   public static func all(inPEM pem: String) throws(CredentialError) -> [Certificate] {
     try all(inPEM: Array(pem.utf8), maximumCount: 16)

@@ -83,6 +83,8 @@ final class ConnectionRegistry: Sendable {
     if let refusal { return refusal }
     if case .refused(let reason) = decision(on: identity) {
       state.withLock { $0.peers[identity.connection] = nil }
+      // They were told apart as replaced already.
+      for peer in replaced { close(peer, because: .replaced) }
       return .unpinnedKey(fingerprint: identity.fingerprint, reason: reason)
     }
     observer.connected(identity)

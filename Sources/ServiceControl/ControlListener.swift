@@ -37,14 +37,14 @@ public final class ControlListener: Sendable {
 
   /// Takes no request any more, and ends the answers that are being given.
   public func close() {
-    let connections = state.withLock { state in
-      defer { state.isClosed = true }
-      return state.isClosed ? nil : state.connections
+    state.withLock { state in
+      guard !state.isClosed else { return }
+      state.isClosed = true
+      unlink(ControlSocket.path(in: directory))
+      shutdown(socket, Int32(SHUT_RDWR))
+      // Within the lock: none of them is closed meanwhile, so that each number is still that connection's.
+      for connection in state.connections { shutdown(connection, Int32(SHUT_RDWR)) }
     }
-    guard let connections else { return }
-    unlink(ControlSocket.path(in: directory))
-    shutdown(socket, Int32(SHUT_RDWR))
-    for connection in connections { shutdown(connection, Int32(SHUT_RDWR)) }
   }
 
   private func acceptAll() {
@@ -95,15 +95,14 @@ public final class ControlListener: Sendable {
     let failure = Mutex<(any Error)?>(nil)
     let task = Task { [handler] in
       do { try await handler(request, answer) } catch { failure.withLock { $0 = error } }
-      done.signal()
+      // The descriptor is closed after the signal, and its number may be another's then.
       shutdown(connection, Int32(SHUT_RD))
+      done.signal()
     }
     // Nothing more is expected: whoever asked has gone when this returns, or the answer is complete.
     waitForEnd(of: connection)
-    if done.wait(timeout: .now()) == .timedOut {
-      task.cancel()
-      done.wait()
-    }
+    task.cancel()
+    done.wait()
     finish(connection, failure.withLock { $0 })
   }
 
@@ -119,8 +118,10 @@ public final class ControlListener: Sendable {
 
   private func finish(_ connection: Int32, _ error: (any Error)?) {
     _ = ControlSocket.write(ControlLine.write(ControlEnd(error)), to: connection)
-    _ = state.withLock { $0.connections.remove(connection) }
-    Glibc.close(connection)
+    state.withLock { state in
+      _ = state.connections.remove(connection)
+      Glibc.close(connection)
+    }
   }
 }
 

@@ -62,26 +62,29 @@ struct RefusedParticipantsTests {
     #expect(log.output.contains("tls-no-certificate"), "\(log.output)")
   }
 
-  @Test("A client under another version of the manifest")
+  @Test("A client under an old version of the manifest, as from a restored directory")
   func otherManifest() async throws {
     let runner = try await federation()
     defer { runner.remove() }
     let prepared = try await runner.run(
       """
-      bauta organization init erin.example --directory erin && \
-      bauta federation admit erin/erin.example.request.json --directory demo/hub
+      cp -r demo/alder old && bauta organization init erin.example --directory demo/erin && \
+      bauta federation admit demo/erin/erin.example.request.json --directory demo/hub --yes && \
+      for file in demo/hub/invitations/*.json; do name=$(basename $file .example.invitation.json)
+        bauta federation approve $file --directory demo/$name --yes || exit 1; done
+      bauta federation approve demo/*/*.approval.note --directory demo/hub
       """)
-    try #require(prepared.status == 0, "\(prepared.errors)")
+    try #require(prepared.status == 0, "\(prepared.output) \(prepared.errors)")
     let outcome = try await runner.run(
       """
-      \(listening) timeout 20 bauta client --directory demo/alder --data demo/alder/data.csv --patience 5; \
+      \(listening) timeout 20 bauta client --directory old --data old/data.csv --patience 5; \
       echo "alder $?"; kill $server; wait $server
       """)
     #expect(outcome.output.contains("alder 1"), "\(outcome.output)")
     #expect(outcome.errors.contains("another version of the federation's manifest"), "\(outcome.errors)")
     let log = try await runner.run("bauta audit list demo/hub --json | grep policyDecision")
     #expect(log.output.contains("other-manifest"), "\(log.output)")
-    let own = try await runner.run("bauta audit list demo/alder --json | tail -n 1")
+    let own = try await runner.run("bauta audit list old --json | tail -n 1")
     #expect(own.output.contains("other-manifest"), "\(own.output)")
   }
 

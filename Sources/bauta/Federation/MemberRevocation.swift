@@ -66,7 +66,7 @@ enum MemberRevocation {
         Revocation(name: name, identity: member.keys.identity, reason: reason, time: Moment.text(Date())))
     }
     // The connections of the revoked are closed before anything slower is done.
-    var service = fresh.isEmpty ? .none : RunningService.reload(server)
+    var service = RunningService.reload(server)
     var invitations: [Invitations.Written] = []
     if let manifest {
       try server.store(manifest)
