@@ -22,6 +22,8 @@ Bauta: federated learning with a secure sum and an egress record.
   make demo     build, then train one model across five organisations on this machine
   make test     build, check the sources and run all tests
   make build    the optimised program: .build/release/bauta
+  make leaks    look for lost memory in the TLS layer, under valgrind
+  make outage   cut the network for six minutes in every stage of a sum: half an hour
   make bench    measure against this machine's AES-256-CTR: ARGS="masking --quick", ARGS="all --markdown", ARGS="--help"
   make format   format the sources
   make lint     check format and structure only (part of make test)
@@ -38,7 +40,7 @@ define announce
 @[[ -e .build/$(1)/bauta ]] || echo "First $(1) build: fetches and compiles the dependencies; $(2) on two cores."
 endef
 
-.PHONY: help demo test build bench format lint proto clean machine
+.PHONY: help demo test leaks outage build bench format lint proto clean machine
 
 help:
 	@printf '%s\n' "$$help_text"
@@ -56,7 +58,17 @@ test: machine lint
 	$(call announce,debug,two to six minutes)
 	@swift build --build-tests
 	@.ci/check-binary .build/debug/bauta
-	@swift test --skip-build --disable-xctest $(ARGS)
+	@.ci/run-tests $(ARGS)
+
+# Heavy tools, or long: not part of `make test`, which tests the same with lighter means.
+leaks: machine
+	@.ci/check-machine --with-valgrind
+	@swift build --build-tests
+	@.ci/check-leaks
+
+outage: machine
+	@swift build --build-tests
+	@BAUTA_OUTAGE_SECONDS=360 swift test --skip-build --disable-xctest --filter OutageTests
 
 build: machine
 	$(call announce,release,about ten minutes)

@@ -16,6 +16,7 @@ struct ClientCommand: AsyncParsableCommand {
       """,
     subcommands: [
       ClientRunCommand.self, ClientDoctorCommand.self, ClientStatusCommand.self, ClientReloadCommand.self,
+      ClientUnitCommand.self,
     ],
     defaultSubcommand: ClientRunCommand.self)
 }

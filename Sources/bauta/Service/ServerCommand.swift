@@ -17,9 +17,12 @@ struct ServerCommand: AsyncParsableCommand {
         bauta run start plan.yaml --directory hub
         bauta server status --directory hub
 
-      With --plan it serves that one run and ends.
+      With --plan it serves that one run and ends; members are changed between such runs, not during them.
       """,
-    subcommands: [ServerServeCommand.self, ServerStatusCommand.self, ServerReloadCommand.self, ServerStopCommand.self],
+    subcommands: [
+      ServerServeCommand.self, ServerStatusCommand.self, ServerReloadCommand.self, ServerStopCommand.self,
+      ServerUnitCommand.self,
+    ],
     defaultSubcommand: ServerServeCommand.self)
 }
 
