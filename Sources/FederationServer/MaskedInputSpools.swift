@@ -71,7 +71,9 @@ final class MaskedInputSpools: Sendable {
   /// Whether a segment is the one that follows what a member has uploaded: full, or the last.
   func isNext(_ segment: MaskedInputSegment, of organization: OrganizationName) -> Bool {
     attempt.withLock { attempt in
-      guard let attempt, attempt.opening == segment.opening, attempt.members.contains(organization) else { return false }
+      guard let attempt, attempt.opening == segment.opening, attempt.members.contains(organization) else {
+        return false
+      }
       let count = attempt.uploads[organization]?.count ?? 0
       let expected = min(WireLimits.segmentBytes, attempt.byteCount - count)
       return segment.offset == UInt64(count) && segment.bytes.count == expected

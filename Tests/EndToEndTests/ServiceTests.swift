@@ -72,7 +72,8 @@ struct ServiceTests {
     for name in ServiceFixture.organizations {
       let handshakes = try await fixture.runner.run(
         "bauta audit list demo/hub --event handshake --json | grep '\(name).example'")
-      let keys = Set(handshakes.output.split(separator: "\n").compactMap { $0.firstMatch(of: #/"tlsPeer":"(\w+)"/#)?.1 })
+      let keys = Set(
+        handshakes.output.split(separator: "\n").compactMap { $0.firstMatch(of: #/"tlsPeer":"(\w+)"/#)?.1 })
       #expect(keys.count == 2, "\(name)")
     }
     let audit = try await fixture.audit()

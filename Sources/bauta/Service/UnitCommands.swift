@@ -81,7 +81,9 @@ enum ServiceUnit {
   }
 
   static func user(_ name: String) throws -> String {
-    let isName = name.utf8.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2D || $0 == 0x5F }
+    let isName = name.utf8.allSatisfy {
+      (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2D || $0 == 0x5F
+    }
     guard !name.isEmpty, isName else {
       throw CommandError.usage(
         "'\(name)' is no name of a user", remedy: "Give the user under which the service is to run: --user bauta")
