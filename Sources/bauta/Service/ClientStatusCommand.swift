@@ -16,9 +16,7 @@ struct ClientStatusCommand: AsyncParsableCommand {
   @OptionGroup var format: JSONOption
 
   func run() async throws {
-    for line in try ControlClient.ask(ControlRequest("status"), of: place.directory) {
-      Output.standard.line(StyledText(line))
-    }
+    Output.standard.line(StyledText(try ServiceKind.client.status(in: place.directory)))
   }
 }
 

@@ -144,11 +144,11 @@ struct ServerStatusCommand: AsyncParsableCommand {
   @OptionGroup var format: JSONOption
 
   func run() async throws {
-    let lines = try ControlClient.ask(ControlRequest("status"), of: place.directory)
+    let status = try ServiceKind.server.status(in: place.directory)
     if format.json {
-      Output.standard.write(Array((lines.joined(separator: "\n") + "\n").utf8))
+      Output.standard.write(Array((status + "\n").utf8))
     } else {
-      try ServerStatusTable.show(lines.first ?? "{}", .standard)
+      try ServerStatusTable.show(status, .standard)
     }
   }
 }
