@@ -29,8 +29,8 @@ struct RunStartCommand: AsyncParsableCommand {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw CommandError.unsuitable(path: plan, problem: "it is not UTF-8 text", remedy: "Check that this is the plan.")
     }
-    let lines = try ControlClient.ask(
-      ControlRequest("run-start", ["plan": text, "file": plan]), of: place.directory)
+    let lines = try ServiceKind.server.ask(
+      ControlRequest("run-start", ["plan": text, "file": plan]), in: place.directory)
     let report = try RunWatch.report(lines.first ?? "")
     if format.json { Output.standard.line("\(lines.first ?? "")") } else { Output.standard.line("\(report.run)") }
     Output.standard.flush()
@@ -59,6 +59,12 @@ struct RunListCommand: AsyncParsableCommand {
       return
     }
     guard !reports.isEmpty else {
+      if case .organization = try? Participant(opening: place.directory) {
+        throw CommandError.unsuitable(
+          path: place.directory, problem: "it is an organisation's directory; reports are in the server's",
+          remedy: "Give the server's directory. What this organisation took part in: bauta audit list "
+            + place.directory)
+      }
       output.line("No runs yet. Start one: bauta run start PLAN --directory \(place.directory)")
       return
     }
@@ -120,7 +126,7 @@ struct RunCancelCommand: AsyncParsableCommand {
   func run() async throws {
     var arguments = ["reason": reason]
     arguments["run"] = try identifier.map { try RunIdentifier($0).text }
-    _ = try ControlClient.ask(ControlRequest("run-cancel", arguments), of: place.directory)
+    _ = try ServiceKind.server.ask(ControlRequest("run-cancel", arguments), in: place.directory)
     Output.standard.line("\(identifier ?? "The run") is cancelled.")
   }
 }
@@ -163,6 +169,7 @@ enum RunWatch {
   /// - Throws: `RunFailure` for a run that did not come to its end; `ControlError`; `CancellationError`.
   static func follow(_ run: String?, in directory: String, asJSON: Bool) async throws {
     let run = try run.map { try RunIdentifier($0) }
+    _ = try ServiceKind.server.status(in: directory)
     var hasWaited = false
     while true {
       let end = try watch(run, in: directory, asJSON: asJSON, showsQueued: !hasWaited)

@@ -33,7 +33,7 @@ struct ClientReloadCommand: AsyncParsableCommand {
   @OptionGroup var place: DirectoryOption
 
   func run() async throws {
-    _ = try ControlClient.ask(ControlRequest("reload"), of: place.directory)
+    _ = try ServiceKind.client.ask(ControlRequest("reload"), in: place.directory)
     Output.standard.line("the client in \(place.directory) reads its files again before its next message")
   }
 }

@@ -166,7 +166,7 @@ struct ServerReloadCommand: AsyncParsableCommand {
   @OptionGroup var place: DirectoryOption
 
   func run() async throws {
-    _ = try ControlClient.ask(ControlRequest("reload"), of: place.directory)
+    _ = try ServiceKind.server.ask(ControlRequest("reload"), in: place.directory)
     Output.standard.line("The server has read \(place.directory) again.")
   }
 }
@@ -184,7 +184,7 @@ struct ServerStopCommand: AsyncParsableCommand {
   @OptionGroup var place: DirectoryOption
 
   func run() async throws {
-    _ = try ControlClient.ask(ControlRequest("stop"), of: place.directory)
+    _ = try ServiceKind.server.ask(ControlRequest("stop"), in: place.directory)
     Output.standard.line("The server is stopping.")
   }
 }
