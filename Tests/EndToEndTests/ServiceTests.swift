@@ -41,6 +41,38 @@ struct ServiceTests {
     #expect(client.contains("wrong label column"))
   }
 
+  @Test("A run behind another is watched to its end, and one whose server stops is said to go on")
+  func watching() async throws {
+    let fixture = try await ServiceFixture(rounds: 2)
+    defer { fixture.remove() }
+    let outcome = try await fixture.run(
+      """
+      server; clients
+      sed 's/^rounds: 2/rounds: 100/' demo/plan.yaml > long.yaml
+      long=$(bauta run start long.yaml --directory demo/hub); happens evaluated
+      bauta run start demo/plan.yaml --directory demo/hub --watch > next.out & next=$!
+      until grep -q turn next.out; do sleep 0.01; done
+      bauta run cancel $long --directory demo/hub
+      wait $next; echo "next $?"; grep -c turn next.out; tail -n 1 next.out
+      bauta run start long.yaml --directory demo/hub --watch > long.out 2> long.err & long=$!
+      until grep -q ROC long.out; do sleep 0.01; done
+      bauta client status --directory demo/hub; echo "kind $?"
+      for command in "server status" "server reload" "server stop" "run start long.yaml" "run watch" "run list"; do
+        bauta $command --directory demo/alder; echo "kind $?"
+      done
+      bauta server stop --directory demo/hub; wait $long; echo "interrupted $?"; cat long.err
+      """)
+    #expect(outcome.output.contains("next 0\n1\nrun "), "\(outcome.output) \(outcome.errors)")
+    #expect(outcome.output.contains(" completed\n"))
+    #expect(outcome.output.components(separatedBy: "kind 1\n").count == 8)
+    #expect(outcome.errors.contains("a server runs here, not a client"))
+    #expect(outcome.errors.contains("a client runs here, not a server"))
+    #expect(outcome.output.contains("interrupted 1\nbauta: run "), "\(outcome.output) \(outcome.errors)")
+    #expect(outcome.output.contains("is interrupted: its server was stopped"))
+    #expect(
+      try fixture.reports().suffix(3).map(\.state.rawValue).sorted() == ["cancelled", "completed", "interrupted"])
+  }
+
   @Test("Every organisation's key is rotated, one after another, during a run without a failed round")
   func rotation() async throws {
     let fixture = try await ServiceFixture(rounds: 60)

@@ -14,8 +14,10 @@ struct DemoCommand: AsyncParsableCommand {
 
         bauta demo
         bauta demo --data providers.csv --label fraudulent_provider
-        bauta demo --drop alder@2        one organisation is killed in round 2
-        bauta demo --drop alder@2 --drop birch@2        too many: the run stops, with status 3
+      One organisation is killed in round 2:
+        bauta demo --drop alder@2
+      Too many are: the run stops, with status 3:
+        bauta demo --drop alder@2 --drop birch@2
       """)
 
   @Option(

@@ -82,10 +82,14 @@ enum AuthorityFiles {
   // MARK: - Certificates of members
 
   /// A file of certificates, leaf first; nil where there is none.
+  ///
+  /// - Throws: `CommandError` that names the file.
   static func chain(at path: String) throws -> [Certificate]? {
     guard LocalFile.exists(path) else { return nil }
-    return try Certificate.all(
-      inPEM: String(decoding: try LocalFile.read(path, maximum: Certificate.maximumByteCount), as: UTF8.self))
+    let bytes = try LocalFile.read(path, maximum: Certificate.maximumByteCount)
+    do { return try Certificate.all(inPEM: String(decoding: bytes, as: UTF8.self)) } catch {
+      throw CommandError.about(path, error)
+    }
   }
 
   /// The certificate of a member's key, wherever it is kept.

@@ -21,7 +21,8 @@ struct FederationAdmitCommand: AsyncParsableCommand {
       An organisation that lost its identity key comes with a new request under its name. The old key is revoked at once, \
       and everybody has to approve the new one:
 
-        bauta federation admit alder.example.request.json --replace --reason "identity.key lost" --directory hub
+        bauta federation admit alder.example.request.json --replace \\
+          --reason "identity.key lost" --directory hub
 
       With an authority of your own, give the certificate that it issued for the one request: --certificate alder.crt. \
       Status 0 done, 1 failed, 2 wrong usage.

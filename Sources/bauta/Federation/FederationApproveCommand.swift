@@ -181,7 +181,11 @@ struct FederationApproveCommand: AsyncParsableCommand {
     if let line = collected.service.line(directory.path) { Output.standard.line(line) }
     if approvals.isComplete {
       Output.standard.line("\("Approved by every member.", .good)")
-      Output.standard.line("Next: bauta server --plan PLAN --directory \(directory.path)")
+      switch collected.service {
+      case .none: Output.standard.line("Next: bauta server --directory \(directory.path); then")
+      case .reloaded, .failed: Output.standard.line("Next:")
+      }
+      Output.standard.line("  bauta run start PLAN --directory \(directory.path)")
     } else {
       let names = approvals.missing.map(\.value).joined(separator: ", ")
       Output.standard.line("\("Still missing:", .caution) \(names)")

@@ -9,7 +9,8 @@ struct FederationRevokeCommand: AsyncParsableCommand {
       Its connections are closed and it is refused from now on; a run that goes on treats it as lost. The next version of \
       the manifest is made without it: all others have to approve that one, and no run begins before they have.
 
-        bauta federation revoke birch.example --reason "left the programme" --directory hub
+        bauta federation revoke birch.example --reason "left the programme" \\
+          --directory hub
 
       If too few would be left for what the manifest assumes, it is revoked all the same, and no version is made until you \
       give other assumptions with the same command, or admit somebody else.

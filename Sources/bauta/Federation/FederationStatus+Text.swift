@@ -26,7 +26,7 @@ extension FederationStatus {
   }
 
   private static func expiry(_ certificate: Certificate) -> StyledText {
-    let until = "until \(Moment.day(certificate.notAfter))"
+    let until = "until \(Moment.end(certificate.notAfter))"
     switch CertificateState(certificate) {
     case .valid: return StyledText(until)
     case .expiresSoon: return StyledText("\(until), \(Moment.left(certificate.notAfter)): renew", .caution)
@@ -78,14 +78,23 @@ extension FederationStatus {
     case nil, .some(.none), .keyMade: break
     case .announced:
       let next =
-        isServer
-        ? "when all organisations have taken it: bauta \(command) --finish"
-        : "waiting for the invitation that brings its certificate"
+        isServer ? announced(command) : "waiting for the invitation that brings its certificate"
       output.line("\("Own rotation pending:", .caution) the next key is announced; \(next)")
     case .switched: output.line("\("Own rotation:", .caution) the next key is in use; finish with bauta \(command)")
     case .lost: output.line("\("Own rotation:", .bad) the announced key is not here; bauta \(command) --cancel")
     case .unpinned: output.line("\("Own key:", .bad) tls.key is not one of those that were stated.")
     }
+  }
+
+  /// What the server's operator does next, by who has its statement.
+  private func announced(_ command: String) -> String {
+    let known = members.filter { !$0.isServer && $0.revocation == nil }.map(\.hasServerPins)
+    if known.contains(nil) {
+      return "start the server, which tells the organisations; when all have taken it: bauta \(command) --finish"
+    }
+    return known.contains(false)
+      ? "when all organisations have taken it: bauta \(command) --finish"
+      : "all organisations have taken it: bauta \(command) --finish"
   }
 
   private func showService(_ output: Output) {

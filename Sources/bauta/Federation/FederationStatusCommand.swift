@@ -12,7 +12,8 @@ struct FederationStatusCommand: AsyncParsableCommand {
       A certificate is flagged from 30 days before its end (in its last third if it lives for less than 90). To be told \
       by a timer:
 
-        bauta federation status --json --directory hub | jq -r '.organizations[] | select(.certificateState != "valid") | .name'
+        bauta federation status --json --directory hub | \\
+          jq -r '.organizations[] | select(.certificateState != "valid") | .name'
 
       Status 0 shown, 1 failed.
       """, aliases: ["show"])

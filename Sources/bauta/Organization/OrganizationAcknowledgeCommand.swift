@@ -9,7 +9,8 @@ struct OrganizationAcknowledgeCommand: AsyncParsableCommand {
       state.sqlite holds what this organisation has signed and must not contradict; the log holds what left. When one \
       of them was restored from an older copy, 'bauta client' lets nothing leave until its owner has said so:
 
-        bauta organization acknowledge --directory alder --reason "disk replaced, restored from 1 March"
+        bauta organization acknowledge --directory alder \\
+          --reason "disk replaced, restored from 1 March"
 
       If the newer file still exists, put it back instead: nothing is lost then. Otherwise the reason becomes an entry \
       of the log; runs that the log knows are not taken part in again; and since earlier sums may be forgotten, every \

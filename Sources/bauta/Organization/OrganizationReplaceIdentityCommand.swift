@@ -8,9 +8,13 @@ struct OrganizationReplaceIdentityCommand: AsyncParsableCommand {
       The identity key is what the others know you by: they all have to approve a new one. Until then you are in no run. \
       The log goes on and holds your reason; certificate, log and witness key stay.
 
-        bauta organization replace-identity --directory alder --reason "identity.key deleted by mistake"
-        bauta federation admit alder.example.request.json --replace --reason "…" --directory hub   (the operator)
-        bauta federation approve INVITATION --directory …                                          (everybody)
+        bauta organization replace-identity --directory alder \\
+          --reason "identity.key deleted by mistake"
+      (the operator)
+        bauta federation admit alder.example.request.json --replace \\
+          --reason "…" --directory hub
+      (everybody)
+        bauta federation approve INVITATION --directory …
 
       The operator's step ends what the old key can do, at once. Tell the operator by voice, and compare the fingerprint.
 

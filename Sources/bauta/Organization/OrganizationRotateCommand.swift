@@ -9,7 +9,9 @@ struct OrganizationRotateCommand: AsyncParsableCommand {
       the operator, who returns an invitation with the next key's certificate:
 
         bauta organization rotate --directory alder
-        bauta federation admit alder.example.rotation.json --directory hub      (the operator)
+      (the operator)
+        bauta federation admit alder.example.rotation.json --directory hub
+      (with the invitation)
         bauta federation approve alder.example.invitation.json --directory alder
 
       The last step changes to the new key. A running client tells the server; without one, hand over the rotation file \

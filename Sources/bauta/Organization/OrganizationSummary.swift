@@ -140,15 +140,24 @@ enum Moment {
     Int((date.timeIntervalSince(now) / 86_400).rounded(.down))
   }
 
-  /// `12 days left`, or hours on the last two days.
+  /// The day, or the minute if it is less than two days from now.
+  static func end(_ date: Date, now: Date = Date()) -> String {
+    let distance = date.timeIntervalSince(now)
+    return (0..<172_800).contains(distance) ? "\(text(date).prefix(16))Z" : day(date)
+  }
+
+  /// `12 days left`, hours on the last two days, minutes in the last two hours.
   static func left(_ date: Date, now: Date = Date()) -> String {
-    let hours = Int((date.timeIntervalSince(now) / 3600).rounded(.down))
-    return hours < 48
-      ? "\(Figures.counted(max(hours, 0), "hour")) left" : "\(Figures.counted(daysLeft(date, now: now), "day")) left"
+    let minutes = max(Int((date.timeIntervalSince(now) / 60).rounded(.down)), 0)
+    return switch minutes {
+    case ..<120: "\(Figures.counted(minutes, "minute")) left"
+    case ..<2880: "\(Figures.counted(minutes / 60, "hour")) left"
+    case _: "\(Figures.counted(daysLeft(date, now: now), "day")) left"
+    }
   }
 
   /// Until when something is valid, and how long that is.
   static func expiry(_ date: Date, now: Date = Date()) -> String {
-    date < now ? "EXPIRED on \(day(date))" : "valid until \(day(date)), \(left(date, now: now))"
+    date < now ? "EXPIRED on \(day(date))" : "valid until \(end(date, now: now)), \(left(date, now: now))"
   }
 }

@@ -104,7 +104,7 @@ struct PlanCheckCommand: AsyncParsableCommand {
       output.line()
       explanation.show(output, policy: policy)
     } else {
-      output.line("Next: bauta policy explain \(plan) in each organisation, then bauta server --plan \(plan)")
+      output.line("Next: bauta policy explain \(plan) in each organisation, then bauta run start \(plan)")
     }
   }
 }

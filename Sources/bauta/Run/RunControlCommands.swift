@@ -29,12 +29,12 @@ struct RunStartCommand: AsyncParsableCommand {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw CommandError.unsuitable(path: plan, problem: "it is not UTF-8 text", remedy: "Check that this is the plan.")
     }
-    let lines = try ControlClient.ask(
-      ControlRequest("run-start", ["plan": text, "file": plan]), of: place.directory)
+    let lines = try ServiceKind.server.ask(
+      ControlRequest("run-start", ["plan": text, "file": plan]), in: place.directory)
     let report = try RunWatch.report(lines.first ?? "")
     if format.json { Output.standard.line("\(lines.first ?? "")") } else { Output.standard.line("\(report.run)") }
     Output.standard.flush()
-    if watch { try RunWatch.follow(report.run.text, in: place.directory, asJSON: format.json) }
+    if watch { try await RunWatch.follow(report.run.text, in: place.directory, asJSON: format.json) }
   }
 }
 
@@ -59,6 +59,12 @@ struct RunListCommand: AsyncParsableCommand {
       return
     }
     guard !reports.isEmpty else {
+      if case .organization = try? Participant(opening: place.directory) {
+        throw CommandError.unsuitable(
+          path: place.directory, problem: "it is an organisation's directory; reports are in the server's",
+          remedy: "Give the server's directory. What this organisation took part in: bauta audit list "
+            + place.directory)
+      }
       output.line("No runs yet. Start one: bauta run start PLAN --directory \(place.directory)")
       return
     }
@@ -77,11 +83,11 @@ struct RunWatchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "watch", abstract: "Show the events of a run until it ends.",
     discussion: """
-      Begins with what has happened already. Without RUN, the run that is going on.
+      Begins with what has happened already, and waits for a run that is queued. Without RUN, the run that is going on.
 
         bauta run watch --directory hub
 
-      Status 0 completed, 1 failed or cancelled, 3 stopped because too few organisations took part.
+      Status 0 completed, 1 failed, cancelled or interrupted, 3 stopped because too few organisations took part.
       """)
 
   @Argument(help: ArgumentHelp("Identifier of the run.", valueName: "run"))
@@ -90,7 +96,7 @@ struct RunWatchCommand: AsyncParsableCommand {
   @OptionGroup var place: DirectoryOption
   @OptionGroup var format: JSONOption
 
-  func run() async throws { try RunWatch.follow(identifier, in: place.directory, asJSON: format.json) }
+  func run() async throws { try await RunWatch.follow(identifier, in: place.directory, asJSON: format.json) }
 }
 
 struct RunCancelCommand: AsyncParsableCommand {
@@ -120,7 +126,7 @@ struct RunCancelCommand: AsyncParsableCommand {
   func run() async throws {
     var arguments = ["reason": reason]
     arguments["run"] = try identifier.map { try RunIdentifier($0).text }
-    _ = try ControlClient.ask(ControlRequest("run-cancel", arguments), of: place.directory)
+    _ = try ServiceKind.server.ask(ControlRequest("run-cancel", arguments), in: place.directory)
     Output.standard.line("\(identifier ?? "The run") is cancelled.")
   }
 }
@@ -133,19 +139,23 @@ enum RunWatch {
     /// For people; nil for an event that is not for them.
     let text: String?
 
-    private struct Event: Decodable {
-      let event: String
-      let run: RunIdentifier?
-    }
-
-    /// The run that ended, if the event says that one did.
-    var ended: RunIdentifier? {
-      guard let parsed = try? JSONDecoder().decode(Event.self, from: Data(event.utf8)), parsed.event == "ended" else {
+    /// The run that ended, and how, if the event says that one did.
+    var end: End? {
+      guard let end = try? JSONDecoder().decode(End.self, from: Data(event.utf8)), end.event == "ended" else {
         return nil
       }
-      return parsed.run
+      return end
     }
   }
+
+  private struct End: Decodable {
+    let event: String
+    let run: RunIdentifier
+    let state: RunReport.State
+  }
+
+  /// How often a run that waits for its turn is asked for.
+  private static let interval = Duration.milliseconds(500)
 
   static func report(_ json: String) throws -> RunReport {
     guard let report = try? JSONDecoder().decode(RunReport.self, from: Data(json.utf8)) else {
@@ -154,14 +164,35 @@ enum RunWatch {
     return report
   }
 
-  /// - Throws: `RunFailure` for a run that did not come to its end; `ControlError`.
-  static func follow(_ run: String?, in directory: String, asJSON: Bool) throws {
+  /// Shows what happens until the run ends; one that waits behind another is waited for.
+  ///
+  /// - Throws: `RunFailure` for a run that did not come to its end; `ControlError`; `CancellationError`.
+  static func follow(_ run: String?, in directory: String, asJSON: Bool) async throws {
+    let run = try run.map { try RunIdentifier($0) }
+    _ = try ServiceKind.server.status(in: directory)
+    var hasWaited = false
+    while true {
+      let end = try watch(run, in: directory, asJSON: asJSON, showsQueued: !hasWaited)
+      guard end.state == .queued else {
+        return try RunFailure.check(try RunFiles.report(end.run.text, in: directory))
+      }
+      hasWaited = true
+      try await Task.sleep(for: interval)
+    }
+  }
+
+  /// - Returns: the last end that was told of, which is `queued` for a run that has not begun.
+  private static func watch(
+    _ run: RunIdentifier?, in directory: String, asJSON: Bool, showsQueued: Bool
+  ) throws -> End {
     var arguments: [String: String] = [:]
-    arguments["run"] = try run.map { try RunIdentifier($0).text }
-    var ended: RunIdentifier?
+    arguments["run"] = run?.text
+    var end: End?
     try ControlClient.send(ControlRequest("run-watch", arguments), to: directory) { json in
       guard let line = try? JSONDecoder().decode(Line.self, from: Data(json.utf8)) else { return }
-      ended = line.ended ?? ended
+      if let told = line.end, run == nil || told.run == run { end = told }
+      // A run that waits has no events; that it waits is told once.
+      if line.end?.state == .queued, asJSON || !showsQueued { return }
       if asJSON {
         Output.standard.write(Array((line.event + "\n").utf8))
       } else if let text = line.text {
@@ -169,7 +200,7 @@ enum RunWatch {
       }
       Output.standard.flush()
     }
-    guard let ended else { throw ControlError.interrupted }
-    try RunFailure.check(try RunFiles.report(ended.text, in: directory))
+    guard let end else { throw ControlError.interrupted }
+    return end
   }
 }

@@ -67,7 +67,8 @@ enum ClientEventText {
     case .greeted(let version): return Entry(.info, "greeted", ["manifestVersion": "\(version)"])
     case .announced(let run, let plan): return Entry(.info, "runAnnounced", ["run": run.text, "plan": plan])
     case .accepted(let run, _, _): return Entry(.info, "runAccepted", ["run": run.text])
-    case .refused(let run, let rule, _): return Entry(.warning, "refused", ["run": run.text, "rule": rule])
+    case .refused(let run, let rule, _):
+      return Entry(.warning, "refused", ["run": run.text, "rule": rule, "remedy": refusalRemedy])
     case .training(let opening): return Entry(.info, "computing", fields(opening))
     case .trained(let opening, let loss, let clipped):
       return Entry(
@@ -117,6 +118,15 @@ enum ClientEventText {
     }
   }
 
+  /// What may say something of the data, for those who ask for it: `debug` only.
+  static func detail(_ event: ClientEvent) -> Entry? {
+    guard case .refused(let run, let rule, let reasons) = event else { return nil }
+    return Entry(
+      .debug, "refusedBecause", ["run": run.text, "rule": rule, "reason": reasons.joined(separator: "; ")])
+  }
+
+  private static let refusalRemedy =
+    "bauta client doctor --data FILE --directory DIR; the reason is in the log with --log-level debug"
   private static let approval = "bauta federation approve --directory DIR"
 
   private static func dates(_ owner: String, _ notBefore: Date, _ notAfter: Date) -> String {

@@ -81,7 +81,8 @@ struct ClientRunCommand: AsyncParsableCommand {
     switch outcome.state {
     case .completed: return
     case .stopped, .failed:
-      throw RunFailure(run: outcome.run, isStopped: outcome.state == .stopped, reason: outcome.reason)
+      throw RunFailure(
+        run: outcome.run, kind: outcome.state == .stopped ? .stopped : .failed, reason: outcome.reason)
     }
   }
 
@@ -96,6 +97,7 @@ struct ClientRunCommand: AsyncParsableCommand {
       try await client.stay { event in
         let entry = ClientEventText.entry(event)
         log.log(entry.level, entry.event, entry.fields)
+        if let entry = ClientEventText.detail(event) { log.log(entry.level, entry.event, entry.fields) }
       }
     }
     let signals = Interruption { serving.cancel() }

@@ -16,9 +16,7 @@ struct ClientStatusCommand: AsyncParsableCommand {
   @OptionGroup var format: JSONOption
 
   func run() async throws {
-    for line in try ControlClient.ask(ControlRequest("status"), of: place.directory) {
-      Output.standard.line(StyledText(line))
-    }
+    Output.standard.line(StyledText(try ServiceKind.client.status(in: place.directory)))
   }
 }
 
@@ -35,7 +33,7 @@ struct ClientReloadCommand: AsyncParsableCommand {
   @OptionGroup var place: DirectoryOption
 
   func run() async throws {
-    _ = try ControlClient.ask(ControlRequest("reload"), of: place.directory)
+    _ = try ServiceKind.client.ask(ControlRequest("reload"), in: place.directory)
     Output.standard.line("the client in \(place.directory) reads its files again before its next message")
   }
 }

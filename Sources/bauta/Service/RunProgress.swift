@@ -55,7 +55,9 @@ struct RunProgress: Sendable {
       return StyledText("the directory could not be read again, what counted before goes on to count: \(reason)", .bad)
     case .ended(let report):
       switch report.state {
-      case .interrupted, .queued: return StyledText("run \(report.run) is handed back", .caution)
+      case .queued: return StyledText("run \(report.run) waits for its turn", .caution)
+      case .interrupted:
+        return StyledText("run \(report.run) is interrupted; it goes on when the server is started again", .caution)
       case .completed: return StyledText("run \(report.run) completed", .good)
       case .running, .stopped, .failed, .cancelled:
         return StyledText("run \(report.run) \(report.state.rawValue): \(report.reason ?? "no reason given")", .bad)

@@ -147,11 +147,11 @@ struct ServerStatusCommand: AsyncParsableCommand {
   @OptionGroup var format: JSONOption
 
   func run() async throws {
-    let lines = try ControlClient.ask(ControlRequest("status"), of: place.directory)
+    let status = try ServiceKind.server.status(in: place.directory)
     if format.json {
-      Output.standard.write(Array((lines.joined(separator: "\n") + "\n").utf8))
+      Output.standard.write(Array((status + "\n").utf8))
     } else {
-      try ServerStatusTable.show(lines.first ?? "{}", .standard)
+      try ServerStatusTable.show(status, .standard)
     }
   }
 }
@@ -169,7 +169,7 @@ struct ServerReloadCommand: AsyncParsableCommand {
   @OptionGroup var place: DirectoryOption
 
   func run() async throws {
-    _ = try ControlClient.ask(ControlRequest("reload"), of: place.directory)
+    _ = try ServiceKind.server.ask(ControlRequest("reload"), in: place.directory)
     Output.standard.line("The server has read \(place.directory) again.")
   }
 }
@@ -187,7 +187,7 @@ struct ServerStopCommand: AsyncParsableCommand {
   @OptionGroup var place: DirectoryOption
 
   func run() async throws {
-    _ = try ControlClient.ask(ControlRequest("stop"), of: place.directory)
+    _ = try ServiceKind.server.ask(ControlRequest("stop"), in: place.directory)
     Output.standard.line("The server is stopping.")
   }
 }

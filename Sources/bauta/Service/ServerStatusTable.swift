@@ -1,4 +1,5 @@
 import Foundation
+import ServiceControl
 
 /// `bauta server status` as people read it.
 enum ServerStatusTable {
@@ -25,11 +26,10 @@ enum ServerStatusTable {
     let reloadFailure: String?
   }
 
-  /// - Throws: `CommandError` for an answer of another release.
+  /// - Throws: `ControlError` for an answer of another release.
   static func show(_ json: String, _ output: Output) throws {
     guard let status = try? JSONDecoder().decode(Status.self, from: Data(json.utf8)) else {
-      throw CommandError.usage(
-        "the server's answer cannot be read", remedy: "Run the same release of bauta as the server, or give --json.")
+      throw ControlError.malformedAnswer
     }
     let state = status.run.map { "\(status.state) \($0)" } ?? status.state
     output.line("server      \(state, .strong), on \(status.address) since \(status.since)")
