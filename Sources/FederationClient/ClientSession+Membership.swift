@@ -16,6 +16,7 @@ extension ClientSession {
   /// Tells the server who is here: under which manifest, in which versions of the protocol, with which certificate keys.
   func greet() async throws(ClientError) -> ServerMessage {
     refreshMembership()
+    try requireOwnIdentity()
     guard let approval = membership.approved.approval(by: parts.name) else {
       throw .federation(.manifest(.missingApprovals([parts.name])))
     }
@@ -48,6 +49,16 @@ extension ClientSession {
   func hasNews() -> Bool {
     refreshMembership()
     return introduction != greeted && run == nil
+  }
+
+  /// A process signs with the identity key with which it began. Where the manifest that is approved here has another one,
+  /// the key was replaced, and a new process is to take it up.
+  ///
+  /// - Throws: ``ClientError/federation(_:)``.
+  func requireOwnIdentity() throws(ClientError) {
+    guard membership.approved.manifest.member(named: parts.name)?.keys.identity == identity.verifyingKey else {
+      throw .federation(.manifest(.foreignKey(parts.name)))
+    }
   }
 
   /// Reads the directory anew if it has changed. What cannot be read changes nothing.

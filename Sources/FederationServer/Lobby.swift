@@ -25,7 +25,6 @@ actor Lobby {
     var instruction: UInt64
     var pins: Int
     var manifest: ManifestHash?
-    var isAcknowledged = false
   }
 
   nonisolated let hub: SessionHub
@@ -37,6 +36,8 @@ actor Lobby {
   /// Under which version each session has greeted. Emptied by ``beginAnew()``.
   private var greeted: [OrganizationName: ManifestHash] = [:]
   private var told: [OrganizationName: Told] = [:]
+  /// The latest statement of the server's that each organisation has taken.
+  private var taken: [OrganizationName: Int] = [:]
 
   init(
     hub: SessionHub, membership: ServerMembership, log: AuditLogWriter,
@@ -74,6 +75,7 @@ actor Lobby {
     case .revoked(let organization):
       greeted[organization] = nil
       told[organization] = nil
+      taken[organization] = nil
       return .revoked(organization)
     case .timer(let number): return .timer(number)
     case .wake: return .wake
@@ -87,9 +89,7 @@ actor Lobby {
   var waiting: [OrganizationName] { greeted.keys.sorted() }
 
   /// The number of the server's statement of pins that each organisation has taken.
-  var acknowledgedPins: [OrganizationName: Int] {
-    told.compactMapValues { $0.isAcknowledged && $0.pins > 0 ? $0.pins : nil }
-  }
+  var acknowledgedPins: [OrganizationName: Int] { taken }
 
   /// What an organisation says of its own certificate keys in the middle of a session.
   ///
@@ -185,7 +185,7 @@ actor Lobby {
 
   private func acknowledge(_ organization: OrganizationName, _ message: ClientMessage) {
     guard let news = told[organization], message.answers >= news.instruction else { return }
-    told[organization]?.isAcknowledged = true
+    if news.pins > 0 { taken[organization] = news.pins }
   }
 
   private func record(_ event: AuditRecord.Event, _ fill: (inout AuditRecord.Draft) -> Void) throws {

@@ -25,6 +25,8 @@ actor SessionHub {
   private struct Session {
     var posted: UInt64 = 0
     var answered: UInt64 = 0
+    /// The instruction that told the organisation the end of a run: nothing follows it.
+    var end: UInt64?
     /// The greeting that began the session; nil before one.
     var greeting: MessageIdentifier?
     /// Whether this process of the organisation has been told of the run, or why not.
@@ -62,6 +64,7 @@ actor SessionHub {
         return (message.answers, .refused(.helloRequired))
       }
       acknowledge(message, from: organization)
+      if case .ready = message.body, message.answers == session.end { return (message.answers, .wait) }
     }
     return await next(after: message.answers, for: organization)
   }
@@ -96,6 +99,7 @@ actor SessionHub {
     if session.queue.count < Self.queueLimit {
       session.posted += 1
       session.queue.append((session.posted, body))
+      if case .end = body { session.end = session.posted }
     } else {
       session = Session()
     }

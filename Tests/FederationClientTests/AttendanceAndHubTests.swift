@@ -101,6 +101,34 @@ struct AttendanceAndHubTests {
     #expect(bodies.dropFirst() == [.ready, .ready])
   }
 
+  @Test("One answer to each instruction is what the server asked for; everything else counts against a rate")
+  func due() async throws {
+    let hub = SessionHub(hold: .milliseconds(5))
+    let alder = try names("alder")[0]
+    #expect(await !hub.isDue(message(.ready, answers: 0), from: alder))
+    _ = await hub.exchange(try hello(), from: alder)
+    await hub.post(.refused(.otherManifest), to: alder)
+    #expect(await hub.isDue(message(.ready, answers: 1), from: alder))
+    for body in [ClientMessage.Body.poll, .pins([]), .fetch(.init(instruction: 1, offset: 0))] {
+      #expect(await !hub.isDue(message(body, answers: 1), from: alder))
+    }
+    #expect(await !hub.isDue(message(.ready, answers: 2), from: alder))
+    _ = await hub.exchange(message(.ready, answers: 1), from: alder)
+    #expect(await !hub.isDue(message(.ready, answers: 1), from: alder))
+  }
+
+  @Test("Whoever has heard the end of a run is let go at once")
+  func farewell() async throws {
+    let hub = SessionHub(hold: .seconds(60))
+    let alder = try names("alder")[0]
+    async let greeted = hub.exchange(try hello(), from: alder)
+    for await event in hub.events { if case .message = event { break } }
+    let end = RunEnd(run: try RunIdentifier("run"), state: .completed, reason: "", model: [])
+    await hub.post(.end(end), to: alder)
+    #expect(try await greeted == (1, .end(end)))
+    #expect(await hub.exchange(message(.ready, answers: 1), from: alder) == (1, .wait))
+  }
+
   @Test("A question is held until there is an answer")
   func held() async throws {
     let hub = SessionHub(hold: .seconds(30))

@@ -288,6 +288,30 @@ struct ServerReturnTests {
     #expect(outcomes.allSatisfy { $0.state == .failed && $0.reason == report.reason })
   }
 
+  @Test("Bytes that are no message, and segments that nobody asked for, fill no log beyond a rate")
+  func floods() async throws {
+    let server = try ServerProcess(federation)
+    let peer = PeerIdentity(
+      name: federation.names[0], fingerprint: CertificateKeyHash(hashing: [1]), remoteAddress: "127.0.0.1:1",
+      exporter: String(repeating: "0", count: 64), connection: 1)
+    let run = RunIdentifier.generate(at: Date())
+    let segment = MaskedInputSegment(
+      opening: OpeningIdentifier(run: run, task: .fit, round: 1, attempt: 1), offset: 0, bytes: [1])
+    let unasked = try ClientMessage(identifier: .random(), run: run, answers: 0, body: .segment(segment)).encoded()
+    let before = server.log.size
+    var refused = 0
+    for index in 0..<2 * MessageRates.burst {
+      do { _ = try await server.service.exchange(index % 2 == 0 ? [1, 2, 3] : unasked, from: peer) } catch {
+        #expect((error as? RPCError)?.code == .aborted)
+        refused += 1
+      }
+    }
+    #expect(refused > MessageRates.burst / 2)
+    // One of them is on record for the whole series.
+    #expect(server.log.size - before <= UInt64(2 * MessageRates.burst - refused + 5))
+    try await server.end(.shuttingDown)
+  }
+
   @Test("An instruction that is too long for one message arrives in parts, each fetch on the record")
   func longInstruction() async throws {
     let agreement = try agreement(rounds: 1, bins: 40_960)

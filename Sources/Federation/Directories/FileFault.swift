@@ -78,7 +78,7 @@ public enum FileFault: Hashable, Sendable {
     case .missing: "Check the path. A file that was there and is lost has to come back from a copy."
     case .notParticipant: "Check the path; a new one is made by: bauta organization init, bauta federation init"
     case .exists: "Choose another directory, or remove this one if it is no longer needed."
-    case .notRegular, .notDirectory: "Remove what is in its place."
+    case .notRegular, .notDirectory: "Check that this is the path that you meant."
     case .tooLarge, .notUTF8, .malformedReport, .malformedNote: "Check that this is the right file."
     case .exposed(let path, _): "Run: chmod 600 \(path) (700 for a directory)"
     case .key(_, .role), .key(_, .name), .key(_, .verifierMismatch), .foreign:

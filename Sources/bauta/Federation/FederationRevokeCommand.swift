@@ -7,7 +7,7 @@ struct FederationRevokeCommand: AsyncParsableCommand {
     commandName: "revoke", abstract: "Let an organisation in no more, at once.",
     discussion: """
       Its connections are closed and it is refused from now on; a run that goes on treats it as lost. The next version of \
-      the manifest is made without it: all others have to approve that one, and no run begins before they have.
+      the manifest is made without it: all others have to approve that one; until they have, runs go on under the version before, without it.
 
         bauta federation revoke birch.example --reason "left the programme" \\
           --directory hub
