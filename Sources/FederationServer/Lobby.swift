@@ -99,7 +99,7 @@ actor Lobby {
     return membership.current.sequence(of: organization)
   }
 
-  /// After a run: everybody has been told its end and greets again.
+  /// Before everybody is told the end of a run: whoever has heard it greets again.
   func beginAnew() {
     greeted = [:]
     told = [:]

@@ -171,7 +171,6 @@ public final class StandingServer: Sendable {
       progress(.ended(report))
     }
     try archive.store(of: report.run).save(report)
-    await core.lobby.beginAnew()
   }
 
   private func makeCoordinator(

@@ -11,7 +11,7 @@ struct ServiceFixture {
   /// - Parameters:
   ///   - rounds: of the plan.
   ///   - deadlines: the plan's, in the order of the file.
-  init(rounds: Int, deadlines: String = "accept: 5s, fit: 60s, step: 60s, reconnect: 5s") async throws {
+  init(rounds: Int, deadlines: String = "accept: 20s, fit: 60s, step: 60s, reconnect: 5s") async throws {
     runner = try SessionRunner()
     _ = try await FederationRunTests.demonstrate("--rounds 1 --organizations 4", in: runner)
     let path = "\(runner.directory)/demo/plan.yaml"
@@ -62,6 +62,8 @@ struct ServiceFixture {
     # Waits until more than $2 events match $1; half a minute at most.
     happens() { for i in $(seq 3000); do [ "$(grep -c -- "$1" hub.jsonl)" -gt "${2:-0}" ] && return 0; sleep 0.01; done
       echo "never: $1"; return 1; }
+    # Waits until a file has a line like $1; half a minute at most.
+    shows() { for i in $(seq 3000); do grep -q -- "$1" $2 2> /dev/null && return 0; sleep 0.01; done; echo "never: $1"; }
     stop() { kill -${2:-TERM} $(cat $1.pid) 2> /dev/null; wait $(cat $1.pid) 2> /dev/null; echo "$1 $?"; rm -f $1.pid; }
     stop_all() { for file in *.pid; do [ -e "$file" ] && kill $(cat $file) 2> /dev/null; done; wait; }
     touch hub.jsonl

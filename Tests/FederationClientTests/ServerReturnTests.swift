@@ -288,6 +288,33 @@ struct ServerReturnTests {
     #expect(outcomes.allSatisfy { $0.state == .failed && $0.reason == report.reason })
   }
 
+  @Test("Whoever greets after the end of a run waits for the next one")
+  func earlyGreeting() async throws {
+    let agreement = try agreement(rounds: 1)
+    let address = ServerAddress()
+    let server = try ServerProcess(federation)
+    address.current.withLock { $0 = server }
+    // The end empties the lobby, and whoever greets after it stays in it.
+    let names = federation.names
+    let (first, _) = try await withClients(of: address) {
+      let report = try await server.conduct(agreement, federation)
+      return report
+    }
+    #expect(first.state == .completed)
+    #expect(await server.lobby.waiting.isEmpty)
+    let approval = try #require(federation.manifest.approval(by: names[0]))
+    let hello = ClientMessage(
+      identifier: .random(), run: nil, answers: 0,
+      body: .hello(Greeting(manifest: federation.manifest.hash, approval: approval)))
+    async let greeted = server.hub.exchange(hello, from: names[0])
+    for _ in 0..<100 {
+      if case .greeted = try await server.lobby.next() { break }
+    }
+    _ = await greeted
+    #expect(await server.lobby.waiting == [names[0]])
+    try await server.end(.shuttingDown)
+  }
+
   @Test("Bytes that are no message, and segments that nobody asked for, fill no log beyond a rate")
   func floods() async throws {
     let server = try ServerProcess(federation)

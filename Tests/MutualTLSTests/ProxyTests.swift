@@ -162,7 +162,7 @@ struct ProxyTests {
 
   @Test func aTunnelCutForIdlenessIsNoticedAndMadeAnew() async throws {
     let server = try TestServer()
-    let proxy = try await TestProxy(.idleLimit(.seconds(1)))
+    let proxy = try await TestProxy(.idleLimit(.seconds(4)))
     try await server.serving {
       for _ in 0..<2 {
         let transport = try await Self.connect(to: server, through: proxy)
