@@ -67,6 +67,7 @@ struct BindingTests {
     #expect(first.text.hasPrefix("20260107-123456-"))
     #expect(first != second)
     #expect(try RunIdentifier(first.text) == first)
+    #expect(max(first, second) < RunIdentifier.generate(at: moment + 0.001))
   }
 
   @Test("Openings")
