@@ -82,6 +82,16 @@ actor Lobby {
     }
   }
 
+  /// Between runs: minds the sessions until something outside them has changed. Nothing that organisations send makes the
+  /// server look for runs on its disk.
+  ///
+  /// - Throws: as ``next()``.
+  func waitForWake() async throws {
+    while true {
+      if case .wake = try await next() { return }
+    }
+  }
+
   /// Connections that are there now, by organisation.
   var connected: [OrganizationName: Int] { connections.filter { $0.value > 0 } }
 
@@ -158,7 +168,6 @@ actor Lobby {
         $0.reason = "certificate keys, statement \(statement.sequence)"
       }
       progress(.pinsStated(organization, sequence: statement.sequence))
-      hub.notify(.wake)
     } catch {
       progress(.refusedMessage(organization, code: error.code, message: error.message))
       try record(.keyChange) {

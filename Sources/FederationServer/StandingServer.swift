@@ -86,9 +86,10 @@ public final class StandingServer: Sendable {
       if let next = nextRun() {
         try await conduct(next, core, report)
       } else {
-        do { _ = try await core.lobby.next() } catch let error as AuditLogError { throw .log(error) } catch { break }
+        do { try await core.lobby.waitForWake() } catch let error as AuditLogError { throw .log(error) } catch { break }
       }
     }
+    await listener.finishAnswers()
     try record(.serviceStopped, core)
   }
 

@@ -35,6 +35,14 @@ public final class ControlListener: Sendable {
     thread.start()
   }
 
+  /// Waits until every answer that is being given is complete, but no longer than a second: before ``close()``, so that who
+  /// watches a run is told how it ended.
+  public func finishAnswers() async {
+    for _ in 0..<100 where state.withLock({ !$0.connections.isEmpty }) {
+      try? await Task.sleep(for: .milliseconds(10))
+    }
+  }
+
   /// Takes no request any more, and ends the answers that are being given.
   public func close() {
     state.withLock { state in
