@@ -34,13 +34,10 @@ protocol ServerExchange: Sendable {
   func close() async
   /// The server has been told of these certificate keys of this organisation's.
   func announced(_ pins: Manifest.Pins) async
-  /// Whether a new certificate can be used only once the server is told of its key.
-  var needsAnnouncement: Bool { get async }
 }
 
 extension ServerExchange {
   func announced(_ pins: Manifest.Pins) async {}
-  var needsAnnouncement: Bool { get async { false } }
 }
 
 /// The one door through which anything leaves the organisation.
@@ -136,7 +133,6 @@ actor EgressGate {
   func close() async { await link.close() }
 
   func announced(_ pins: Manifest.Pins) async { await link.announced(pins) }
-  var needsAnnouncement: Bool { get async { await link.needsAnnouncement } }
 
   // MARK: -
 

@@ -123,32 +123,32 @@ private struct WatchedEvent: Encodable {
 }
 
 /// The answer to `status`: the output of `bauta server status --json`.
-struct ServerStatus: Codable {
-  struct ManifestState: Codable {
-    let federation: String
-    let inForce: Int?
-    let newest: Int
+public struct ServerStatus: Codable {
+  public struct ManifestState: Codable {
+    public let federation: String
+    public let inForce: Int?
+    public let newest: Int
     /// Who has not approved the newest version.
-    let missing: [String]
+    public let missing: [String]
   }
 
   var schema = "bauta/server-status/1"
-  let state: String
-  let run: String?
-  let queued: [String]
-  let interrupted: [String]
-  let address: String
-  let since: String
-  let manifest: ManifestState
-  let connected: [String]
-  let waiting: [String]
-  let revoked: [String]
+  public let state: String
+  public let run: String?
+  public let queued: [String]
+  public let interrupted: [String]
+  public let address: String
+  public let since: String
+  public let manifest: ManifestState
+  public let connected: [String]
+  public let waiting: [String]
+  public let revoked: [String]
   /// The number of the server's own statement of certificate keys; 0 before there is one.
-  let pinSequence: Int
+  public let pinSequence: Int
   /// Who has taken which statement of the server's.
-  let acknowledgedPins: [String: Int]
-  let logEntries: UInt64
-  let reloadFailure: String?
+  public let acknowledgedPins: [String: Int]
+  public let logEntries: UInt64
+  public let reloadFailure: String?
 
   var json: String {
     let encoder = JSONEncoder()

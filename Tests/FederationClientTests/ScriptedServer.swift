@@ -47,7 +47,6 @@ actor ScriptedServer: ServerExchange {
     self.action = action
   }
 
-  var needsAnnouncement: Bool { awaited != nil }
   func announced(_ pins: Manifest.Pins) { if let key = awaited, pins.accepted.contains(key) { awaited = nil } }
 
   var kinds: [String] { arrivals.map(\.message.kind) }

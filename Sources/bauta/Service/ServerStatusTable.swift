@@ -1,34 +1,12 @@
+import FederationServer
 import Foundation
 import ServiceControl
 
 /// `bauta server status` as people read it.
 enum ServerStatusTable {
-  private struct Status: Decodable {
-    struct ManifestState: Decodable {
-      let federation: String
-      let inForce: Int?
-      let newest: Int
-      let missing: [String]
-    }
-
-    let state: String
-    let run: String?
-    let queued: [String]
-    let interrupted: [String]
-    let address: String
-    let since: String
-    let manifest: ManifestState
-    let connected: [String]
-    let revoked: [String]
-    let pinSequence: Int
-    let acknowledgedPins: [String: Int]
-    let logEntries: UInt64
-    let reloadFailure: String?
-  }
-
   /// - Throws: `ControlError` for an answer of another release.
   static func show(_ json: String, _ output: Output) throws {
-    guard let status = try? JSONDecoder().decode(Status.self, from: Data(json.utf8)) else {
+    guard let status = try? JSONDecoder().decode(ServerStatus.self, from: Data(json.utf8)) else {
       throw ControlError.malformedAnswer
     }
     let state = status.run.map { "\(status.state) \($0)" } ?? status.state
