@@ -114,7 +114,11 @@ private actor AddressLink: ServerExchange {
     let peer = PeerIdentity(
       name: name, fingerprint: CertificateKeyHash(hashing: [1]), remoteAddress: "127.0.0.1:1",
       exporter: String(repeating: "0", count: 64), connection: 1)
-    return try await server.service.exchange(recorded.bytes, from: peer)
+    do { return try await server.service.exchange(recorded.bytes, from: peer) } catch is AuditLogError {
+      // Its log is closed: a real one would not be there any more.
+      await close()
+      throw RPCError(code: .unavailable, message: "gone")
+    }
   }
 }
 
@@ -205,6 +209,40 @@ struct ServerReturnTests {
     #expect(outcomes.map(\.state) == Array(repeating: .completed, count: 4))
     let models = try Set(outcomes.map { try Data(contentsOf: URL(fileURLWithPath: try #require($0.modelPath))) })
     #expect(models.count == 1)
+  }
+
+  @Test("A sum that was stored before its server ended is the one of its opening: it is told, and not made again")
+  func storedSum() async throws {
+    let agreement = try agreement(rounds: 1)
+    let address = ServerAddress()
+    let (report, outcomes) = try await withClients(of: address) {
+      let first = try ServerProcess(federation) { event, server in
+        guard Moment.statistics.matches(event) else { return }
+        server.control.ask(.pause(deadline: .now))
+        server.hub.notify(.wake)
+      }
+      address.current.withLock { $0 = first }
+      let report = try await first.conduct(agreement, federation)
+      try await first.end(.paused)
+      // As if it had been killed between storing the sum and noting that it is done.
+      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
+      var progress = try store.progress()
+      #expect(progress?.done == 1)
+      progress?.done = 0
+      progress?.attempts = 1
+      if let progress { try store.save(progress) }
+      let second = try ServerProcess(federation)
+      address.current.withLock { $0 = second }
+      let end = try await second.conduct(agreement, federation, resuming: progress, report: report)
+      let tasks = second.events.withLock { events in
+        events.compactMap { if case .openingStarted(let opening) = $0 { opening.task } else { nil } }
+      }
+      #expect(tasks == [.fit, .evaluate])
+      try await second.end(.shuttingDown)
+      return end
+    }
+    #expect(report.state == .completed, "\(report.reason ?? "")")
+    #expect(outcomes.map(\.state) == Array(repeating: .completed, count: 4))
   }
 
   @Test("A sum that members are bound by is finished before the run is handed back")
