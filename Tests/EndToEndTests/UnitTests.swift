@@ -3,6 +3,57 @@ import Testing
 
 /// The systemd units that are printed are ones that systemd takes.
 @Suite struct UnitTests {
+  private static func isThere(_ tool: String) -> Bool {
+    ["/usr/bin", "/bin", "/usr/local/bin"].contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(tool)") }
+  }
+
+  /// A call that the filter does not allow ends the service, so what a whole federation calls is held against it.
+  @Test(
+    "The filter of system calls lets server and clients work",
+    .enabled(if: isThere("strace") && isThere("systemd-analyze"), "strace or systemd-analyze is missing"))
+  func systemCalls() async throws {
+    let runner = try SessionRunner()
+    defer { runner.remove() }
+    let traced = try await runner.run(
+      "timeout 100 strace -f -qq -e signal=none -o trace bauta demo --rounds 1 --organizations 3 --directory demo")
+    try #require(traced.status == 0, "\(traced.errors)")
+    let unit = try await runner.run("bauta server unit --directory . --user nobody")
+    let filters = unit.output.split(separator: "\n").filter { $0.hasPrefix("SystemCallFilter=") }
+      .map { $0.dropFirst("SystemCallFilter=".count) }
+    var allowed: Set<String> = []
+    for filter in filters {
+      let isTaken = filter.hasPrefix("~")
+      for set in filter.drop(while: { $0 == "~" }).split(separator: " ") {
+        let calls = try await Self.calls(in: String(set), runner)
+        if isTaken { allowed.subtract(calls) } else { allowed.formUnion(calls) }
+      }
+    }
+    let trace = try String(contentsOfFile: "\(runner.directory)/trace", encoding: .utf8)
+    var made: Set<String> = []
+    for line in trace.split(separator: "\n") {
+      // PID NAME(ARGUMENTS, or PID <... NAME resumed>.
+      let words = line.split(separator: " ", maxSplits: 2)
+      guard words.count > 1, let name = words[1].split(separator: "(").first, words[1].contains("(") else { continue }
+      made.insert(String(name))
+    }
+    #expect(made.contains("accept") && made.contains("fsync") && made.count > 30, "\(made)")
+    #expect(made.subtracting(allowed).isEmpty, "\(made.subtracting(allowed).sorted())")
+  }
+
+  /// A set of systemd's, with the sets in it.
+  private static func calls(in set: String, _ runner: SessionRunner) async throws -> Set<String> {
+    guard set.hasPrefix("@") else { return [set] }
+    let listed = try await runner.run("systemd-analyze --no-pager syscall-filter \(set)")
+    try #require(listed.status == 0, "\(listed.errors)")
+    var calls: Set<String> = []
+    for line in listed.output.split(separator: "\n").dropFirst() {
+      let word = line.trimmingCharacters(in: .whitespaces)
+      guard !word.isEmpty, !word.hasPrefix("#") else { continue }
+      calls.formUnion(try await Self.calls(in: word, runner))
+    }
+    return calls
+  }
+
   @Test("Units are closed, name what they start, and are valid", arguments: ["server", "client"])
   func units(_ service: String) async throws {
     let runner = try SessionRunner()
@@ -12,7 +63,10 @@ import Testing
     try #require(made.status == 0, "\(made.errors)")
     let unit = try String(contentsOfFile: "\(runner.directory)/bauta-unit.service", encoding: .utf8)
     let directory = URL(fileURLWithPath: runner.directory).resolvingSymlinksInPath().path
-    for line in ["ReadWritePaths=\(directory)", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "User=nobody"] {
+    for line in [
+      "StartLimitBurst=2", "ReadWritePaths=\(directory)", "NoNewPrivileges=yes", "CapabilityBoundingSet=",
+      "User=nobody",
+    ] {
       #expect(unit.split(separator: "\n").contains(Substring(line)), "\(line): \(unit)")
     }
     let start = try #require(unit.split(separator: "\n").first { $0.hasPrefix("ExecStart=") })

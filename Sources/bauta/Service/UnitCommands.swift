@@ -18,6 +18,9 @@ enum ServiceUnit {
     Description=\(description)
     Wants=network-online.target
     After=network-online.target
+    # A service that cannot start is not started over and over: tokens lock after a few wrong PINs.
+    StartLimitIntervalSec=600
+    StartLimitBurst=2
 
     [Service]
     User=\(user)
@@ -55,7 +58,9 @@ enum ServiceUnit {
     CapabilityBoundingSet=
     SystemCallArchitectures=native
     SystemCallFilter=@system-service
-    SystemCallFilter=~@privileged @resources
+    SystemCallFilter=~@privileged
+    SystemCallFilter=@chown
+    SystemCallErrorNumber=EPERM
 
     [Install]
     WantedBy=multi-user.target
