@@ -98,6 +98,10 @@ extension AuditRecord.Draft {
       try group.put("index", receipt?.index)
       group.put("leaf", receipt?.leaf)
     }
+    try fields.put("traffic") { (group) throws(AuditLogError) in try traffic?.write(to: &group) }
+    try fields.put("checkpoint") { (group) throws(AuditLogError) in try checkpoint?.write(to: &group) }
+    try fields.put("opening") { (group) throws(AuditLogError) in try opening?.write(to: &group) }
+    try fields.put("pruned") { (group) throws(AuditLogError) in try group.put("below", pruned?.below) }
     try fields.put("stateVersion", stateVersion)
     try fields.put("reason", reason)
   }
@@ -148,6 +152,14 @@ extension AuditRecord.Draft {
       AuditRecord.Receipt(
         index: try group.require("index", group.count("index")), leaf: try group.require("leaf", group.digest("leaf")))
     }
+    traffic = try fields.group("traffic") { (group) throws(EntryDefectError) in try AuditRecord.Traffic(&group) }
+    checkpoint = try fields.group("checkpoint") { (group) throws(EntryDefectError) in
+      try AuditRecord.CheckpointReference(&group)
+    }
+    opening = try fields.group("opening") { (group) throws(EntryDefectError) in try AuditRecord.Opening(&group) }
+    pruned = try fields.group("pruned") { (group) throws(EntryDefectError) in
+      AuditRecord.Pruned(below: try group.require("below", group.count("below")))
+    }
     stateVersion = try fields.count("stateVersion")
     reason = try fields.text("reason")
   }
@@ -156,7 +168,13 @@ extension AuditRecord.Draft {
 extension AuditRecord.Actor {
   fileprivate init(_ fields: inout EntryFieldReader) throws(EntryDefectError) {
     service = try fields.require("service", fields.text("service"))
-    keyID = try fields.parsed("keyID") { text in
+    keyID = try fields.noteKeyID("keyID")
+  }
+}
+
+extension EntryFieldReader {
+  fileprivate mutating func noteKeyID(_ name: String) throws(EntryDefectError) -> NoteKeyID? {
+    try parsed(name) { text in
       UInt32(text, radix: 16).map { NoteKeyID($0) }.flatMap { $0.description == text ? $0 : nil }
     }
   }
@@ -240,5 +258,67 @@ extension AuditRecord.Failure {
   fileprivate init(_ fields: inout EntryFieldReader) throws(EntryDefectError) {
     code = try fields.require("code", fields.text("code"))
     blame = try fields.require("blame", fields.parsed("blame") { Blame(rawValue: $0) })
+  }
+}
+
+extension AuditRecord.Traffic {
+  fileprivate func write(to fields: inout EntryFieldWriter) throws(AuditLogError) {
+    try fields.put("plaintextBytes", plaintextBytes)
+    for (frame, count) in frames {
+      try fields.put(frame.rawValue) { (group) throws(AuditLogError) in
+        try group.put("frames", count.frames)
+        try group.put("bytes", count.bytes)
+      }
+    }
+    try fields.put("headerLists", headerLists)
+    fields.put("headersSHA256", headersSHA256)
+  }
+
+  fileprivate init(_ fields: inout EntryFieldReader) throws(EntryDefectError) {
+    plaintextBytes = try fields.require("plaintextBytes", fields.count("plaintextBytes"))
+    frames = [:]
+    for frame in Frame.allCases {
+      frames[frame] = try fields.group(frame.rawValue) { (group) throws(EntryDefectError) in
+        Count(
+          frames: try group.require("frames", group.count("frames")),
+          bytes: try group.require("bytes", group.count("bytes")))
+      }
+    }
+    headerLists = try fields.require("headerLists", fields.count("headerLists"))
+    headersSHA256 = try fields.digest("headersSHA256")
+  }
+}
+
+extension AuditRecord.CheckpointReference {
+  fileprivate func write(to fields: inout EntryFieldWriter) throws(AuditLogError) {
+    try fields.put("origin", origin)
+    try fields.put("size", size)
+    fields.put("root", root)
+    try fields.put("witness", witness)
+    try fields.put("witnessKeyID", witnessKeyID?.description)
+  }
+
+  fileprivate init(_ fields: inout EntryFieldReader) throws(EntryDefectError) {
+    origin = try fields.require("origin", fields.text("origin"))
+    size = try fields.require("size", fields.count("size"))
+    root = try fields.require("root", fields.digest("root"))
+    witness = try fields.text("witness")
+    witnessKeyID = try fields.noteKeyID("witnessKeyID")
+  }
+}
+
+extension AuditRecord.Opening {
+  fileprivate func write(to fields: inout EntryFieldWriter) throws(AuditLogError) {
+    try fields.put("organization", organization.value)
+    try fields.put("slot", slot)
+    fields.put("statement", statement)
+    fields.put("auditor", auditor)
+  }
+
+  fileprivate init(_ fields: inout EntryFieldReader) throws(EntryDefectError) {
+    organization = try fields.require("organization", fields.parsed("organization") { try? OrganizationName($0) })
+    slot = try fields.require("slot", fields.integer("slot"))
+    statement = try fields.require("statement", fields.digest("statement"))
+    auditor = try fields.digest("auditor")
   }
 }

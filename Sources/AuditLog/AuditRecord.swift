@@ -44,6 +44,24 @@ public struct AuditRecord: Hashable, Sendable {
     case serviceStarted, serviceStopped
     /// The owner has said why the state is not the one that the log knows.
     case stateAcknowledged
+    /// What has gone over a connection that is still open: `connectionClosed` says it of one that is not.
+    case connectionTraffic
+    /// A witness's cosignature of a checkpoint of this log has arrived.
+    case checkpointCosigned
+    /// This keeper, as a witness, cosigned a checkpoint of another's log.
+    case checkpointWitnessed
+    /// A checkpoint of another's log, or a witness's word about this one, does not follow from what was seen before.
+    case checkpointConflict
+    /// Sealed secrets of a masked input are to be opened for an auditor; nothing is unsealed yet.
+    case openingRequested
+    /// This keeper has agreed that another opens a masked input.
+    case openingConsented
+    /// A masked input was opened, and agreed with the logs or not.
+    case maskedInputOpened
+    /// Secrets of masked inputs were erased: their window is over.
+    case sealedSecretsErased
+    /// Entries below a boundary are no longer kept; their hashes are.
+    case entriesPruned
   }
 
   /// What its author fills in; the log adds organisation, sequence, previous and time.
@@ -84,6 +102,10 @@ public struct AuditRecord: Hashable, Sendable {
     public var outcome: Outcome?
     public var error: Failure?
     public var receipt: Receipt?
+    public var traffic: Traffic?
+    public var checkpoint: CheckpointReference?
+    public var opening: Opening?
+    public var pruned: Pruned?
     /// Version of the organisation's state under which the record was made: it only grows, so that a state restored
     /// from an older copy is noticed against the log.
     public var stateVersion: UInt64?
@@ -249,6 +271,92 @@ public struct AuditRecord: Hashable, Sendable {
       self.index = index
       self.leaf = leaf
     }
+  }
+}
+
+/// What byte accounting, witnesses, openings and retention put on record.
+extension AuditRecord {
+  /// What one side has written to a connection since it began, below HTTP/2 and above TLS.
+  ///
+  /// `plaintextBytes` = preface + Σ over all frames of (9 + their payload); `bytes` of a count are payload bytes.
+  public struct Traffic: Hashable, Sendable {
+    public struct Count: Hashable, Sendable {
+      public var frames: UInt64
+      public var bytes: UInt64
+
+      public init(frames: UInt64 = 0, bytes: UInt64 = 0) {
+        self.frames = frames
+        self.bytes = bytes
+      }
+    }
+
+    /// The types of frames that may leave, by the names of RFC 9113 in lower camel case.
+    public enum Frame: String, Sendable, CaseIterable {
+      case data, headers, continuation, settings, ping, goAway, windowUpdate, rstStream
+    }
+
+    public var plaintextBytes: UInt64
+    /// Frames that were not written are left out.
+    public var frames: [Frame: Count]
+    /// Decoded header lists written.
+    public var headerLists: UInt64
+    /// SHA-256 over all of them, in order: each name and value in canonical encoding.
+    public var headersSHA256: SHA256Digest?
+
+    public init(
+      plaintextBytes: UInt64, frames: [Frame: Count], headerLists: UInt64, headersSHA256: SHA256Digest? = nil
+    ) {
+      self.plaintextBytes = plaintextBytes
+      self.frames = frames
+      self.headerLists = headerLists
+      self.headersSHA256 = headersSHA256
+    }
+  }
+
+  /// A checkpoint, and the witness whose cosignature it is about.
+  public struct CheckpointReference: Hashable, Sendable {
+    /// The keeper of the log.
+    public var origin: String
+    public var size: UInt64
+    public var root: TreeHash
+    public var witness: String?
+    public var witnessKeyID: NoteKeyID?
+
+    public init(
+      origin: String, size: UInt64, root: TreeHash, witness: String? = nil, witnessKeyID: NoteKeyID? = nil
+    ) {
+      self.origin = origin
+      self.size = size
+      self.root = root
+      self.witness = witness
+      self.witnessKeyID = witnessKeyID
+    }
+  }
+
+  /// An opening of one organisation's masked input for an auditor.
+  public struct Opening: Hashable, Sendable {
+    /// Whose masked input.
+    public var organization: OrganizationName
+    /// From 1: which of the openings that one sum admits.
+    public var slot: Int
+    /// SHA-256 of the statement that the members agree to.
+    public var statement: SHA256Digest
+    /// SHA-256 of the auditor's public key.
+    public var auditor: SHA256Digest?
+
+    public init(organization: OrganizationName, slot: Int, statement: SHA256Digest, auditor: SHA256Digest? = nil) {
+      self.organization = organization
+      self.slot = slot
+      self.statement = statement
+      self.auditor = auditor
+    }
+  }
+
+  /// The first entry that is still kept.
+  public struct Pruned: Hashable, Sendable {
+    public var below: UInt64
+
+    public init(below: UInt64) { self.below = below }
   }
 }
 

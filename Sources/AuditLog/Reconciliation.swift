@@ -188,7 +188,9 @@ private struct EgressSummary {
       case .connectionClosed where !isElsewhere: lastEnd.connection = record.sequence
       case .delivery, .connectionClosed, .messageReceived, .handshake, .handshakeRefused, .policyDecision, .approval,
         .manifestChange, .keyChange, .privacyCharge, .runStarted, .roundStarted, .roundCompleted, .serviceStarted,
-        .serviceStopped, .stateAcknowledged:
+        .serviceStopped, .stateAcknowledged, .connectionTraffic, .checkpointCosigned, .checkpointWitnessed,
+        .checkpointConflict, .openingRequested, .openingConsented, .maskedInputOpened, .sealedSecretsErased,
+        .entriesPruned:
         break
       }
     }

@@ -47,6 +47,16 @@ import TransparencyLog
     draft.outcome = .failed
     draft.error = .init(code: "tls-refused", blame: .peer)
     draft.receipt = .init(index: 9, leaf: LeafHash(hashing: [10]))
+    draft.traffic = .init(
+      plaintextBytes: 1_033, frames: [.data: .init(frames: 1, bytes: 1_000)], headerLists: 0,
+      headersSHA256: SHA256Digest(hashing: [11]))
+    draft.checkpoint = .init(
+      origin: "birch.example", size: 7, root: TreeHash(hashing: [12]), witness: "hub.example",
+      witnessKeyID: NoteKeyID(1))
+    draft.opening = .init(
+      organization: try OrganizationName("cedar.example"), slot: 1, statement: SHA256Digest(hashing: [13]),
+      auditor: SHA256Digest(hashing: [14]))
+    draft.pruned = .init(below: 256)
     draft.stateVersion = 12
     draft.reason = "restored from the backup of 1 March"
     return AuditRecord(
@@ -66,7 +76,7 @@ import TransparencyLog
       (object["message"] as? [String: Any])?["sha256"] as? String
         == SHA256Digest(hashing: Array("payload".utf8)).hexadecimal)
     #expect(object["stateVersion"] as? Int == 12)
-    #expect(object.count == 36)
+    #expect(object.count == 40)
   }
 
   @Test func absentFieldsAreLeftOut() throws {
@@ -101,6 +111,11 @@ import TransparencyLog
     #expect(defect(replacing: "2026-03-01T09", by: "2026-02-30T09") == .field("time"))
     #expect(defect(replacing: #""clip":"8""#, by: #""clip":"0x8""#) == .field("maskedInput.clip"))
     #expect(defect(replacing: #""keyID":"c74f20a3""#, by: #""keyID":"C74f20a3""#) == .field("actor.keyID"))
+    #expect(
+      defect(replacing: #""witnessKeyID":"00000001""#, by: #""witnessKeyID":"1""#) == .field("checkpoint.witnessKeyID"))
+    #expect(defect(replacing: #""frames":1}"#, by: #""frames":-1}"#) == .field("traffic.data.frames"))
+    #expect(defect(replacing: #""slot":1,"#, by: #""slot":"1","#) == .field("opening.slot"))
+    #expect(defect(replacing: #""below":256"#, by: #""above":256"#) == .field("pruned.below"))
     #expect(defect(replacing: #""previous":""#, by: #""previous":"0"#) == .field("previous"))
     #expect(defect(replacing: #""time":"#, by: #""time": "#) == .notCanonical)
   }
