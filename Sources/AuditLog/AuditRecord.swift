@@ -292,7 +292,7 @@ extension AuditRecord {
 
     /// The types of frames that may leave, by the names of RFC 9113 in lower camel case.
     public enum Frame: String, Sendable, CaseIterable {
-      case data, headers, continuation, settings, ping, goAway, windowUpdate, rstStream
+      case data, headers, settings, ping, goAway, windowUpdate, rstStream
     }
 
     public var plaintextBytes: UInt64
@@ -300,7 +300,7 @@ extension AuditRecord {
     public var frames: [Frame: Count]
     /// Decoded header lists written.
     public var headerLists: UInt64
-    /// SHA-256 over all of them, in order: each name and value in canonical encoding.
+    /// A chain over all of them: SHA-256 of the digest before and the names and values, in canonical encoding.
     public var headersSHA256: SHA256Digest?
 
     public init(

@@ -17,8 +17,12 @@ public final class MutualTLSClientTransport: ClientTransport {
   public let peer: PeerIdentity
   private let wrapped: HTTP2ClientTransport.WrappedChannel
   private let channel: any Channel
+  private let permits: EgressPermits
 
-  private init(peer: PeerIdentity, wrapped: HTTP2ClientTransport.WrappedChannel, channel: any Channel) {
+  private init(
+    peer: PeerIdentity, wrapped: HTTP2ClientTransport.WrappedChannel, channel: any Channel, permits: EgressPermits
+  ) {
+    self.permits = permits
     self.peer = peer
     self.wrapped = wrapped
     self.channel = channel
@@ -38,17 +42,18 @@ public final class MutualTLSClientTransport: ClientTransport {
   ///   - context: a context of the client role.
   ///   - timeout: for the TCP connection, and for the answer of a proxy; the handshake has its own, in the context.
   ///   - proxy: opens a tunnel to the server, whose name it resolves itself. TLS goes through it from end to end.
+  ///   - egress: what may be written, counted byte by byte; nil lets everything through and counts nothing.
   /// - Throws: ``TransportError``; a refusal by either side is `handshake`, with the reason.
   public static func connect(
     host: String, port: Int, context: TLSContext, limits: TransportLimits = TransportLimits(),
-    timeout: Duration = .seconds(10), via proxy: HTTPProxy? = nil,
+    timeout: Duration = .seconds(10), via proxy: HTTPProxy? = nil, egress: EgressRules? = nil,
     eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) async throws(TransportError) -> MutualTLSClientTransport {
     precondition(context.role == .client, "a client needs a context of the client role")
     guard (1...65_535).contains(port) else { throw .invalidPort(port) }
     let connector = ClientConnector(
       host: host, port: port, context: context, limits: limits, timeout: timeout, proxy: proxy,
-      eventLoopGroup: eventLoopGroup)
+      egress: egress, eventLoopGroup: eventLoopGroup)
     do {
       let peer = Mutex<PeerIdentity?>(nil)
       let channel = Mutex<(any Channel)?>(nil)
@@ -63,13 +68,17 @@ public final class MutualTLSClientTransport: ClientTransport {
       guard let peer = peer.withLock({ $0 }), let channel = channel.withLock({ $0 }) else {
         throw TransportError.handshake(.closedLocally)
       }
-      return MutualTLSClientTransport(peer: peer, wrapped: wrapped, channel: channel)
+      return MutualTLSClientTransport(
+        peer: peer, wrapped: wrapped, channel: channel, permits: connector.permits)
     } catch {
       throw connector.transportError(from: error)
     }
   }
 
-  /// Returns when the connection is gone, for whatever reason.
+  /// Lets one message go out once, over a connection made with ``EgressRules``.
+  public func permit(_ message: PermittedMessage) { permits.add(message) }
+
+  /// Returns when the connection is gone, for whatever reason, and the last report about it was made.
   public func waitForClose() async {
     // The future of a closed channel never fails.
     try? await channel.closeFuture.get()
@@ -116,15 +125,27 @@ private struct ClientConnector: Sendable {
   let limits: TransportLimits
   let timeout: Duration
   let proxy: HTTPProxy?
+  let egress: EgressRules?
   let eventLoopGroup: any EventLoopGroup
+  let permits = EgressPermits()
 
   var config: HTTP2ClientTransport.WrappedChannel.Config {
     .defaults { config in
       config.http2.targetWindowSize = limits.windowByteCount
       config.http2.maxFrameSize = limits.frameByteCount
-      config.http2.authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+      config.http2.authority = authority
       config.connection = limits.clientConnection
     }
+  }
+
+  private var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
+  private func meter(_ rules: EgressRules) -> EgressMeter {
+    EgressMeter(
+      account: EgressAccount(
+        expectation: .init(settings: limits.clientSettings, authority: authority, paths: rules.paths),
+        permits: permits),
+      observer: rules.observer)
   }
 
   /// The limit on messages is a property of methods in gRPC; this sets it for all of them.
@@ -165,6 +186,11 @@ private struct ClientConnector: Sendable {
           try channel.pipeline.syncOperations.addHandler(
             HTTP2FrameRecutter(
               cutter: HTTP2FrameCutter(role: .client, maximumPayloadByteCount: limits.frameByteCount)))
+          if let egress {
+            let meter = NIOLoopBound(meter(egress), eventLoop: channel.eventLoop)
+            try channel.pipeline.syncOperations.addHandler(meter.value)
+            established.futureResult.whenSuccess { meter.value.established($0) }
+          }
         }
         .flatMap { configure(channel) }
         .map { ($0, established.futureResult) }

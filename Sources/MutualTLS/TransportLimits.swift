@@ -61,6 +61,15 @@ extension TransportLimits {
   /// Within what HTTP/2 allows (RFC 9113, section 6.5.2).
   var frameByteCount: Int { min(max(maximumFrameByteCount, 1 << 14), (1 << 24) - 1) }
 
+  /// The payload of the one SETTINGS frame that a client sends: no pushes, window, frame size, size of a header list.
+  var clientSettings: [UInt8] {
+    let window = UInt32(min(max(windowByteCount, 1), Int(Int32.max)))
+    let settings: [(UInt16, UInt32)] = [(2, 0), (4, window), (5, UInt32(frameByteCount)), (6, 1 << 14)]
+    return settings.flatMap { identifier, value in
+      withUnsafeBytes(of: identifier.bigEndian, Array.init) + withUnsafeBytes(of: value.bigEndian, Array.init)
+    }
+  }
+
   var serverConnection: HTTP2ServerTransport.Config.Connection {
     var connection = HTTP2ServerTransport.Config.Connection.defaults
     // Connections of organisations that wait for a round stay open for as long as they wait.
