@@ -1,0 +1,188 @@
+import Cryptography
+
+/// Holds what was recorded of messages against what was counted on the connections that carried them.
+///
+/// The exact rule, for each connection that the keeper of the log made: plaintext bytes = 24 (preface) + Σ over all frames
+/// of (9 + payload); Σ payload of DATA ≤ Σ (5 + length) of the messages recorded before, at every count; at the end
+/// Σ DATA + unsent tail = Σ (5 + length), where the tail is no longer than the messages of which no delivery is known.
+/// Records are taken in the order of the log. Memory: some hundred bytes for a connection that is open or was never closed,
+/// 32 for one that was closed, and one entry for a message whose delivery is not known.
+struct ByteAccounting {
+  struct Finding: Hashable {
+    let result: VerificationReport.Result
+    let at: String
+    let detail: String
+  }
+
+  private struct Connection {
+    let first: UInt64
+    var messages: UInt64 = 0
+    /// Σ (5 + length).
+    var recorded: UInt64 = 0
+    /// The part of it of which no delivery is known.
+    var unresolved: UInt64 = 0
+    var lastCount: (sequence: UInt64, traffic: AuditRecord.Traffic)?
+  }
+
+  /// The prefix of a gRPC message.
+  private static let prefixBytes: UInt64 = 5
+  private static let prefaceBytes: UInt64 = 24
+  private static let frameHeadBytes: UInt64 = 9
+
+  private var open: [SHA256Digest: Connection] = [:]
+  private var closed: Set<SHA256Digest> = []
+  private var underway: [MessageIdentifier: (connection: SHA256Digest, bytes: UInt64)] = [:]
+  private var failures: [Finding] = []
+  private var unmeteredMessages: UInt64 = 0
+  private var unmeteredConnections: UInt64 = 0
+  private var accountedMessages: UInt64 = 0
+  private var accountedBytes: UInt64 = 0
+  private var accountedConnections: UInt64 = 0
+
+  /// Whether a record of this event matters here.
+  static func concerns(_ event: AuditRecord.Event) -> Bool {
+    switch event {
+    case .messageSent, .delivery, .connectionTraffic, .connectionClosed: true
+    case .messageReceived, .handshake, .handshakeRefused, .policyDecision, .approval, .manifestChange, .keyChange,
+      .privacyCharge, .runStarted, .roundStarted, .roundCompleted, .runEnded, .stopped, .serviceStarted,
+      .serviceStopped, .stateAcknowledged, .checkpointCosigned, .checkpointWitnessed, .checkpointConflict,
+      .openingRequested, .openingConsented, .maskedInputOpened, .sealedSecretsErased, .entriesPruned:
+      false
+    }
+  }
+
+  mutating func take(_ record: AuditRecord) {
+    switch record.event {
+    case .messageSent: takeMessage(record)
+    case .delivery:
+      guard record.outcome == .succeeded, let id = record.message?.id ?? record.messageID,
+        let message = underway.removeValue(forKey: id)
+      else { return }
+      open[message.connection]?.unresolved -= message.bytes
+    case .connectionTraffic: count(record, isLast: false)
+    case .connectionClosed: if record.destination != nil { count(record, isLast: true) }
+    default: break
+    }
+  }
+
+  private mutating func takeMessage(_ record: AuditRecord) {
+    guard let message = record.message else { return }
+    guard let connection = record.destination?.exporter else {
+      unmeteredMessages += 1
+      return
+    }
+    guard !closed.contains(connection) else {
+      return fail(record, "a message was recorded for a connection that had ended")
+    }
+    let (bytes, overflow) = message.bytes.addingReportingOverflow(Self.prefixBytes)
+    var state = open[connection] ?? Connection(first: record.sequence)
+    let (sum, isTooMuch) = state.recorded.addingReportingOverflow(bytes)
+    guard !overflow, !isTooMuch else { return fail(record, "its length is out of range") }
+    state.messages += 1
+    state.recorded = sum
+    state.unresolved += bytes
+    open[connection] = state
+    // An earlier copy of the same message stays of unknown delivery.
+    underway[message.id] = (connection, bytes)
+  }
+
+  private mutating func count(_ record: AuditRecord, isLast: Bool) {
+    let connection = record.destination?.exporter
+    guard let traffic = record.traffic else {
+      guard isLast, let connection, open.removeValue(forKey: connection) != nil else { return }
+      closed.insert(connection)
+      unmeteredConnections += 1
+      return
+    }
+    guard let expected = Self.plaintextBytes(traffic), expected == traffic.plaintextBytes else {
+      return fail(record, "\(traffic.plaintextBytes) bytes are not what the frames come to")
+    }
+    let data = traffic.frames[.data]?.bytes ?? 0
+    guard let connection else {
+      if data > 0 { fail(record, "\(data) bytes of messages left before the connection was accepted") }
+      return
+    }
+    guard !closed.contains(connection) else { return fail(record, "the connection had ended") }
+    var state = open[connection] ?? Connection(first: record.sequence)
+    if let last = state.lastCount, !Self.continues(traffic, last.traffic) {
+      fail(record, "counts less than entry \(last.sequence)")
+    }
+    if data > state.recorded {
+      fail(record, "\(data) bytes of messages left, and \(state.recorded) were on the record")
+    }
+    state.lastCount = (record.sequence, traffic)
+    open[connection] = state
+    guard isLast else { return }
+    open[connection] = nil
+    closed.insert(connection)
+    underway = underway.filter { $0.value.connection != connection }
+    if data <= state.recorded, state.recorded - data > state.unresolved {
+      fail(record, "\(state.recorded - data) bytes of messages did not leave, though they were delivered")
+    }
+    accountedConnections += 1
+    accountedMessages += state.messages
+    accountedBytes += traffic.plaintextBytes
+  }
+
+  private static func plaintextBytes(_ traffic: AuditRecord.Traffic) -> UInt64? {
+    var sum: UInt64? = Self.prefaceBytes
+    for count in traffic.frames.values {
+      let (heads, first) = count.frames.multipliedReportingOverflow(by: Self.frameHeadBytes)
+      let (frame, second) = heads.addingReportingOverflow(count.bytes)
+      guard !first, !second, let sofar = sum else { return nil }
+      let (next, third) = sofar.addingReportingOverflow(frame)
+      sum = third ? nil : next
+    }
+    return sum
+  }
+
+  private static func continues(_ traffic: AuditRecord.Traffic, _ earlier: AuditRecord.Traffic) -> Bool {
+    traffic.headerLists >= earlier.headerLists
+      && AuditRecord.Traffic.Frame.allCases.allSatisfy { frame in
+        let now = traffic.frames[frame] ?? .init()
+        let before = earlier.frames[frame] ?? .init()
+        return now.frames >= before.frames && now.bytes >= before.bytes
+      }
+  }
+
+  private mutating func fail(_ record: AuditRecord, _ detail: String) {
+    failures.append(Finding(result: .failed, at: "journal entry \(record.sequence)", detail: detail))
+  }
+
+  // MARK: -
+
+  /// The failures, or what was accounted for; then what could not be checked.
+  var findings: [Finding] {
+    var findings = failures
+    if failures.isEmpty, accountedConnections > 0 {
+      findings.append(
+        Finding(
+          result: .passed, at: "",
+          detail: "\(accountedBytes) bytes on \(accountedConnections) connections are those of"
+            + " \(accountedMessages) recorded messages and of HTTP/2's own frames"))
+    }
+    for connection in open.values.sorted(by: { $0.first < $1.first }) {
+      let place = connection.lastCount.map { "past entry \($0.sequence)" } ?? "wholly"
+      findings.append(
+        Finding(
+          result: .notChecked, at: "journal entry \(connection.first)",
+          detail: "a connection that begins here was not closed on the record: it is unaccounted for \(place)"))
+    }
+    if unmeteredConnections > 0 {
+      findings.append(
+        Finding(
+          result: .notChecked, at: "", detail: "\(unmeteredConnections) connections were closed without a count"))
+    }
+    if unmeteredMessages > 0 {
+      findings.append(
+        Finding(
+          result: .notChecked, at: "",
+          detail: "\(unmeteredMessages) messages went to destinations whose connections are not metered"))
+    }
+    if findings.isEmpty {
+      findings.append(
+        Finding(result: .notChecked, at: "", detail: "the log records no connection that its keeper made"))
+    }
+    return findings
+  }
+}

@@ -1,0 +1,159 @@
+import Cryptography
+import Testing
+
+@testable import AuditLog
+
+/// The exact rule, on records made by hand: `journal entry` numbers are positions in the list.
+@Suite struct ByteAccountingTests {
+  private typealias Traffic = AuditRecord.Traffic
+
+  private static let exporter = SHA256Digest(hashing: [1])
+
+  private static func record(_ place: Int, _ draft: AuditRecord.Draft) throws -> AuditRecord {
+    AuditRecord(
+      organization: try OrganizationName("alder.example"), sequence: UInt64(place), previous: nil,
+      time: try #require(AuditTime(milliseconds: 0)), content: draft)
+  }
+
+  private static func peer(_ exporter: SHA256Digest?) throws -> AuditRecord.Peer {
+    .init(name: try OrganizationName("hub.example"), exporter: exporter)
+  }
+
+  private static func sent(
+    _ id: String, bytes: Int, over exporter: SHA256Digest? = exporter
+  ) throws -> AuditRecord.Draft {
+    var draft = AuditRecord.Draft(.messageSent)
+    draft.destination = try peer(exporter)
+    draft.message = .init(label: try Fixed.label(id), payload: [UInt8](repeating: 0, count: bytes))
+    return draft
+  }
+
+  private static func delivered(_ id: String, _ outcome: AuditRecord.Outcome = .succeeded) -> AuditRecord.Draft {
+    var draft = AuditRecord.Draft(.delivery)
+    draft.messageID = MessageIdentifier(id)
+    draft.outcome = outcome
+    return draft
+  }
+
+  /// Two frames of DATA and one of SETTINGS, consistent unless told otherwise.
+  private static func counted(
+    _ event: AuditRecord.Event, data: UInt64, extra: UInt64 = 0, settings: UInt64 = 1,
+    over exporter: SHA256Digest? = exporter
+  ) throws -> AuditRecord.Draft {
+    var draft = AuditRecord.Draft(event)
+    draft.destination = try peer(exporter)
+    var frames: [Traffic.Frame: Traffic.Count] = [.settings: .init(frames: settings, bytes: 24)]
+    if data > 0 { frames[.data] = .init(frames: 2, bytes: data) }
+    let sum = 24 + frames.values.reduce(0) { $0 + 9 * $1.frames + $1.bytes }
+    draft.traffic = .init(plaintextBytes: sum + extra, frames: frames, headerLists: 1)
+    return draft
+  }
+
+  private func findings(_ drafts: [AuditRecord.Draft]) throws -> [ByteAccounting.Finding] {
+    var accounting = ByteAccounting()
+    for (place, draft) in drafts.enumerated() { accounting.take(try Self.record(place, draft)) }
+    return accounting.findings
+  }
+
+  private func failure(_ drafts: [AuditRecord.Draft]) throws -> String? {
+    let failed = try findings(drafts).filter { $0.result == .failed }
+    #expect(failed.count <= 1)
+    return failed.first.map { "\($0.at): \($0.detail)" }
+  }
+
+  @Test func whatAddsUpPasses() throws {
+    let found = try findings([
+      Self.sent("a", bytes: 100), Self.delivered("a"), Self.counted(.connectionTraffic, data: 105),
+      Self.sent("b", bytes: 10), Self.delivered("b"), Self.counted(.connectionClosed, data: 120),
+    ])
+    #expect(found.map(\.result) == [.passed])
+    #expect(found.first?.detail.contains("1 connections are those of 2 recorded messages") == true)
+  }
+
+  @Test func aMessageOfUnknownDeliveryMayStopAnywhere() throws {
+    for left: UInt64 in [0, 1, 64, 104, 105] {
+      let found = try findings([
+        Self.sent("a", bytes: 100), Self.delivered("a", .unknown), Self.counted(.connectionClosed, data: left),
+      ])
+      #expect(found.map(\.result) == [.passed])
+    }
+  }
+
+  @Test func oneByteTooManyIsFound() throws {
+    #expect(
+      try failure([Self.sent("a", bytes: 100), Self.delivered("a"), Self.counted(.connectionClosed, data: 106)])
+        == "journal entry 2: 106 bytes of messages left, and 105 were on the record")
+    // Also on the way, though a later message would make up for it.
+    #expect(
+      try failure([
+        Self.sent("a", bytes: 100), Self.counted(.connectionTraffic, data: 110), Self.sent("b", bytes: 1),
+        Self.delivered("a"), Self.delivered("b"), Self.counted(.connectionClosed, data: 111),
+      ]) == "journal entry 1: 110 bytes of messages left, and 105 were on the record")
+  }
+
+  @Test func aDeliveredMessageHasLeftWhole() throws {
+    #expect(
+      try failure([Self.sent("a", bytes: 100), Self.delivered("a"), Self.counted(.connectionClosed, data: 104)])
+        == "journal entry 2: 1 bytes of messages did not leave, though they were delivered")
+  }
+
+  @Test func framesMakeUpThePlaintext() throws {
+    for extra: UInt64 in [1, 9] {
+      #expect(
+        try failure([
+          Self.sent("a", bytes: 1), Self.delivered("a"), Self.counted(.connectionClosed, data: 6, extra: extra),
+        ])?.hasPrefix("journal entry 2:") == true)
+    }
+  }
+
+  @Test func countsOnlyGrow() throws {
+    #expect(
+      try failure([
+        Self.counted(.connectionTraffic, data: 0, settings: 3), Self.counted(.connectionClosed, data: 0, settings: 2),
+      ]) == "journal entry 1: counts less than entry 0")
+  }
+
+  @Test func nothingFollowsTheEnd() throws {
+    let closed = try Self.counted(.connectionClosed, data: 0)
+    #expect(
+      try failure([closed, Self.sent("a", bytes: 1)])
+        == "journal entry 1: a message was recorded for a connection that had ended")
+    #expect(try failure([closed, closed]) == "journal entry 1: the connection had ended")
+  }
+
+  @Test func messagesBeforeTheHandshakeAreFound() throws {
+    #expect(try failure([Self.counted(.connectionClosed, data: 0, over: nil)]) == nil)
+    #expect(try failure([Self.counted(.connectionClosed, data: 1, over: nil)]) != nil)
+  }
+
+  @Test func whatCannotBeCheckedIsSaid() throws {
+    #expect(try findings([]).map(\.result) == [.notChecked])
+    let open = try findings([
+      Self.sent("a", bytes: 1), Self.counted(.connectionTraffic, data: 6), Self.sent("b", bytes: 1),
+    ])
+    #expect(open.map(\.result) == [.notChecked])
+    #expect(open.first?.detail.hasSuffix("unaccounted for past entry 1") == true)
+    #expect(try findings([Self.sent("a", bytes: 1, over: nil)]).map(\.result) == [.notChecked])
+    var bare = AuditRecord.Draft(.connectionClosed)
+    bare.destination = try Self.peer(Self.exporter)
+    #expect(
+      try findings([Self.sent("a", bytes: 1), bare]).map(\.detail) == ["1 connections were closed without a count"])
+  }
+
+  /// Copies of one message over two connections: only the last is known to have arrived.
+  @Test func aCopyThatWasLostStaysUnknown() throws {
+    let second = SHA256Digest(hashing: [2])
+    let found = try findings([
+      Self.sent("a", bytes: 100), Self.delivered("a", .unknown), Self.counted(.connectionClosed, data: 50),
+      Self.sent("a", bytes: 100, over: second), Self.delivered("a"),
+      Self.counted(.connectionClosed, data: 105, over: second),
+    ])
+    #expect(found.map(\.result) == [.passed])
+  }
+
+  @Test func numbersAtTheEndOfTheRangeDoNotTrap() throws {
+    var draft = try Self.counted(.connectionClosed, data: 0)
+    draft.traffic?.frames[.data] = .init(frames: .max, bytes: .max)
+    #expect(try failure([draft]) != nil)
+  }
+}
