@@ -157,7 +157,7 @@ struct LifecycleServiceTests {
       let organizations = status.members.filter { !$0.isServer }
       #expect(organizations.map(\.hasServerPins) == [true, false, false, false])
       #expect(organizations.map(\.isConnected) == [true, false, false, false])
-      #expect(status.ownRotation == .announced)
+      #expect(status.ownRotation.word == "announced")
     }
   }
 }

@@ -27,6 +27,24 @@ struct FederationStatus: Sendable {
 
   enum Approval: Sendable { case given, missing, invalid }
 
+  /// Where the owner's own rotation stands.
+  enum OwnRotation: Sendable {
+    case known(OwnKeys.Rotation)
+    /// The change to the next key has begun and was interrupted. Whatever uses the keys next goes on with it.
+    case interrupted
+    /// The keys could not be opened, or it cannot be told what was said of them.
+    case unknown(Failure)
+
+    /// A word for scripts; nil where it is not known.
+    var word: String? {
+      switch self {
+      case .known(let rotation): rotation.rawValue
+      case .interrupted: "interrupted"
+      case .unknown: nil
+      }
+    }
+  }
+
   let directory: String
   let owner: OrganizationName
   let isServer: Bool
@@ -39,13 +57,15 @@ struct FederationStatus: Sendable {
   /// Revoked names that the latest version does not list.
   let former: [Revocation]
   let authorities: [Certificate]
-  /// The owner's own rotation; nil where its keys cannot be opened without a passphrase.
-  let ownRotation: OwnKeys.Rotation?
+  let ownRotation: OwnRotation
   let isServiceRunning: Bool
   let service: RunningService.ServerStatus?
 
+  /// Reads; changes nothing.
+  ///
+  /// - Parameter passphrase: opens the owner's keys. What fails there alone is in ``ownRotation``.
   /// - Throws: `FederationError`, `CredentialError`, `CommandError` if there is no manifest yet.
-  init(_ participant: Participant) throws {
+  init(_ participant: Participant, passphrase: Passphrase? = nil) throws {
     let owner = participant.directory
     directory = owner.path
     self.owner = owner.name
@@ -85,8 +105,16 @@ struct FederationStatus: Sendable {
     former = revocations.filter { revocation in !latest.manifest.organizations.contains { revocation.revokes($0) } }
     authorities =
       LocalFile.exists(owner.certificateAuthorityPath) ? try AuthorityFiles.trusted(by: owner).certificates : []
-    ownRotation = try? OwnKeys(owner).rotation()
+    ownRotation = Self.rotation(of: owner, passphrase)
     isServiceRunning = ControlClient.isRunning(in: owner.path)
+  }
+
+  private static func rotation(of owner: any ParticipantDirectory, _ passphrase: Passphrase?) -> OwnRotation {
+    // In the middle of the change there need not be a key in use.
+    guard !owner.isCredentialSwitchPending else { return .interrupted }
+    do { return .known(try OwnKeys(reading: owner, passphrase: passphrase).rotation()) } catch {
+      return .unknown(Failure(error))
+    }
   }
 
   private static func certificate(
@@ -147,9 +175,22 @@ extension FederationStatus {
         }),
       "missing": .strings(missing.map(\.value)), "approvedByAll": .boolean(missing.isEmpty),
       "authorityNotAfter": .optional(authorities.map(\.notAfter).min().map(Moment.text)),
-      "rotation": .optional(ownRotation?.rawValue), "serviceRunning": .boolean(isServiceRunning),
+      "rotation": .optional(ownRotation.word), "rotationError": ownRotation.error,
+      "serviceRunning": .boolean(isServiceRunning),
       "serviceState": .optional(service?.state), "run": .optional(service?.run),
     ])
+  }
+}
+
+extension FederationStatus.OwnRotation {
+  fileprivate var error: JSONValue {
+    switch self {
+    case .known, .interrupted: .null
+    case .unknown(let failure):
+      .object([
+        "code": .string(failure.code), "message": .string(failure.message), "remedy": .string(failure.remedy),
+      ])
+    }
   }
 }
 

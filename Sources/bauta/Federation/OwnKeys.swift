@@ -35,9 +35,16 @@ struct OwnKeys {
 
   /// Finishes an interrupted change of keys first.
   ///
-  /// - Throws: `FederationError` also where no manifest lists the owner's identity key; `CredentialError`.
+  /// - Throws: as ``init(reading:passphrase:)``.
   init(_ directory: some ParticipantDirectory, passphrase: Passphrase? = nil) throws {
     try directory.completeCredentialSwitch()
+    try self.init(reading: directory, passphrase: passphrase)
+  }
+
+  /// What is there now; nothing is written. After an interrupted change of keys that may be no pair.
+  ///
+  /// - Throws: `FederationError` also where no manifest lists the owner's identity key; `CredentialError`.
+  init(reading directory: some ParticipantDirectory, passphrase: Passphrase? = nil) throws {
     self.directory = directory
     manifest = try directory.ownManifest()
     let set = try directory.pins(under: manifest)
