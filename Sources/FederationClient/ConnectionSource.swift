@@ -97,7 +97,7 @@ final class ConnectionSource: Sendable {
       let identity = try TLSIdentity(
         certificateFile: directory.tlsCertificatePath,
         privateKey: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: passphrase)
-      let authorities = try Self.authorities(directory.certificateAuthorityPath)
+      let authorities = try Certificate.authorities(inFile: directory.certificateAuthorityPath)
       let context = try TLSContext(
         role: .client, identity: identity, authorities: authorities, verifier: verifier, observer: observer)
       guard let leaf = identity.chain.first else { throw .notACertificate(detail: "no certificate found") }
@@ -110,15 +110,6 @@ final class ConnectionSource: Sendable {
       failure.withLock { $0 = (credentials, error) }
       throw .credential(error)
     }
-  }
-
-  /// Usually one; two while one replaces another.
-  static func authorities(_ path: String) throws(CredentialError) -> [Certificate] {
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-      // Says why in its own words.
-      return [try Certificate(contentsOfFile: path)]
-    }
-    return try Certificate.all(inPEM: text)
   }
 
   private func files(_ pins: [CertificateKeyHash: OrganizationName]) -> [String] {

@@ -57,9 +57,6 @@ actor ServerLink: ServerExchange {
     }
   }
 
-  /// Whether a certificate waits until the server is told of its key.
-  var needsAnnouncement: Bool { awaiting != nil }
-
   func announced(_ pins: Manifest.Pins) { source.announce(pins) }
 
   /// Connects if there is no connection, or if the one there is was made from a certificate or pins of before.

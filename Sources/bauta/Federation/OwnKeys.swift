@@ -103,21 +103,3 @@ struct OwnKeys {
     return statement
   }
 }
-
-/// Reasons as the log holds them.
-enum Reason {
-  static let maximumBytes = 900
-
-  /// What was done, and why, on one line within the log's bounds.
-  static func text(_ what: String, _ reason: String?) -> String { reason.map { "\(what): \($0)" } ?? what }
-
-  /// - Throws: `CommandError` unless it is one line of a length that the log takes.
-  static func require(_ reason: String) throws(CommandError) -> String {
-    let isOneLine = reason.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
-    guard (1...maximumBytes).contains(reason.utf8.count), isOneLine else {
-      throw .usage(
-        "the reason is not 1 to \(maximumBytes) bytes on one line", remedy: "Say in one sentence what happened.")
-    }
-    return reason
-  }
-}

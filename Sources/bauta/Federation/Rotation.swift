@@ -220,9 +220,7 @@ enum Rotation {
 
   /// The manifest by which a statement counts: the one in force, or the latest if only that lists the identity key.
   private static func manifest(for statement: SignedPins, in server: ServerDirectory) throws -> Manifest {
-    guard let latest = try server.manifest() else {
-      throw FederationError.manifest(.noManifest(path: server.manifestPath))
-    }
+    let latest = try server.requiredManifest()
     let revoked = try server.revocations()
     for manifest in [try server.manifestInForce() ?? latest, latest].map(\.manifest) {
       guard let member = manifest.organization(named: statement.name),
