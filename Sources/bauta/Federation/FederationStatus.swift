@@ -1,11 +1,12 @@
 import Cryptography
 import Federation
+import FederationServer
 import Foundation
 import MutualTLS
 import ServiceControl
 
 /// A federation as one directory knows it: versions, members, keys and certificates, and whether a service runs.
-struct FederationStatus: Sendable {
+struct FederationStatus {
   static let schema = "bauta/federation/2"
 
   struct Member: Sendable {
@@ -59,7 +60,8 @@ struct FederationStatus: Sendable {
   let authorities: [Certificate]
   let ownRotation: OwnRotation
   let isServiceRunning: Bool
-  let service: RunningService.ServerStatus?
+  /// What the running server says; nil where none runs, or where its answer is another release's.
+  let service: ServerStatus?
 
   /// Reads; changes nothing.
   ///
@@ -87,7 +89,7 @@ struct FederationStatus: Sendable {
     case .organization: break
     }
     isServer = server != nil
-    service = server.flatMap { RunningService.status(of: $0) }
+    service = server.flatMap { (try? RunningService.status(of: $0)) ?? nil }
     let (service, approvals) = (service, latest.approvals)
     members = try latest.manifest.members.map { member in
       let isServer = member.name == latest.manifest.server.name
@@ -100,7 +102,7 @@ struct FederationStatus: Sendable {
         revocation: revocations.first { $0.revokes(member) },
         hasServerPins: isServer
           ? nil : Self.hasServerPins(member.name, pins.statements[latest.manifest.server.name], service),
-        isConnected: isServer ? nil : service?.connected?.contains(member.name.value))
+        isConnected: isServer ? nil : service?.connected.contains(member.name.value))
     }
     former = revocations.filter { revocation in !latest.manifest.organizations.contains { revocation.revokes($0) } }
     authorities =
@@ -126,10 +128,10 @@ struct FederationStatus: Sendable {
   }
 
   private static func hasServerPins(
-    _ name: OrganizationName, _ statement: SignedPins?, _ service: RunningService.ServerStatus?
+    _ name: OrganizationName, _ statement: SignedPins?, _ service: ServerStatus?
   ) -> Bool? {
-    guard let statement, let known = service?.acknowledgedPins else { return nil }
-    return (known[name.value] ?? 0) >= statement.sequence
+    guard let statement, let service else { return nil }
+    return service.hasTaken(statement.sequence, name.value)
   }
 
   /// Who has to approve the latest version still.
