@@ -16,18 +16,11 @@ struct ExpiryWatch: Sendable {
     if certificates == seen, let lastWarning, .now < lastWarning + Self.interval { return }
     seen = certificates
     lastWarning = .now
-    for (index, certificate) in certificates.enumerated() where !Self.isSound(certificate, at: now) {
+    for (index, certificate) in certificates.enumerated() where certificate.expiry(at: now).needsAttention {
       progress(
         .certificateDates(
           owner: index == 0 ? "this organisation's certificate" : "certificate of \(certificate.subject)",
           notBefore: certificate.notBefore, notAfter: certificate.notAfter))
-    }
-  }
-
-  static func isSound(_ certificate: Certificate, at now: Date) -> Bool {
-    switch certificate.expiry(at: now) {
-    case .valid: true
-    case .expiresSoon, .expired, .notYetValid: false
     }
   }
 }

@@ -34,7 +34,8 @@ actor ServerLink: ServerExchange {
   /// A certificate of whose key the server has not been told yet. Used once it has, or where the one before is refused.
   private var awaiting: ConnectionSource.Access?
   private var lastGood: NetworkAddress?
-  private var hasComplained = false
+  /// Of what the owner was told last that it cannot be used.
+  private var complaint: String?
   private var expiry = ExpiryWatch()
 
   init(
@@ -55,9 +56,6 @@ actor ServerLink: ServerExchange {
         exporter: try? SHA256Digest(hexadecimal: $0.transport.peer.exporter))
     }
   }
-
-  /// Whether a certificate waits until the server is told of its key.
-  var needsAnnouncement: Bool { awaiting != nil }
 
   func announced(_ pins: Manifest.Pins) { source.announce(pins) }
 
@@ -160,17 +158,20 @@ actor ServerLink: ServerExchange {
       expiry.look(at: (awaiting ?? access).certificates, progress)
       return
     }
+    let isAsked = source.isInvalidated
     let fresh: ConnectionSource.Access
     do throws(TransportError) {
       fresh = try source.read()
     } catch {
       // Files that belong together are replaced one by one: until they fit each other, those of before are used.
       guard access != nil else { throw error }
-      if !hasComplained { progress(.credentialsUnusable(code: error.code, reason: error.message)) }
-      hasComplained = true
+      if isAsked || complaint != error.message {
+        progress(.credentialsUnusable(code: error.code, reason: error.message))
+      }
+      complaint = error.message
       return
     }
-    hasComplained = false
+    complaint = nil
     expiry.look(at: fresh.certificates, progress)
     guard let held = access else {
       access = fresh

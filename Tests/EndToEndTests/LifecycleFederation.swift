@@ -86,3 +86,13 @@ extension OrganizationDirectory {
 
   func sequence() throws -> Int { try OwnKeys(self).statement?.sequence ?? 0 }
 }
+
+extension Approval {
+  /// As the command does with a file that asks for something.
+  static func propose(_ path: String, to directory: OrganizationDirectory) throws -> Proposal {
+    guard case .offer(let offer) = try Document(contentsOf: path) else {
+      throw CommandError.unsuitable(path: path, problem: "it asks for nothing", remedy: "")
+    }
+    return try propose(offer, from: path, to: directory)
+  }
+}

@@ -112,6 +112,27 @@ struct LifecycleRotationTests {
     #expect(try federation.owner(of: certificate.publicKeyHash) == alder.name)
   }
 
+  @Test("The status says where a rotation stands, and changes nothing", arguments: Place.allCases)
+  func status(_ place: Place) throws {
+    let federation = try LifecycleFederation(["alder.example", "birch.example", "cedar.example"])
+    defer { federation.remove() }
+    let alder = try bring(federation, to: place)
+    let before = try LifecycleFederation.files(federation.root)
+    let status = try FederationStatus(.organization(alder))
+    #expect(try LifecycleFederation.files(federation.root) == before)
+    let expected =
+      switch place {
+      case .none: "none"
+      case .keyMade: "key-made"
+      case .announced, .issued: "announced"
+      case .switchBegun, .switchHalfDone: "interrupted"
+      case .switched: "switched"
+      case .lost: "lost"
+      case .unpinned: "unpinned"
+      }
+    #expect(status.ownRotation.word == expected)
+  }
+
   // MARK: - Any sequence
 
   private enum Step {

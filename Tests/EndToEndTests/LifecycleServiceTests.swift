@@ -31,8 +31,12 @@ struct LifecycleServiceTests {
 
     private let state = Mutex(State())
     let refusesReload: Bool
+    let schema: String
 
-    init(refusesReload: Bool = false) { self.refusesReload = refusesReload }
+    init(refusesReload: Bool = false, schema: String = "bauta/server-status/1") {
+      self.refusesReload = refusesReload
+      self.schema = schema
+    }
 
     func listen(in directory: String) throws -> ControlListener {
       try ControlListener(directory: directory) { [self] request, answer in try self.answer(request, answer) }
@@ -49,10 +53,13 @@ struct LifecycleServiceTests {
       switch request.command {
       case "status":
         let known = state.withLock { $0.acknowledged }.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",")
-        // Fields that this release does not know, and one of another kind than it expects, are no obstacle.
+        // Fields that this release does not know are no obstacle.
         try answer.send(
-          "{\"schema\":\"bauta/server-status/1\",\"state\":\"idle\",\"run\":7,\"more\":[1],\"connected\":[\"alder.example\"],\"acknowledgedPins\":{\(known)}}"
-        )
+          """
+          {"schema":"\(schema)","state":"idle","run":null,"queued":[],"interrupted":[],"address":"127.0.0.1:7443",\
+          "since":"","manifest":{"federation":"fraud.example","newest":2,"missing":[]},"connected":["alder.example"],\
+          "waiting":[],"revoked":[],"pinSequence":1,"acknowledgedPins":{\(known)},"logEntries":1,"more":[1]}
+          """)
       case "reload" where refusesReload: throw ControlError.badRequest("not now")
       case _: break
       }
@@ -86,6 +93,25 @@ struct LifecycleServiceTests {
       let finished = try ServerRotation.finish(in: server)
       #expect(finished.statement.pins.current == begun.statement.pins.next)
       #expect(service.asked.count { $0 == "reload" } == 2)
+    }
+  }
+
+  @Test("A server of another release is not taken at its word")
+  func anotherRelease() async throws {
+    try await ThreadExecutor.run {
+      let federation = try LifecycleFederation()
+      defer { federation.remove() }
+      let server = federation.server
+      let service = Service(schema: "bauta/server-status/2")
+      let listener = try service.listen(in: server.path)
+      defer { listener.close() }
+      let begun = try ServerRotation.begin(in: server)
+      for organization in federation.organizations { service.acknowledge(organization.name, begun.statement.sequence) }
+      let error = #expect(throws: ControlError.self) { try ServerRotation.finish(in: server) }
+      #expect(error?.code == ControlError.malformedAnswer.code)
+      let status = try FederationStatus(.server(server))
+      #expect(status.isServiceRunning && status.service == nil)
+      #expect(status.members.allSatisfy { $0.hasServerPins == nil && $0.isConnected == nil })
     }
   }
 
@@ -157,7 +183,7 @@ struct LifecycleServiceTests {
       let organizations = status.members.filter { !$0.isServer }
       #expect(organizations.map(\.hasServerPins) == [true, false, false, false])
       #expect(organizations.map(\.isConnected) == [true, false, false, false])
-      #expect(status.ownRotation == .announced)
+      #expect(status.ownRotation.word == "announced")
     }
   }
 }

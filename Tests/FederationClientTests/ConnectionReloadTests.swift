@@ -89,14 +89,12 @@ struct ConnectionReloadTests {
     try server.install(server.issue(for: key), authority: server.authority.certificate)
     #expect(await send().value != nil)
     #expect(server.now.connected == [old])
-    #expect(await link.needsAnnouncement)
 
     let new = try key.publicKeyHash
     server.accept([old, new])
     await gate.announced(.init(current: old, next: new))
     #expect(await send().value != nil)
     #expect(server.now.connected == [old, new])
-    #expect(await !link.needsAnnouncement)
     #expect(server.now.messages == 3)
     #expect(events.losses == 0)
     try await close()
@@ -167,6 +165,73 @@ struct ConnectionReloadTests {
     try await close()
   }
 
+  /// `tls.key.uri` in place of `tls.key`, naming a key outside of the directory, as it would one in a token.
+  private func moveKeyElsewhere() throws -> (elsewhere: String, uriPath: String) {
+    let elsewhere = "\(server.root.path)/elsewhere.key"
+    try FileManager.default.moveItem(atPath: server.place.tlsKeyPath, toPath: elsewhere)
+    let uriPath = server.place.tlsKeyPath + ".uri"
+    try "file:\(elsewhere)\n".write(toFile: uriPath, atomically: true, encoding: .utf8)
+    return (elsewhere, uriPath)
+  }
+
+  @Test("A key that failed is not touched again before a file of the directory has changed")
+  func failedKeyIsLeftAlone() async throws {
+    #expect(await send().value != nil)
+    let (elsewhere, uriPath) = try moveKeyElsewhere()
+    try server.install(
+      server.issue(for: PrivateKey(loading: .file(elsewhere)), days: 200), authority: server.authority.certificate)
+    try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: elsewhere)
+    #expect(await send().value != nil)
+    #expect(events.complaints == 1)
+    // Sound again, which nobody finds out who does not open it.
+    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: elsewhere)
+    for _ in 0..<3 { #expect(await send().value != nil) }
+    #expect(server.now.connected.count == 1)
+    #expect(events.changes == 0)
+    #expect(events.complaints == 1)
+
+    let text = try String(contentsOfFile: uriPath, encoding: .utf8)
+    try text.write(toFile: uriPath, atomically: true, encoding: .utf8)
+    #expect(await send().value != nil)
+    #expect(events.changes == 1)
+    #expect(server.now.connected.count == 2)
+    try await close()
+  }
+
+  @Test("A key that failed is tried again when its owner asks, who is told each time what came of it")
+  func failedKeyIsTriedWhenAsked() async throws {
+    let (elsewhere, _) = try moveKeyElsewhere()
+    let source = ConnectionSource(directory: server.place, observer: IgnoringHandshakes())
+    let link = ServerLink(source: source, limits: TransportLimits()) { [events] in events.add($0) }
+    try await link.connect()
+    try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: elsewhere)
+    for asked in 1...2 {
+      source.invalidate()
+      for _ in 0..<2 { try await link.connect() }
+      #expect(events.complaints == asked)
+    }
+    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: elsewhere)
+    #expect(throws: TransportError.self) { try source.read() }
+    source.invalidate()
+    #expect(throws: Never.self) { try source.read() }
+    await link.close()
+    try await close()
+  }
+
+  @Test("Another place of the key, and a version that is in force from now on, are noticed")
+  func watchedFiles() async throws {
+    let (_, uriPath) = try moveKeyElsewhere()
+    let source = ConnectionSource(directory: server.place, observer: IgnoringHandshakes())
+    for path in [uriPath, server.place.inForceManifestPath] {
+      let access = try source.read()
+      #expect(!source.isOutdated(access))
+      let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+      try text.write(toFile: path, atomically: true, encoding: .utf8)
+      #expect(source.isOutdated(access), "\(path)")
+    }
+    try await close()
+  }
+
   @Test("A message on the record is answered although its sender is told to stop; what comes after is not sent")
   func stopped() async throws {
     #expect(await send().value != nil)
@@ -223,7 +288,11 @@ struct ConnectionReloadTests {
       if case .certificateDates(let owner, _, _) = event { warned.append(owner) }
     }
     #expect(warned.count == 3)
-    #expect(!ExpiryWatch.isSound(later, at: Date() - 2 * 86_400))
+    var early = ExpiryWatch()
+    early.look(at: [later], now: Date() - 2 * 86_400) {
+      if case .certificateDates(let owner, _, _) = $0 { warned.append(owner) }
+    }
+    #expect(warned.count == 4)
     try await close()
   }
 }

@@ -30,16 +30,13 @@ struct CredentialChecks {
       ]
     }
     do throws(CredentialError) {
-      let authorities = try ConnectionSource.authorities(directory.certificateAuthorityPath)
-      let chain = try certificates(directory.tlsCertificatePath)
+      let authorities = try Certificate.authorities(inFile: directory.certificateAuthorityPath)
+      // Leaf first; within the same bounds.
+      let chain = try Certificate.authorities(inFile: directory.tlsCertificatePath)
       guard let leaf = chain.first else { throw .notACertificate(detail: "no certificate found") }
       return try findings + [certificate(leaf, of: directory, key: key), issuer(of: chain, among: authorities)]
         + dates(leaf, authorities, now: now) + [pins(leaf.publicKeyHash, of: directory)]
     } catch { return findings + [Finding("certificate", error)] }
-  }
-
-  private static func certificates(_ path: String) throws(CredentialError) -> [Certificate] {
-    try ConnectionSource.authorities(path)
   }
 
   private static func certificate(
@@ -83,22 +80,21 @@ struct CredentialChecks {
   private static func dates(_ check: String, _ file: String, _ certificate: Certificate, now: Date) -> Finding {
     func day(_ date: Date) -> String { date.formatted(.iso8601) }
     let renew = "Renew it with the operator in time: a client that runs takes the new one by itself."
-    if now < certificate.notBefore {
+    switch certificate.expiry(at: now) {
+    case .notYetValid(let date):
       return Finding(
-        check, .failed,
-        "\(file) is not valid before \(day(certificate.notBefore)); this machine's clock says \(day(now))",
+        check, .failed, "\(file) is not valid before \(day(date)); this machine's clock says \(day(now))",
         remedy: "Check this machine's clock; if it is right, the certificate was issued with a wrong one.")
-    }
-    if now > certificate.notAfter {
+    case .expired(let date):
       return Finding(
-        check, .failed, "\(file) expired on \(day(certificate.notAfter)); this machine's clock says \(day(now))",
+        check, .failed, "\(file) expired on \(day(date)); this machine's clock says \(day(now))",
         remedy: "If the clock is right, renew the certificate with the operator.")
+    case .expiresSoon(let time):
+      return Finding(
+        check, .warning, "\(file) expires in \(Int(time / 86_400)) days, on \(day(certificate.notAfter))", remedy: renew
+      )
+    case .valid(let days): return Finding(check, .ok, "\(file) is valid for another \(days) days")
     }
-    let days = Int(certificate.notAfter.timeIntervalSince(now) / 86_400)
-    guard ExpiryWatch.isSound(certificate, at: now) else {
-      return Finding(check, .warning, "\(file) expires in \(days) days, on \(day(certificate.notAfter))", remedy: renew)
-    }
-    return Finding(check, .ok, "\(file) is valid for another \(days) days")
   }
 
   private static func pins(_ key: CertificateKeyHash, of directory: some ParticipantDirectory) -> Finding {

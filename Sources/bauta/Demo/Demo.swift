@@ -65,7 +65,8 @@ struct Demo: Sendable {
     var notes: [String] = []
     for invitation in admission.invitations {
       let directory = try OrganizationDirectory(opening: path(of: invitation.name))
-      notes.append(try Approval.approve(Approval.propose(invitation.path, to: directory)).notePath)
+      let offer = Approval.Offer.invitation(try Invitation(contentsOf: invitation.path))
+      notes.append(try Approval.approve(Approval.propose(offer, from: invitation.path, to: directory)).notePath)
     }
     _ = try Approval.collect(notes, in: server.directory)
     narrator.line("   hub.example: admitted all; every organisation has approved the manifest")

@@ -59,7 +59,7 @@ enum Admission {
   static func admit(
     _ candidates: [Candidate], in server: ServerDirectory, _ settings: Settings = Settings()
   ) throws -> Result {
-    let current = try NextVersion.current(in: server)
+    let current = try server.requiredManifest()
     guard !candidates.isEmpty || !settings.assumptions.isEmpty else {
       return Result(
         manifest: current, admitted: [], invitations: try Invitations.write(in: server), service: .none)

@@ -9,26 +9,33 @@ import TransparencyLog
 enum Approval {
   /// A file that an organisation is handed, by what is in it.
   enum Document: Sendable {
-    case invitation(Invitation)
-    case manifest(SignedManifest)
+    case offer(Offer)
     /// The server's latest statement of its certificate keys, or the organisation's own from the server's copy.
     case statement(SignedPins)
-    /// A certificate from the organisation's own authority, leaf first.
-    case certificate([Certificate])
 
+    /// Reads the file once: it may be a pipe.
+    ///
     /// - Throws: `FederationError`, `CredentialError`, `CommandError`.
     init(contentsOf path: String) throws {
       let bytes = try LocalFile.read(path, maximum: Invitation.maximumBytes)
       if bytes.first(where: { !$0.isASCIIWhitespace }) == UInt8(ascii: "{") {
-        self = .invitation(try Invitation(parsing: bytes))
+        self = .offer(.invitation(try Invitation(parsing: bytes)))
       } else if bytes.starts(with: "-----BEGIN CERTIFICATE-----".utf8) {
-        self = .certificate(try Certificate.all(inPEM: String(decoding: bytes, as: UTF8.self)))
+        self = .offer(.certificate(try Certificate.all(inPEM: String(decoding: bytes, as: UTF8.self))))
       } else if bytes.starts(with: "schema: \(SignedPins.schema)\n".utf8) {
         self = .statement(try SignedPins(parsing: bytes, file: path))
       } else {
-        self = .manifest(try SignedManifest(parsing: bytes, file: path))
+        self = .offer(.manifest(try SignedManifest(parsing: bytes, file: path)))
       }
     }
+  }
+
+  /// What an organisation can be asked to approve or to install.
+  enum Offer: Sendable {
+    case invitation(Invitation)
+    case manifest(SignedManifest)
+    /// A certificate from the organisation's own authority, leaf first.
+    case certificate([Certificate])
   }
 
   /// What becomes of the organisation's certificate.
@@ -81,14 +88,15 @@ enum Approval {
     "\(directory.path)/\(directory.name).approval.note"
   }
 
-  /// Reads an invitation, a note with the manifest or a certificate, and checks it against the organisation's own keys.
+  /// Checks an invitation, a note with the manifest or a certificate against the organisation's own keys.
   ///
+  /// - Parameter path: where it was read, for errors.
   /// - Throws: `FederationError`, `CredentialError`, `CommandError`; nothing is changed but that an interrupted change of
   ///   keys is finished.
   static func propose(
-    _ path: String, to directory: OrganizationDirectory, passphrase: Passphrase? = nil
+    _ offer: Offer, from path: String, to directory: OrganizationDirectory, passphrase: Passphrase? = nil
   ) throws -> Proposal {
-    switch try Document(contentsOf: path) {
+    switch offer {
     case .invitation(let invitation):
       var proposal = try propose(invitation.manifest, to: directory)
       proposal.chain = try Certificate.all(inPEM: invitation.certificateChain)
@@ -104,22 +112,16 @@ enum Approval {
       }
       return try propose(manifest, to: directory)
     case .certificate(let chain):
-      guard let held = try directory.manifest() else {
-        throw FederationError.manifest(.noManifest(path: directory.manifestPath))
-      }
+      let held = try directory.requiredManifest()
       var proposal = Proposal(directory: directory, manifest: held, chain: chain, held: held)
       try check(&proposal, passphrase: passphrase)
       return proposal
-    case .statement(let statement):
-      throw CommandError.unsuitable(
-        path: path, problem: "it is a statement of certificate keys by \(statement.name)",
-        remedy: "Give it alone: bauta federation approve \(path) --directory \(directory.path)")
     }
   }
 
   /// What the running client was shown; nil if there is nothing newer than what was approved here.
   ///
-  /// - Throws: as ``propose(_:to:passphrase:)``.
+  /// - Throws: as ``propose(_:from:to:passphrase:)``.
   static func waiting(in directory: OrganizationDirectory) throws -> Proposal? {
     guard let manifest = try directory.proposedManifest() else { return nil }
     return try propose(manifest, to: directory)
@@ -278,9 +280,7 @@ enum Approval {
   static func take(
     _ statement: SignedPins, in directory: OrganizationDirectory
   ) throws -> (isNew: Bool, service: RunningService.Outcome) {
-    guard let manifest = try directory.manifestInForce() ?? directory.manifest() else {
-      throw FederationError.manifest(.noManifest(path: directory.manifestPath))
-    }
+    let manifest = try directory.manifestInForce() ?? directory.requiredManifest()
     guard [manifest.manifest.server.name, directory.name].contains(statement.name) else {
       throw CommandError.usage(
         "\(statement.name) is neither this federation's server nor this organisation",

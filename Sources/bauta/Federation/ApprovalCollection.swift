@@ -11,9 +11,7 @@ extension Approval {
   ///
   /// - Throws: `FederationError`, `CommandError` naming the note that is of another version.
   static func collect(_ notes: [String], in server: ServerDirectory) throws -> Collected {
-    guard var manifest = try server.manifest() else {
-      throw FederationError.manifest(.noManifest(path: server.manifestPath))
-    }
+    var manifest = try server.requiredManifest()
     for path in notes {
       let note = try ManifestFile.read(path, requiringApprovals: false)
       guard note.hash == manifest.hash else {

@@ -72,11 +72,17 @@ enum AuthorityFiles {
 
   /// The authorities that members trust: the server's own `ca.crt`.
   ///
-  /// - Throws: `CommandError`, `CredentialError`.
+  /// - Throws: as ``read(_:)``.
   static func trusted(by directory: some ParticipantDirectory) throws -> (pem: String, certificates: [Certificate]) {
-    let bytes = try LocalFile.read(directory.certificateAuthorityPath, maximum: Certificate.maximumByteCount)
-    let pem = String(decoding: bytes, as: UTF8.self)
-    return (pem, try Certificate.all(inPEM: pem))
+    try read(directory.certificateAuthorityPath)
+  }
+
+  /// A file of certificates; of a leaf's, the leaf first.
+  ///
+  /// - Throws: `CommandError` that names the file.
+  static func read(_ path: String) throws(CommandError) -> (pem: String, certificates: [Certificate]) {
+    let pem = String(decoding: try LocalFile.read(path, maximum: Certificate.maximumByteCount), as: UTF8.self)
+    do throws(CredentialError) { return (pem, try Certificate.all(inPEM: pem)) } catch { throw .about(path, error) }
   }
 
   // MARK: - Certificates of members
@@ -85,11 +91,7 @@ enum AuthorityFiles {
   ///
   /// - Throws: `CommandError` that names the file.
   static func chain(at path: String) throws -> [Certificate]? {
-    guard LocalFile.exists(path) else { return nil }
-    let bytes = try LocalFile.read(path, maximum: Certificate.maximumByteCount)
-    do { return try Certificate.all(inPEM: String(decoding: bytes, as: UTF8.self)) } catch {
-      throw CommandError.about(path, error)
-    }
+    LocalFile.exists(path) ? try read(path).certificates : nil
   }
 
   /// The certificate of a member's key, wherever it is kept.

@@ -69,7 +69,7 @@ struct FederationAdmitCommand: AsyncParsableCommand {
       case .rotation(let rotation): rotations.append(rotation)
       }
     }
-    let chain = try certificate.map { try IssuedCertificate.read($0) }
+    let chain = try certificate.map { try AuthorityFiles.read($0).certificates }
     guard rotations.isEmpty || !replace else {
       throw CommandError.usage(
         "a rotation file replaces no identity", remedy: "Leave --replace out, or give the request to join.")
@@ -106,7 +106,7 @@ struct FederationAdmitCommand: AsyncParsableCommand {
   private func json(
     _ result: Admission.Result?, _ issued: [Rotation.Issued], in server: ServerDirectory
   ) throws -> JSONValue {
-    let manifest = try result?.manifest ?? NextVersion.current(in: server)
+    let manifest = try result?.manifest ?? server.requiredManifest()
     let invitations: [(OrganizationName, String, Bool)] =
       (result?.invitations ?? []).map { ($0.name, $0.path, $0.needsApproval) }
       + (result == nil ? issued : []).compactMap { rotation in rotation.invitation.map { (rotation.name, $0, false) } }

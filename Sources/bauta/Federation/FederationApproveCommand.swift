@@ -55,10 +55,11 @@ struct FederationApproveCommand: AsyncParsableCommand {
     let passphrase = try secret.read()
     let proposal: Approval.Proposal
     if let file = files.first {
-      if case .statement(let statement) = try Approval.Document(contentsOf: file) {
-        return try take(statement, in: directory)
+      switch try Approval.Document(contentsOf: file) {
+      case .statement(let statement): return try take(statement, in: directory)
+      case .offer(let offer):
+        proposal = try Approval.propose(offer, from: file, to: directory, passphrase: passphrase)
       }
-      proposal = try Approval.propose(file, to: directory, passphrase: passphrase)
     } else {
       guard let waiting = try Approval.waiting(in: directory) else { return try nothingWaits(in: directory) }
       proposal = waiting
@@ -77,9 +78,7 @@ struct FederationApproveCommand: AsyncParsableCommand {
   }
 
   private func nothingWaits(in directory: OrganizationDirectory) throws {
-    guard let held = try directory.manifest() else {
-      throw FederationError.manifest(.noManifest(path: directory.manifestPath))
-    }
+    let held = try directory.requiredManifest()
     if format.json {
       Output.standard.json(Self.json(held, note: Approval.notePath(of: directory)))
       return

@@ -56,7 +56,7 @@ struct FederationRotateServerCommand: AsyncParsableCommand {
   func run() async throws {
     let server = try ServerDirectory(opening: place.directory)
     let reason = try reason.map { try Reason.require($0) }
-    let chain = try certificate.map { try IssuedCertificate.read($0) }
+    let chain = try certificate.map { try AuthorityFiles.read($0).certificates }
     let passphrase = try secret.read()
     if cancel {
       end(try ServerRotation.cancel(in: server, reason: reason, passphrase: passphrase), "cancelled", in: server)

@@ -73,17 +73,35 @@ extension FederationStatus {
   }
 
   private func showOwn(_ output: Output) {
-    let command = isServer ? "federation rotate-server" : "organization rotate"
     switch ownRotation {
-    case nil, .some(.none), .keyMade: break
+    case .known(let rotation): show(rotation, output)
+    case .interrupted:
+      output.line("\("Own rotation:", .bad) the change to the next key was interrupted; \(finish)")
+    case .unknown(let failure):
+      output.line("\("Own rotation unknown:", .bad) \(failure.message)")
+      if !failure.remedy.isEmpty { output.line("  → \(failure.remedy)") }
+    }
+  }
+
+  private func show(_ rotation: OwnKeys.Rotation, _ output: Output) {
+    let command = isServer ? "federation rotate-server" : "organization rotate"
+    switch rotation {
+    case .none, .keyMade: break
     case .announced:
       let next =
         isServer ? announced(command) : "waiting for the invitation that brings its certificate"
       output.line("\("Own rotation pending:", .caution) the next key is announced; \(next)")
-    case .switched: output.line("\("Own rotation:", .caution) the next key is in use; finish with bauta \(command)")
+    case .switched: output.line("\("Own rotation:", .caution) the next key is in use, and not stated alone; \(finish)")
     case .lost: output.line("\("Own rotation:", .bad) the announced key is not here; bauta \(command) --cancel")
     case .unpinned: output.line("\("Own key:", .bad) tls.key is not one of those that were stated.")
     }
+  }
+
+  /// What ends a rotation that was interrupted, without beginning another.
+  private var finish: String {
+    isServer
+      ? "finish it: bauta federation rotate-server --finish --directory \(directory)"
+      : "finish it with the invitation that brought the certificate: bauta federation approve INVITATION --directory \(directory)"
   }
 
   /// What the server's operator does next, by who has its statement.

@@ -1,11 +1,12 @@
 import Cryptography
 import Federation
+import FederationServer
 import Foundation
 import MutualTLS
 import ServiceControl
 
 /// A federation as one directory knows it: versions, members, keys and certificates, and whether a service runs.
-struct FederationStatus: Sendable {
+struct FederationStatus {
   static let schema = "bauta/federation/2"
 
   struct Member: Sendable {
@@ -27,6 +28,24 @@ struct FederationStatus: Sendable {
 
   enum Approval: Sendable { case given, missing, invalid }
 
+  /// Where the owner's own rotation stands.
+  enum OwnRotation: Sendable {
+    case known(OwnKeys.Rotation)
+    /// The change to the next key has begun and was interrupted. Whatever uses the keys next goes on with it.
+    case interrupted
+    /// The keys could not be opened, or it cannot be told what was said of them.
+    case unknown(Failure)
+
+    /// A word for scripts; nil where it is not known.
+    var word: String? {
+      switch self {
+      case .known(let rotation): rotation.rawValue
+      case .interrupted: "interrupted"
+      case .unknown: nil
+      }
+    }
+  }
+
   let directory: String
   let owner: OrganizationName
   let isServer: Bool
@@ -39,13 +58,16 @@ struct FederationStatus: Sendable {
   /// Revoked names that the latest version does not list.
   let former: [Revocation]
   let authorities: [Certificate]
-  /// The owner's own rotation; nil where its keys cannot be opened without a passphrase.
-  let ownRotation: OwnKeys.Rotation?
+  let ownRotation: OwnRotation
   let isServiceRunning: Bool
-  let service: RunningService.ServerStatus?
+  /// What the running server says; nil where none runs, or where its answer is another release's.
+  let service: ServerStatus?
 
+  /// Reads; changes nothing.
+  ///
+  /// - Parameter passphrase: opens the owner's keys. What fails there alone is in ``ownRotation``.
   /// - Throws: `FederationError`, `CredentialError`, `CommandError` if there is no manifest yet.
-  init(_ participant: Participant) throws {
+  init(_ participant: Participant, passphrase: Passphrase? = nil) throws {
     let owner = participant.directory
     directory = owner.path
     self.owner = owner.name
@@ -67,7 +89,7 @@ struct FederationStatus: Sendable {
     case .organization: break
     }
     isServer = server != nil
-    service = server.flatMap { RunningService.status(of: $0) }
+    service = server.flatMap { (try? RunningService.status(of: $0)) ?? nil }
     let (service, approvals) = (service, latest.approvals)
     members = try latest.manifest.members.map { member in
       let isServer = member.name == latest.manifest.server.name
@@ -80,13 +102,21 @@ struct FederationStatus: Sendable {
         revocation: revocations.first { $0.revokes(member) },
         hasServerPins: isServer
           ? nil : Self.hasServerPins(member.name, pins.statements[latest.manifest.server.name], service),
-        isConnected: isServer ? nil : service?.connected?.contains(member.name.value))
+        isConnected: isServer ? nil : service?.connected.contains(member.name.value))
     }
     former = revocations.filter { revocation in !latest.manifest.organizations.contains { revocation.revokes($0) } }
     authorities =
       LocalFile.exists(owner.certificateAuthorityPath) ? try AuthorityFiles.trusted(by: owner).certificates : []
-    ownRotation = try? OwnKeys(owner).rotation()
+    ownRotation = Self.rotation(of: owner, passphrase)
     isServiceRunning = ControlClient.isRunning(in: owner.path)
+  }
+
+  private static func rotation(of owner: any ParticipantDirectory, _ passphrase: Passphrase?) -> OwnRotation {
+    // In the middle of the change there need not be a key in use.
+    guard !owner.isCredentialSwitchPending else { return .interrupted }
+    do { return .known(try OwnKeys(reading: owner, passphrase: passphrase).rotation()) } catch {
+      return .unknown(Failure(error))
+    }
   }
 
   private static func certificate(
@@ -98,10 +128,10 @@ struct FederationStatus: Sendable {
   }
 
   private static func hasServerPins(
-    _ name: OrganizationName, _ statement: SignedPins?, _ service: RunningService.ServerStatus?
+    _ name: OrganizationName, _ statement: SignedPins?, _ service: ServerStatus?
   ) -> Bool? {
-    guard let statement, let known = service?.acknowledgedPins else { return nil }
-    return (known[name.value] ?? 0) >= statement.sequence
+    guard let statement, let service else { return nil }
+    return service.hasTaken(statement.sequence, name.value)
   }
 
   /// Who has to approve the latest version still.
@@ -147,9 +177,22 @@ extension FederationStatus {
         }),
       "missing": .strings(missing.map(\.value)), "approvedByAll": .boolean(missing.isEmpty),
       "authorityNotAfter": .optional(authorities.map(\.notAfter).min().map(Moment.text)),
-      "rotation": .optional(ownRotation?.rawValue), "serviceRunning": .boolean(isServiceRunning),
+      "rotation": .optional(ownRotation.word), "rotationError": ownRotation.error,
+      "serviceRunning": .boolean(isServiceRunning),
       "serviceState": .optional(service?.state), "run": .optional(service?.run),
     ])
+  }
+}
+
+extension FederationStatus.OwnRotation {
+  fileprivate var error: JSONValue {
+    switch self {
+    case .known, .interrupted: .null
+    case .unknown(let failure):
+      .object([
+        "code": .string(failure.code), "message": .string(failure.message), "remedy": .string(failure.remedy),
+      ])
+    }
   }
 }
 

@@ -25,9 +25,7 @@ enum Invitations {
   ///
   /// - Throws: `FederationError`, `CredentialError`, `CommandError`.
   static func write(for names: [OrganizationName]? = nil, in server: ServerDirectory) throws -> [Written] {
-    guard let manifest = try server.manifest() else {
-      throw FederationError.manifest(.noManifest(path: server.manifestPath))
-    }
+    let manifest = try server.requiredManifest()
     let pins = try server.pins(under: manifest.manifest)
     let authority = try AuthorityFiles.trusted(by: server).pem
     let revocations = try server.revocations()

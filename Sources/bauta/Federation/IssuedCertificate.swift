@@ -5,14 +5,6 @@ import MutualTLS
 /// Certificates before they are handed on or put in place: whoever issued them, they are held against the request, the
 /// use, the dates and the federation's authority, as every peer will do.
 enum IssuedCertificate {
-  /// A certificate in a file of the user's, leaf first, with its intermediates.
-  ///
-  /// - Throws: `CommandError`, `CredentialError`.
-  static func read(_ path: String) throws -> [Certificate] {
-    let bytes = try LocalFile.read(path, maximum: Certificate.maximumByteCount)
-    return try Certificate.all(inPEM: String(decoding: bytes, as: UTF8.self))
-  }
-
   /// - Parameter chain: leaf first.
   /// - Throws: `CredentialError`.
   static func check(

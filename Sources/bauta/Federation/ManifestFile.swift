@@ -1,5 +1,15 @@
 import Federation
 
+extension ParticipantDirectory {
+  /// The latest version here.
+  ///
+  /// - Throws: `FederationError`, also where there is none.
+  func requiredManifest() throws(FederationError) -> SignedManifest {
+    guard let manifest = try manifest() else { throw .manifest(.noManifest(path: manifestPath)) }
+    return manifest
+  }
+}
+
 /// A signed manifest in a file of its own.
 enum ManifestFile {
   /// - Parameter requiringApprovals: refuses one that a member has not signed.

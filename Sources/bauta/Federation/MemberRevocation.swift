@@ -20,7 +20,6 @@ enum MemberRevocation {
 
   /// The organisations that are left are too few for what the manifest assumes.
   struct Obstacle: Sendable, Equatable {
-    let left: Int
     let reason: String
     /// Assumptions under which a version could be made; nil if there are too few for any sum.
     let possible: Assumptions?
@@ -39,7 +38,7 @@ enum MemberRevocation {
         "\(name) is the server itself",
         remedy: "To replace its certificate key: bauta federation rotate-server --directory \(server.path)")
     }
-    let current = try NextVersion.current(in: server)
+    let current = try server.requiredManifest()
     let held = try server.revocations()
     var members: [Manifest.Member] = []
     for manifest in [current.manifest, try server.manifestInForce()?.manifest].compactMap({ $0 }) {
@@ -97,8 +96,7 @@ enum MemberRevocation {
       .failure(
         NoVersion(
           obstacle: Obstacle(
-            left: organizations.count, reason: reason,
-            possible: possible(after: current, organizations))))
+            reason: reason, possible: possible(after: current, organizations))))
     }
     guard organizations.count >= minimum else {
       return obstacle(

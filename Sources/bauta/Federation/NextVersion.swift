@@ -46,14 +46,4 @@ enum NextVersion {
     let revocations = try server.revocations()
     return manifest.organizations.filter { member in !revocations.contains { $0.revokes(member) } }
   }
-
-  /// The server's latest version.
-  ///
-  /// - Throws: `FederationError`.
-  static func current(in server: ServerDirectory) throws -> SignedManifest {
-    guard let manifest = try server.manifest() else {
-      throw FederationError.manifest(.noManifest(path: server.manifestPath))
-    }
-    return manifest
-  }
 }

@@ -35,9 +35,16 @@ struct OwnKeys {
 
   /// Finishes an interrupted change of keys first.
   ///
-  /// - Throws: `FederationError` also where no manifest lists the owner's identity key; `CredentialError`.
+  /// - Throws: as ``init(reading:passphrase:)``.
   init(_ directory: some ParticipantDirectory, passphrase: Passphrase? = nil) throws {
     try directory.completeCredentialSwitch()
+    try self.init(reading: directory, passphrase: passphrase)
+  }
+
+  /// What is there now; nothing is written. After an interrupted change of keys that may be no pair.
+  ///
+  /// - Throws: `FederationError` also where no manifest lists the owner's identity key; `CredentialError`.
+  init(reading directory: some ParticipantDirectory, passphrase: Passphrase? = nil) throws {
     self.directory = directory
     manifest = try directory.ownManifest()
     let set = try directory.pins(under: manifest)
@@ -94,23 +101,5 @@ struct OwnKeys {
       signedWith: directory.identityKey())
     try directory.store(statement, under: manifest)
     return statement
-  }
-}
-
-/// Reasons as the log holds them.
-enum Reason {
-  static let maximumBytes = 900
-
-  /// What was done, and why, on one line within the log's bounds.
-  static func text(_ what: String, _ reason: String?) -> String { reason.map { "\(what): \($0)" } ?? what }
-
-  /// - Throws: `CommandError` unless it is one line of a length that the log takes.
-  static func require(_ reason: String) throws(CommandError) -> String {
-    let isOneLine = reason.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
-    guard (1...maximumBytes).contains(reason.utf8.count), isOneLine else {
-      throw .usage(
-        "the reason is not 1 to \(maximumBytes) bytes on one line", remedy: "Say in one sentence what happened.")
-    }
-    return reason
   }
 }

@@ -21,7 +21,7 @@ enum Renewal {
   ///
   /// - Throws: `FederationError`, `CredentialError`, `CommandError`.
   static func due(in server: ServerDirectory, at now: Date = Date()) throws -> [OrganizationName] {
-    let manifest = try NextVersion.current(in: server).manifest
+    let manifest = try server.requiredManifest().manifest
     let organizations = try NextVersion.remaining(of: manifest, in: server)
     return try ([manifest.server.member] + organizations).map(\.name).filter { name in
       try chain(of: name, manifest, in: server)?.first?.expiry(at: now).needsAttention ?? false
@@ -37,7 +37,7 @@ enum Renewal {
   static func renew(
     _ names: [OrganizationName], in server: ServerDirectory, lifetime: Lifetime = .standard
   ) throws -> Result {
-    let manifest = try NextVersion.current(in: server).manifest
+    let manifest = try server.requiredManifest().manifest
     let authority = try AuthorityFiles.load(from: server)
     let trusted = try AuthorityFiles.trusted(by: server)
     guard trusted.certificates.contains(authority.certificate) else {

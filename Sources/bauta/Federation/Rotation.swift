@@ -33,42 +33,14 @@ enum Rotation {
   static func begin(
     in directory: OrganizationDirectory, reason: String? = nil, keyURI: String? = nil, passphrase: Passphrase? = nil
   ) throws -> Begun {
-    var own = try OwnKeys(directory, passphrase: passphrase)
-    switch try own.rotation() {
-    case .switched:
-      // The end of the rotation before was interrupted.
-      _ = try complete(own)
-      own = try OwnKeys(directory, passphrase: passphrase)
-    case .lost, .unpinned: throw misfit(own)
-    case .none, .keyMade, .announced: break
-    }
-    let wasPending = try own.rotation() == .announced
-    guard !wasPending || keyURI == nil else {
-      throw CommandError.usage(
-        "a rotation is pending with another key",
-        remedy: "Withdraw it first: bauta organization rotate --cancel --directory \(directory.path)")
-    }
-    let next = try nextKey(of: own, keyURI: keyURI, passphrase: passphrase)
-    let hash = try next.publicKeyHash
-    guard try hash != own.current.publicKeyHash else {
-      try directory.discardNextTLSKey()
-      throw CommandError.usage(
-        "the next key is the one in use", remedy: "Give the URI of another key, or let a new one be made.")
-    }
-    let statement: SignedPins
-    if wasPending, let held = own.statement {
-      statement = held
-    } else {
-      statement = try own.state(
-        Manifest.Pins(current: own.pins.current, next: hash), what: "next certificate key \(hash.hexadecimal)",
-        reason: reason)
-    }
+    let start = try start(in: directory, keyURI: keyURI, passphrase: passphrase)
+    let statement = try start.announce(reason: reason)
     let request = try RotationRequest(
-      statement: statement, certificateRequest: CertificateRequest.create(name: directory.name, key: next).pem)
+      statement: statement, certificateRequest: CertificateRequest.create(name: directory.name, key: start.next).pem)
     try request.write(to: directory.rotationPath)
     return Begun(
-      statement: statement, path: directory.rotationPath, wasPending: wasPending, nextKey: hash,
-      service: wasPending ? .none : RunningService.reload(directory))
+      statement: statement, path: directory.rotationPath, wasPending: start.isPending, nextKey: start.hash,
+      service: start.isPending ? .none : RunningService.reload(directory))
   }
 
   /// Withdraws the next key: states the current one alone, and removes the other.
@@ -78,24 +50,7 @@ enum Rotation {
   static func cancel(
     in directory: OrganizationDirectory, reason: String? = nil, passphrase: Passphrase? = nil
   ) throws -> Ended? {
-    let own = try OwnKeys(directory, passphrase: passphrase)
-    switch try own.rotation() {
-    case .none: return nil
-    case .keyMade:
-      try directory.discardNextTLSKey()
-      return nil
-    case .switched:
-      throw CommandError.usage(
-        "the next key is in use already",
-        remedy: "To replace it: bauta organization rotate --directory \(directory.path)")
-    case .unpinned: throw misfit(own)
-    case .announced, .lost: break
-    }
-    // The key first: one that is withdrawn is never announced again by mistake.
-    try directory.discardNextTLSKey()
-    let statement = try own.state(
-      Manifest.Pins(current: own.pins.current), what: "next certificate key withdrawn", reason: reason)
-    return try end(statement, in: directory)
+    try withdraw(in: directory, reason: reason, passphrase: passphrase).map { try end($0, in: directory) }
   }
 
   struct Ended: Sendable {
@@ -124,43 +79,6 @@ enum Rotation {
   private static func end(_ statement: SignedPins, in directory: OrganizationDirectory) throws -> Ended {
     try RotationRequest(statement: statement).write(to: directory.rotationPath)
     return Ended(statement: statement, path: directory.rotationPath, service: RunningService.reload(directory))
-  }
-
-  /// The key that is there already, or a new one.
-  static func nextKey(of own: OwnKeys, keyURI: String?, passphrase: Passphrase?) throws -> PrivateKey {
-    let directory = own.directory
-    // One that nothing was said of is taken only if no other was asked for.
-    if let made = own.next, keyURI == nil { return made }
-    guard let keyURI else {
-      return try PrivateKey.generate(creatingFile: directory.nextTLSKeyPath, passphrase: passphrase)
-    }
-    try directory.discardNextTLSKey()
-    try directory.nameKey(at: directory.nextTLSKeyPath, uri: keyURI)
-    do {
-      return try PrivateKey(loading: .resolve(keyPath: directory.nextTLSKeyPath), passphrase: passphrase)
-    } catch {
-      try directory.discardNextTLSKey()
-      throw error
-    }
-  }
-
-  static func misfit(_ own: OwnKeys) -> CommandError {
-    let path = own.directory.path
-    let withdraw =
-      own.directory is OrganizationDirectory
-      ? "bauta organization rotate --cancel" : "bauta federation rotate-server --cancel"
-    let isLost = (try? own.rotation()) == .lost
-    let unpinned =
-      own.directory is OrganizationDirectory
-      ? "Take the operator's copy of your last statement: bauta federation approve \(own.directory.name).note --directory \(path)"
-      : "Put back the key that was in use, or the directory's latest copy."
-    return isLost
-      ? .unsuitable(
-        path: own.directory.nextTLSKeyPath, problem: "the next key that was announced is not there",
-        remedy: "Put it back, or withdraw it: \(withdraw) --directory \(path)")
-      : .unsuitable(
-        path: own.directory.tlsKeyPath, problem: "the key in use is not one of those that were stated last",
-        remedy: unpinned)
   }
 
   // MARK: - At the server
@@ -220,9 +138,7 @@ enum Rotation {
 
   /// The manifest by which a statement counts: the one in force, or the latest if only that lists the identity key.
   private static func manifest(for statement: SignedPins, in server: ServerDirectory) throws -> Manifest {
-    guard let latest = try server.manifest() else {
-      throw FederationError.manifest(.noManifest(path: server.manifestPath))
-    }
+    let latest = try server.requiredManifest()
     let revoked = try server.revocations()
     for manifest in [try server.manifestInForce() ?? latest, latest].map(\.manifest) {
       guard let member = manifest.organization(named: statement.name),

@@ -1,5 +1,6 @@
 import Cryptography
 import Federation
+import FederationServer
 import Foundation
 import ServiceControl
 
@@ -45,36 +46,37 @@ enum RunningService {
     }
   }
 
-  /// What a running server says of itself. Whatever it does not say, or says in another way, is left out.
-  struct ServerStatus: Decodable, Sendable {
-    static let schema = "bauta/server-status/1"
-
-    let state: String?
-    let run: String?
-    let connected: [String]?
-    /// The number of the server's statement of pins that each organisation has, as far as the server was told.
-    let acknowledgedPins: [String: Int]?
-
-    private enum Keys: String, CodingKey { case schema, state, run, connected, acknowledgedPins }
-
-    init(from decoder: any Decoder) throws {
-      let fields = try decoder.container(keyedBy: Keys.self)
-      let schema = try fields.decode(String.self, forKey: .schema)
-      guard schema == Self.schema else {
-        throw DecodingError.dataCorruptedError(forKey: .schema, in: fields, debugDescription: "another schema")
-      }
-      state = try? fields.decode(String.self, forKey: .state)
-      run = try? fields.decode(String.self, forKey: .run)
-      connected = try? fields.decode([String].self, forKey: .connected)
-      acknowledgedPins = try? fields.decode([String: Int].self, forKey: .acknowledgedPins)
+  /// What a running server says of itself.
+  ///
+  /// - Returns: nil where none runs.
+  /// - Throws: `ControlError` where it does not answer, or as another release does.
+  static func status(of server: ServerDirectory) throws(ControlError) -> ServerStatus? {
+    guard ControlClient.isRunning(in: server.path) else { return nil }
+    do throws(ControlError) {
+      let lines = try ControlClient.ask(ControlRequest("status"), of: server.path)
+      return try ServerStatus(answer: lines.first ?? "")
+    } catch {
+      // It ended meanwhile.
+      if case .notRunning = error { return nil }
+      throw error
     }
   }
+}
 
-  /// - Returns: nil where no server runs, or none that answers.
-  static func status(of server: ServerDirectory) -> ServerStatus? {
-    guard ControlClient.isRunning(in: server.path),
-      let lines = try? ControlClient.ask(ControlRequest("status"), of: server.path)
-    else { return nil }
-    return lines.lazy.compactMap { try? JSONDecoder().decode(ServerStatus.self, from: Data($0.utf8)) }.first
+extension ServerStatus {
+  private struct Form: Decodable { let schema: String }
+
+  /// Reads a server's answer.
+  ///
+  /// - Throws: `ControlError` for that of another release.
+  init(answer: String) throws(ControlError) {
+    let bytes = Data(answer.utf8)
+    guard let form = try? JSONDecoder().decode(Form.self, from: bytes), form.schema == "bauta/server-status/1",
+      let status = try? JSONDecoder().decode(ServerStatus.self, from: bytes)
+    else { throw .malformedAnswer }
+    self = status
   }
+
+  /// Whether an organisation has taken a statement of the server's certificate keys, or a later one.
+  func hasTaken(_ statement: Int, _ name: String) -> Bool { (acknowledgedPins[name] ?? 0) >= statement }
 }

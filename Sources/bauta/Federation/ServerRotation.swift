@@ -23,38 +23,16 @@ enum ServerRotation {
     in server: ServerDirectory, reason: String? = nil, keyURI: String? = nil, certificate: [Certificate]? = nil,
     lifetime: Lifetime = .standard, passphrase: Passphrase? = nil
   ) throws -> Begun {
-    var own = try OwnKeys(server, passphrase: passphrase)
-    switch try own.rotation() {
-    case .switched:
-      _ = try Rotation.complete(own)
-      own = try OwnKeys(server, passphrase: passphrase)
-    case .lost, .unpinned: throw Rotation.misfit(own)
-    case .none, .keyMade, .announced: break
-    }
-    let wasPending = try own.rotation() == .announced
-    guard !wasPending || keyURI == nil else {
-      throw CommandError.usage(
-        "a rotation is pending with another key",
-        remedy: "Withdraw it first: bauta federation rotate-server --cancel --directory \(server.path)")
-    }
-    let next = try Rotation.nextKey(of: own, keyURI: keyURI, passphrase: passphrase)
-    let hash = try next.publicKeyHash
-    let request = try CertificateRequest.create(name: server.name, key: next)
+    let start = try Rotation.start(in: server, keyURI: keyURI, passphrase: passphrase)
+    let request = try CertificateRequest.create(name: server.name, key: start.next)
     try AtomicFile.replace(server.nextCertificateRequestPath, bytes: Array(request.pem.utf8))
-    let chain = try self.certificate(for: request, own, given: certificate, in: server, lifetime: lifetime)
-    let statement: SignedPins
-    if wasPending, let held = own.statement {
-      statement = held
-    } else {
-      statement = try own.state(
-        Manifest.Pins(current: own.pins.current, next: hash), what: "next certificate key \(hash.hexadecimal)",
-        reason: reason)
-    }
+    let chain = try self.certificate(for: request, start.own, given: certificate, in: server, lifetime: lifetime)
+    let statement = try start.announce(reason: reason)
     if let chain { try AuthorityFiles.store(chain, of: server.name, isNext: true, in: server) }
     // Whoever joins from now on has to accept both.
     _ = try Invitations.write(in: server)
     return Begun(
-      statement: statement, wasPending: wasPending, certificate: chain?.first, service: RunningService.reload(server))
+      statement: statement, wasPending: start.isPending, certificate: chain?.first, service: RunningService.reload(server))
   }
 
   struct Finished: Sendable {
@@ -104,23 +82,7 @@ enum ServerRotation {
   static func cancel(
     in server: ServerDirectory, reason: String? = nil, passphrase: Passphrase? = nil
   ) throws -> Finished? {
-    let own = try OwnKeys(server, passphrase: passphrase)
-    switch try own.rotation() {
-    case .none: return nil
-    case .keyMade:
-      try server.discardNextTLSKey()
-      return nil
-    case .switched:
-      throw CommandError.usage(
-        "the next key is in use already",
-        remedy: "To replace it: bauta federation rotate-server --directory \(server.path)")
-    case .unpinned: throw Rotation.misfit(own)
-    case .announced, .lost: break
-    }
-    try server.discardNextTLSKey()
-    return try end(
-      own.state(Manifest.Pins(current: own.pins.current), what: "next certificate key withdrawn", reason: reason),
-      in: server)
+    try Rotation.withdraw(in: server, reason: reason, passphrase: passphrase).map { try end($0, in: server) }
   }
 
   /// Names under which clients reach the server: in its certificate beside its own.
@@ -135,12 +97,13 @@ enum ServerRotation {
   /// Organisations that are not known to accept the next key.
   ///
   /// - Returns: nil where no server runs to say so.
+  /// - Throws: `ControlError` where one runs that does not say so; `FederationError`.
   static func missing(
     _ statement: SignedPins, _ manifest: Manifest, in server: ServerDirectory
   ) throws -> [OrganizationName]? {
-    guard let known = RunningService.status(of: server)?.acknowledgedPins else { return nil }
+    guard let status = try RunningService.status(of: server) else { return nil }
     return try NextVersion.remaining(of: manifest, in: server).map(\.name).filter {
-      (known[$0.value] ?? 0) < statement.sequence
+      !status.hasTaken(statement.sequence, $0.value)
     }
   }
 

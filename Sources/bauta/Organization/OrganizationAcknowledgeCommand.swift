@@ -26,8 +26,7 @@ struct OrganizationAcknowledgeCommand: AsyncParsableCommand {
   @OptionGroup var format: JSONOption
 
   func validate() throws {
-    let isOneLine = reason.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
-    guard (1...1024).contains(reason.utf8.count), isOneLine else {
+    guard Reason.isOneLine(reason, bytes: 1...1024) else {
       throw ValidationError("--reason is 1 to 1024 bytes on one line.")
     }
   }

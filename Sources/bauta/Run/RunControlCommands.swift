@@ -117,8 +117,7 @@ struct RunCancelCommand: AsyncParsableCommand {
   @OptionGroup var place: DirectoryOption
 
   func validate() throws {
-    let isOneLine = reason.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
-    guard reason.utf8.count <= 512, isOneLine else {
+    guard Reason.isOneLine(reason, bytes: 0...512) else {
       throw ValidationError("--reason is at most 512 bytes on one line.")
     }
   }

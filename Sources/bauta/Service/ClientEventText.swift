@@ -103,7 +103,7 @@ enum ClientEventText {
     case .credentialsChanged(let key):
       return Entry(.info, "credentialsChanged", ["publicKeySHA256": key.hexadecimal])
     case .credentialsUnusable(let code, let reason):
-      return Entry(.error, "credentialsUnusable", ["code": code, "reason": reason])
+      return Entry(.error, "credentialsUnusable", ["code": code, "reason": reason, "remedy": tryAgain])
     case .serverPins(let name, let sequence):
       return Entry(.info, "serverPins", ["server": name.value, "sequence": "\(sequence)"])
     case .forgedPins(let reason, let remedy):
@@ -127,6 +127,8 @@ enum ClientEventText {
 
   private static let refusalRemedy =
     "bauta client doctor --data FILE --directory DIR; the reason is in the log with --log-level debug"
+  private static let tryAgain =
+    "mend the files, which are read when they change; what is mended in a token needs: bauta client reload --directory DIR"
   private static let approval = "bauta federation approve --directory DIR"
 
   private static func dates(_ owner: String, _ notBefore: Date, _ notAfter: Date) -> String {

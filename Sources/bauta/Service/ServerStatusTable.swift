@@ -5,10 +5,8 @@ import ServiceControl
 /// `bauta server status` as people read it.
 enum ServerStatusTable {
   /// - Throws: `ControlError` for an answer of another release.
-  static func show(_ json: String, _ output: Output) throws {
-    guard let status = try? JSONDecoder().decode(ServerStatus.self, from: Data(json.utf8)) else {
-      throw ControlError.malformedAnswer
-    }
+  static func show(_ json: String, _ output: Output) throws(ControlError) {
+    let status = try ServerStatus(answer: json)
     let state = status.run.map { "\(status.state) \($0)" } ?? status.state
     output.line("server      \(state, .strong), on \(status.address) since \(status.since)")
     let manifest = status.manifest
@@ -21,7 +19,7 @@ enum ServerStatusTable {
     output.line("connected   \(list(status.connected))")
     if !status.revoked.isEmpty { output.line("revoked     \(list(status.revoked))") }
     if status.pinSequence > 0 {
-      let taken = status.acknowledgedPins.filter { $0.value == status.pinSequence }.keys.sorted()
+      let taken = status.acknowledgedPins.keys.filter { status.hasTaken(status.pinSequence, $0) }.sorted()
       output.line("own keys    statement \(status.pinSequence), taken by \(list(taken))")
     }
     if !status.interrupted.isEmpty { output.line("interrupted \(list(status.interrupted))") }
