@@ -180,7 +180,8 @@ struct HTTP2FrameCutter {
   private mutating func wholeFrames(in buffer: ByteBuffer) -> Int {
     let preface = min(prefaceRemaining, buffer.readableBytes)
     prefaceRemaining -= preface
-    if preface > 0 { completedUnits += 1 }
+    // A part of it is no progress: whoever sends it byte by byte has no more time for it.
+    if preface > 0 && prefaceRemaining == 0 { completedUnits += 1 }
     var end = buffer.readerIndex + preface
     while let length = frameByteCount(in: buffer, at: end), length <= buffer.writerIndex - end {
       noteFrame(in: buffer, at: end)

@@ -89,31 +89,52 @@ import Testing
     return channel
   }
 
-  /// What is begun and not finished: the preface, a frame's header, its payload, a header block over several frames.
-  @Test(arguments: [
-    [], Array(preface.prefix(20)), preface + frame(type: 0, [1, 2, 3]).prefix(4),
-    preface + frame(type: 0, [UInt8](repeating: 1, count: 5000)).dropLast(1), preface + frame(type: 1, [1, 2, 3]),
-    preface + frame(type: 1, [1]) + frame(type: 9, [2]),
-  ])
-  func aWriterThatDoesNotFinishIsSlow(_ bytes: [UInt8]) throws {
+  /// What is begun at once and never finished, in pieces: the preface, a frame's header, its payload, a header block over
+  /// several frames.
+  private static let unfinished: [[[UInt8]]] = [
+    [], preface.prefix(5).map { [$0] }, [Array(preface.prefix(19))] + preface[19..<23].map { [$0] },
+    [preface + [0]] + [[0], [3], [0], [0]],
+    [preface + frame(type: 0, [UInt8](repeating: 1, count: 5000)).dropLast(5)]
+      + [[UInt8]](repeating: [1], count: 4),
+    [preface + frame(type: 1, [1, 2, 3])] + [[UInt8]](repeating: frame(type: 9, [2]), count: 4),
+  ]
+
+  /// Time runs from the first byte of a unit (from the connection on, for the preface), and no piece of it gives more.
+  @Test(arguments: unfinished)
+  func aWriterThatDoesNotFinishIsSlow(_ pieces: [[UInt8]]) throws {
     let endings = Endings()
     let channel = try Self.writer(endings)
     let loop = channel.embeddedEventLoop
-    // A byte now and then does not help.
-    let (most, last) = (bytes.dropLast(min(4, bytes.count)), bytes.suffix(4))
-    if !most.isEmpty { try channel.writeInbound(ByteBuffer(bytes: most)) }
-    for byte in last {
-      loop.advanceTime(by: .seconds(1))
-      try channel.writeInbound(ByteBuffer(bytes: [byte]))
+    let start = loop.now
+    for (index, piece) in pieces.enumerated() {
+      loop.advanceTime(to: start + .seconds(10 * Int64(index)))
+      try channel.writeInbound(ByteBuffer(bytes: piece))
     }
-    loop.advanceTime(by: .seconds(54))
+    loop.advanceTime(to: start + .seconds(59))
     #expect(endings.reasons.isEmpty)
-    loop.advanceTime(by: .seconds(7))
+    loop.advanceTime(to: start + .seconds(60))
     #expect(endings.reasons == [.slowWriter])
     // Nothing more is passed on.
     while try channel.readInbound(as: ByteBuffer.self) != nil {}
     try channel.writeInbound(ByteBuffer(bytes: Self.frame(type: 0)))
     #expect(try channel.readInbound(as: ByteBuffer.self) == nil)
+    _ = try channel.finish()
+  }
+
+  /// A preface in time is progress, in however many pieces: what follows has its own time.
+  @Test func aPrefaceInPiecesIsOneUnit() throws {
+    let endings = Endings()
+    let channel = try Self.writer(endings)
+    let loop = channel.embeddedEventLoop
+    for byte in Self.preface {
+      loop.advanceTime(by: .seconds(2))
+      try channel.writeInbound(ByteBuffer(bytes: [byte]))
+    }
+    try channel.writeInbound(ByteBuffer(bytes: [0]))
+    loop.advanceTime(by: .seconds(59))
+    #expect(endings.reasons.isEmpty)
+    loop.advanceTime(by: .seconds(1))
+    #expect(endings.reasons == [.slowWriter])
     _ = try channel.finish()
   }
 
