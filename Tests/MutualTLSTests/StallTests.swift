@@ -1,6 +1,7 @@
 import Cryptography
 import NIOCore
 import NIOEmbedded
+import NIOHTTP2
 import Testing
 
 @testable import MutualTLS
@@ -74,9 +75,9 @@ import Testing
 
   private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
 
-  static func frame(type: UInt8, flags: UInt8 = 0, _ payload: [UInt8] = []) -> [UInt8] {
-    [UInt8(payload.count >> 16), UInt8(payload.count >> 8 & 255), UInt8(payload.count & 255), type, flags, 0, 0, 0, 1]
-      + payload
+  static func frame(type: UInt8, flags: UInt8 = 0, stream: UInt8 = 1, _ payload: [UInt8] = []) -> [UInt8] {
+    let length = [UInt8(payload.count >> 16), UInt8(payload.count >> 8 & 255), UInt8(payload.count & 255)]
+    return length + [type, flags, 0, 0, 0, stream] + payload
   }
 
   private static func writer(_ endings: Endings) throws -> EmbeddedChannel {
@@ -170,14 +171,40 @@ import Testing
     let frame = Self.frame(type: type, [UInt8](repeating: 0, count: 8))
     for _ in 0..<HTTP2FrameRecutter.controlFrameBurst { try channel.writeInbound(ByteBuffer(bytes: frame)) }
     #expect(endings.reasons.isEmpty)
-    // Ten a second are borne, for ever.
+    // Three a second are borne, for ever.
     for _ in 0..<100 {
-      channel.embeddedEventLoop.advanceTime(by: .milliseconds(101))
+      channel.embeddedEventLoop.advanceTime(by: .milliseconds(334))
       try channel.writeInbound(ByteBuffer(bytes: frame))
     }
     #expect(endings.reasons.isEmpty)
     try channel.writeInbound(ByteBuffer(bytes: (0..<20).flatMap { _ in frame }))
     #expect(endings.reasons == [.controlFlood])
     _ = try channel.finish()
+  }
+
+  /// The HTTP/2 handler has a limit of its own, on the real clock: what this one lets pass in half a minute comes to it in
+  /// no time at all.
+  @Test(arguments: [4, 6, 2] as [UInt8])
+  func theHTTP2HandlerIsNotTheOneToRefuse(_ type: UInt8) throws {
+    let endings = Endings()
+    let channel = try Self.writer(endings)
+    let loop = channel.embeddedEventLoop
+    try channel.pipeline.syncOperations.addHandler(
+      NIOHTTP2Handler(mode: .server, connectionConfiguration: .init()))
+    try channel.writeInbound(ByteBuffer(bytes: Self.preface + Self.frame(type: 4, stream: 0)))
+    let payload: [UInt8] = type == 4 ? [] : [UInt8](repeating: 0, count: type == 6 ? 8 : 5)
+    let frame = Self.frame(type: type, stream: type == 2 ? 1 : 0, payload)
+    for _ in 1..<HTTP2FrameRecutter.controlFrameBurst { try channel.writeInbound(ByteBuffer(bytes: frame)) }
+    // As fast as is borne.
+    let pause = TimeAmount.nanoseconds(Int64(1e9 / HTTP2FrameRecutter.controlFramesPerSecond) + 1)
+    for _ in 0..<Int(30 * HTTP2FrameRecutter.controlFramesPerSecond) {
+      loop.advanceTime(by: pause)
+      // Throws what the handler reports.
+      try channel.writeInbound(ByteBuffer(bytes: frame))
+    }
+    #expect(endings.reasons.isEmpty)
+    try channel.writeInbound(ByteBuffer(bytes: frame + frame))
+    #expect(endings.reasons == [.controlFlood])
+    _ = try? channel.finish()
   }
 }
