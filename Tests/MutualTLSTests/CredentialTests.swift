@@ -172,6 +172,21 @@ import Testing
     }
   }
 
+  /// A pipe that nobody writes to would be waited for without end; in a process of its own, whose alarm ends that.
+  @Test func aPipeInPlaceOfACertificateIsAnErrorAtOnce() async {
+    await #expect(processExitsWith: .success) {
+      alarm(60)
+      let federation = try TestFederation()
+      let path = federation.path("tls.crt")
+      try #require(mkfifo(path, 0o600) == 0)
+      let error = CredentialError.fileUnreadable(path: path, reason: "not a regular file")
+      #expect(throws: error) { try Certificate(contentsOfFile: path) }
+      #expect(throws: error) { try Certificate.authorities(inFile: path) }
+      #expect(throws: error) { try TLSIdentity(certificateFile: path, privateKey: .file(path)) }
+      #expect(throws: error) { try PrivateKey(loading: .file(path)) }
+    }
+  }
+
   /// Every byte of a request and a certificate flipped in turn: an error or another value, never a crash.
   @Test func alteredEncodingsNeverPassForTheOriginal() throws {
     let federation = try TestFederation()
