@@ -16,6 +16,7 @@ public enum CredentialError: BlamedError, Hashable {
   case keyTooWeak(securityBits: Int)
   case keyDoesNotMatchCertificate
   case inputTooLarge(what: String, maximum: Int)
+  case tooManyCertificates(maximum: Int)
   case notACertificate(detail: String)
   case notARequest(detail: String)
   case requestSignatureInvalid
@@ -41,6 +42,7 @@ public enum CredentialError: BlamedError, Hashable {
     case .keyTooWeak: "key-too-weak"
     case .keyDoesNotMatchCertificate: "key-certificate-mismatch"
     case .inputTooLarge: "credential-too-large"
+    case .tooManyCertificates: "certificates-too-many"
     case .notACertificate: "certificate-malformed"
     case .notARequest: "certificate-request-malformed"
     case .requestSignatureInvalid: "certificate-request-signature-invalid"
@@ -59,8 +61,8 @@ public enum CredentialError: BlamedError, Hashable {
     case .fileUnreadable, .fileTooLarge, .keyExposed, .keyFileExists, .keyFileUnwritable, .keyAccess,
       .keyNotFound, .keyDoesNotMatchCertificate, .configuration, .library:
       .local
-    case .keyTooWeak, .inputTooLarge, .notACertificate, .notARequest, .requestSignatureInvalid, .nameMismatch,
-      .defect:
+    case .keyTooWeak, .inputTooLarge, .tooManyCertificates, .notACertificate, .notARequest, .requestSignatureInvalid,
+      .nameMismatch, .defect:
       .peer
     case .notAnAuthority, .invalidAddress, .invalidValidity: .caller
     }
@@ -79,6 +81,7 @@ public enum CredentialError: BlamedError, Hashable {
     case .keyTooWeak(let bits): "The public key has a strength of \(bits) bits; at least 112 are required."
     case .keyDoesNotMatchCertificate: "The private key does not belong to the certificate."
     case .inputTooLarge(let what, let maximum): "The \(what) is larger than the \(maximum) bytes allowed."
+    case .tooManyCertificates(let maximum): "There are more than the \(maximum) certificates allowed here."
     case .notACertificate(let detail): "This is not an X.509 certificate in PEM form: \(detail)."
     case .notARequest(let detail): "This is not a PKCS #10 certificate request in PEM form: \(detail)."
     case .requestSignatureInvalid: "The certificate request is not signed by the key that it holds."
@@ -104,6 +107,7 @@ public enum CredentialError: BlamedError, Hashable {
     case .keyNotFound: "Give a PEM file with one private key, or the URI of a store that OpenSSL has a loader for."
     case .keyTooWeak: "Generate an EC P-256 key, or RSA of at least 2048 bits."
     case .keyDoesNotMatchCertificate: "Give the key with which the certificate was requested."
+    case .tooManyCertificates: "Leave only those that are needed: a certificate and its intermediates, or authorities."
     case .notACertificate: "Give the file that starts with -----BEGIN CERTIFICATE-----."
     case .notARequest: "Give the file that starts with -----BEGIN CERTIFICATE REQUEST-----."
     case .requestSignatureInvalid: "Ask for the request again: it was damaged or altered on its way."
