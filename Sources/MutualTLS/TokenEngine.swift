@@ -13,6 +13,7 @@ enum TokenEngine {
     var hasLoggedIn = false
   }
 
+  // The compiler cannot see it: this is read and written under `lock` alone, to which `load` is the only way in.
   private nonisolated(unsafe) static var state = State()
   private static let lock = Mutex(())
 
