@@ -122,7 +122,7 @@ let package = Package(
     .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
     .testTarget(
       name: "MutualTLSTests",
-      dependencies: ["MutualTLS", "Cryptography", grpc, grpcTransport, nioEmbedded, nioHPACK] + nio,
+      dependencies: ["MutualTLS", "Cryptography", grpc, grpcTransport, nioEmbedded, nioHTTP2, nioHPACK] + nio,
       swiftSettings: strict),
     .testTarget(
       name: "FederationWireTests",

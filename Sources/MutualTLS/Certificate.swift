@@ -53,10 +53,10 @@ public struct Certificate: Sendable, Hashable {
   public init(pem: String) throws(CredentialError) { try self.init(pemBytes: Array(pem.utf8)) }
 
   init(pemBytes: [UInt8]) throws(CredentialError) {
-    guard let first = try Certificate.all(inPEM: pemBytes, maximumCount: 1).first else {
-      throw .notACertificate(detail: "no certificate found")
-    }
-    self = first
+    let (handles, fault) = try Certificate.parse(pem: pemBytes, maximumCount: 1)
+    defer { for handle in handles { X509_free(handle) } }
+    guard let first = handles.first else { throw .notACertificate(detail: fault ?? "no certificate found") }
+    try self.init(handle: first)
   }
 
   /// Parses a DER encoding; trailing bytes are an error.
@@ -74,17 +74,33 @@ public struct Certificate: Sendable, Hashable {
     try self.init(pemBytes: OpenSSLSupport.readFile(path, maximum: Certificate.maximumByteCount))
   }
 
-  /// The authorities in a PEM file: usually one, two while one takes the place of another.
+  /// The authorities in a PEM file: usually one, two while one takes the place of another; 8 at most.
   public static func authorities(inFile path: String) throws(CredentialError) -> [Certificate] {
     try all(inPEM: OpenSSLSupport.readFile(path, maximum: maximumByteCount), maximumCount: 8)
   }
 
-  /// Every certificate of a PEM text, in order; at most `maximumCount`.
+  /// Every certificate of a PEM text, in order; 1 to 16. What stands between them is passed over.
+  ///
+  /// - Throws: `tooManyCertificates`; `notACertificate` when there is none or any of them is malformed; `inputTooLarge`.
   public static func all(inPEM pem: String) throws(CredentialError) -> [Certificate] {
     try all(inPEM: Array(pem.utf8), maximumCount: 16)
   }
 
   static func all(inPEM bytes: [UInt8], maximumCount: Int) throws(CredentialError) -> [Certificate] {
+    // One more than is allowed, so that it is seen and not left out.
+    let (handles, fault) = try parse(pem: bytes, maximumCount: maximumCount + 1)
+    defer { for handle in handles { X509_free(handle) } }
+    guard handles.count <= maximumCount else { throw .tooManyCertificates(maximum: maximumCount) }
+    if let fault { throw .notACertificate(detail: fault) }
+    var certificates: [Certificate] = []
+    for handle in handles { certificates.append(try Certificate(handle: handle)) }
+    return certificates
+  }
+
+  /// The first certificates, which the caller frees, and why the one after them is malformed, if it is. Never neither.
+  private static func parse(
+    pem bytes: [UInt8], maximumCount: Int
+  ) throws(CredentialError) -> (handles: [OpaquePointer], fault: String?) {
     guard bytes.count <= maximumByteCount else {
       throw .inputTooLarge(what: "certificate", maximum: maximumByteCount)
     }
@@ -94,12 +110,12 @@ public struct Certificate: Sendable, Hashable {
       while found.count < maximumCount, let next = PEM_read_bio_X509(bio, nil, nil, nil) { found.append(next) }
       return found
     }
+    // That no further one begins is how the end of the text is told.
+    let last = ERR_peek_last_error()
+    let isEnd = last == 0 || ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE
     let detail = OpenSSLSupport.takeErrorDetail()
-    guard let handles, !handles.isEmpty else { throw .notACertificate(detail: detail) }
-    defer { for handle in handles { X509_free(handle) } }
-    var certificates: [Certificate] = []
-    for handle in handles { certificates.append(try Certificate(handle: handle)) }
-    return certificates
+    guard let handles else { throw .notACertificate(detail: detail) }
+    return (handles, isEnd && !handles.isEmpty ? nil : detail)
   }
 
   /// PEM text with a final newline.

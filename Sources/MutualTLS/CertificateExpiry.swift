@@ -12,14 +12,6 @@ public enum CertificateExpiry: Sendable, Hashable, CustomStringConvertible {
   /// Longest time before the end in which a certificate counts as expiring soon, in seconds: 30 days.
   public static let longestWarning: TimeInterval = 30 * 86_400
 
-  /// Whether connections are made with it now.
-  public var isValid: Bool {
-    switch self {
-    case .valid, .expiresSoon: true
-    case .expired, .notYetValid: false
-    }
-  }
-
   /// Whether there is something to do: renew it, or look at the clock.
   public var needsAttention: Bool {
     switch self {
@@ -39,6 +31,7 @@ public enum CertificateExpiry: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// To the second, in UTC.
   static func text(of date: Date) -> String { date.formatted(.iso8601) }
 
   /// Rounded down to days, hours or minutes, so that nobody waits too long.

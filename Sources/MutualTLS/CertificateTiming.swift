@@ -21,23 +21,23 @@ public struct CertificateTiming: Sendable, Hashable {
 
   /// The dates, the clock, how far apart they are, and what that points to. No final stop.
   var explanation: String {
-    let clock = "this machine's clock says \(CertificateTiming.text(now))"
+    let clock = "this machine's clock says \(CertificateExpiry.text(of: now))"
     if now < notBefore {
       return """
-        not valid before \(CertificateTiming.text(notBefore)); \(clock), \
+        not valid before \(CertificateExpiry.text(of: notBefore)); \(clock), \
         \(CertificateTiming.span(notBefore.timeIntervalSince(now))) earlier: \
         \(suspicion(otherwise: "one of the clocks is likely wrong, this one or that of the certificate's issuer"))
         """
     }
     if now > notAfter {
       return """
-        valid until \(CertificateTiming.text(notAfter)); \(clock), \
+        valid until \(CertificateExpiry.text(of: notAfter)); \(clock), \
         \(CertificateTiming.span(now.timeIntervalSince(notAfter))) later: \
         \(suspicion(otherwise: "the certificate is likely the one to renew"))
         """
     }
     return """
-      valid from \(CertificateTiming.text(notBefore)) until \(CertificateTiming.text(notAfter)); \(clock), \
+      valid from \(CertificateExpiry.text(of: notBefore)) until \(CertificateExpiry.text(of: notAfter)); \(clock), \
       within these dates: the other side's clock is likely wrong, or shows another certificate's dates
       """
   }
@@ -46,8 +46,6 @@ public struct CertificateTiming: Sendable, Hashable {
     suspectsThisClock
       ? "this side's own certificates are not valid by this clock either, so the clock is likely wrong" : otherwise
   }
-
-  static func text(_ date: Date) -> String { date.formatted(.iso8601) }
 
   /// The two largest units of a span of time: `45 minutes`, `2 days 3 hours`.
   static func span(_ seconds: TimeInterval) -> String {

@@ -10,8 +10,6 @@ public enum ConnectionClosure: String, Sendable, Hashable, CaseIterable {
   case replaced
   /// Its key is not accepted any more.
   case keyWithdrawn = "key-withdrawn"
-  /// The server's owner decided so.
-  case disconnected
 }
 
 /// Told when an organisation's connection is there and when it is gone. Called on event loops: return at once.

@@ -10,12 +10,15 @@ public enum CredentialError: BlamedError, Hashable {
   case keyExposed(path: String, mode: UInt16)
   case keyFileExists(path: String)
   case keyFileUnwritable(path: String, reason: String)
+  /// A ``KeyLog``.
+  case keyLogUnwritable(path: String, reason: String)
   /// The way to the key: a passphrase, a PIN, a token, a URI.
   case keyAccess(KeyAccessProblem)
   case keyNotFound(source: String, detail: String)
   case keyTooWeak(securityBits: Int)
   case keyDoesNotMatchCertificate
   case inputTooLarge(what: String, maximum: Int)
+  case tooManyCertificates(maximum: Int)
   case notACertificate(detail: String)
   case notARequest(detail: String)
   case requestSignatureInvalid
@@ -36,11 +39,13 @@ public enum CredentialError: BlamedError, Hashable {
     case .keyExposed: "private-key-exposed"
     case .keyFileExists: "private-key-exists"
     case .keyFileUnwritable: "private-key-unwritable"
+    case .keyLogUnwritable: "key-log-unwritable"
     case .keyAccess(let problem): problem.code
     case .keyNotFound: "private-key-not-found"
     case .keyTooWeak: "key-too-weak"
     case .keyDoesNotMatchCertificate: "key-certificate-mismatch"
     case .inputTooLarge: "credential-too-large"
+    case .tooManyCertificates: "certificates-too-many"
     case .notACertificate: "certificate-malformed"
     case .notARequest: "certificate-request-malformed"
     case .requestSignatureInvalid: "certificate-request-signature-invalid"
@@ -56,11 +61,11 @@ public enum CredentialError: BlamedError, Hashable {
 
   public var blame: Blame {
     switch self {
-    case .fileUnreadable, .fileTooLarge, .keyExposed, .keyFileExists, .keyFileUnwritable, .keyAccess,
-      .keyNotFound, .keyDoesNotMatchCertificate, .configuration, .library:
+    case .fileUnreadable, .fileTooLarge, .keyExposed, .keyFileExists, .keyFileUnwritable, .keyLogUnwritable,
+      .keyAccess, .keyNotFound, .keyDoesNotMatchCertificate, .configuration, .library:
       .local
-    case .keyTooWeak, .inputTooLarge, .notACertificate, .notARequest, .requestSignatureInvalid, .nameMismatch,
-      .defect:
+    case .keyTooWeak, .inputTooLarge, .tooManyCertificates, .notACertificate, .notARequest, .requestSignatureInvalid,
+      .nameMismatch, .defect:
       .peer
     case .notAnAuthority, .invalidAddress, .invalidValidity: .caller
     }
@@ -74,11 +79,14 @@ public enum CredentialError: BlamedError, Hashable {
       "The private key \(path) has mode 0\(String(mode, radix: 8)): others than its owner have access to it."
     case .keyFileExists(let path): "\(path) exists already; a private key is never overwritten."
     case .keyFileUnwritable(let path, let reason): "The private key \(path) cannot be written: \(reason)."
+    case .keyLogUnwritable(let path, let reason):
+      "The file \(path) for the secrets of TLS connections cannot be created: \(reason)."
     case .keyAccess(let problem): problem.message
     case .keyNotFound(let source, let detail): "No private key could be loaded from \(source): \(detail)."
     case .keyTooWeak(let bits): "The public key has a strength of \(bits) bits; at least 112 are required."
     case .keyDoesNotMatchCertificate: "The private key does not belong to the certificate."
     case .inputTooLarge(let what, let maximum): "The \(what) is larger than the \(maximum) bytes allowed."
+    case .tooManyCertificates(let maximum): "There are more than the \(maximum) certificates allowed here."
     case .notACertificate(let detail): "This is not an X.509 certificate in PEM form: \(detail)."
     case .notARequest(let detail): "This is not a PKCS #10 certificate request in PEM form: \(detail)."
     case .requestSignatureInvalid: "The certificate request is not signed by the key that it holds."
@@ -100,10 +108,12 @@ public enum CredentialError: BlamedError, Hashable {
     case .keyExposed(let path, _): "Run `chmod 600 \(path)`; if others may have read it, replace the key."
     case .keyFileExists: "Choose another path, or move the old key away first."
     case .keyFileUnwritable: "Check the directory's permissions and the space left."
+    case .keyLogUnwritable: "Choose a path where there is no file yet, in a directory of your own."
     case .keyAccess(let problem): problem.remedy
     case .keyNotFound: "Give a PEM file with one private key, or the URI of a store that OpenSSL has a loader for."
     case .keyTooWeak: "Generate an EC P-256 key, or RSA of at least 2048 bits."
     case .keyDoesNotMatchCertificate: "Give the key with which the certificate was requested."
+    case .tooManyCertificates: "Leave only those that are needed: a certificate and its intermediates, or authorities."
     case .notACertificate: "Give the file that starts with -----BEGIN CERTIFICATE-----."
     case .notARequest: "Give the file that starts with -----BEGIN CERTIFICATE REQUEST-----."
     case .requestSignatureInvalid: "Ask for the request again: it was damaged or altered on its way."

@@ -1,3 +1,4 @@
+import COpenSSL
 import Cryptography
 import NIOCore
 
@@ -17,7 +18,8 @@ public struct HTTPProxy: Sendable {
   }
 }
 
-/// User and password for a proxy, held in guarded memory until they are sent (RFC 7617).
+/// User and password for a proxy, held in guarded memory (RFC 7617). A request with them is in ordinary memory from when it
+/// is written until the network has it, and is overwritten then.
 ///
 /// They cross the network to the proxy in the clear: that is what the scheme does.
 public final class ProxyCredentials: Sendable {
@@ -43,7 +45,11 @@ public final class ProxyCredentials: Sendable {
     secret = joined
   }
 
-  /// Appends the credentials in Base64 (RFC 4648, section 4). The buffer is the one that goes to the network.
+  /// What ``writeBase64(to:)`` appends, in bytes.
+  var base64ByteCount: Int { (secret.count + 2) / 3 * 4 }
+
+  /// Appends the credentials in Base64 (RFC 4648, section 4). The buffer is the one that goes to the network; it must have
+  /// room for them and for all that follows, because one that grows leaves a copy where it was.
   func writeBase64(to buffer: inout ByteBuffer) {
     let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
     secret.withUnsafeBytes { bytes in
@@ -144,15 +150,38 @@ final class ProxyTunnelHandler: ChannelInboundHandler, RemovableChannelHandler {
       let fault = TransportError.proxyUnusable(host: self.proxy.host, port: self.proxy.port, fault: .timedOut)
       self.refuse(fault, context)
     }
-    var request = context.channel.allocator.buffer(capacity: 512)
-    request.writeString("CONNECT \(target) HTTP/1.1\r\nHost: \(target)\r\n")
+    let request = request(context.channel.allocator)
+    let written = context.eventLoop.makePromise(of: Void.self)
+    if proxy.authorization != nil { written.futureResult.whenComplete { _ in ProxyTunnelHandler.wipe(request) } }
+    context.writeAndFlush(wrapOutboundOut(request), promise: written)
+  }
+
+  private func request(_ allocator: ByteBufferAllocator) -> ByteBuffer {
+    let start = "CONNECT \(target) HTTP/1.1\r\nHost: \(target)\r\n"
+    let header = "Proxy-Authorization: Basic "
+    let end = "\r\n"
+    var count = start.utf8.count + end.utf8.count
     if let authorization = proxy.authorization {
-      request.writeString("Proxy-Authorization: Basic ")
-      authorization.writeBase64(to: &request)
-      request.writeString("\r\n")
+      count += header.utf8.count + authorization.base64ByteCount + end.utf8.count
     }
-    request.writeString("\r\n")
-    context.writeAndFlush(wrapOutboundOut(request), promise: nil)
+    var request = allocator.buffer(capacity: count)
+    request.writeString(start)
+    if let authorization = proxy.authorization {
+      request.writeString(header)
+      authorization.writeBase64(to: &request)
+      request.writeString(end)
+    }
+    request.writeString(end)
+    return request
+  }
+
+  /// Overwrites memory that the network is done with, whoever else refers to it: changing a buffer that is shared would
+  /// change a copy.
+  private static func wipe(_ buffer: ByteBuffer) {
+    buffer.withVeryUnsafeBytes { bytes in
+      guard let address = bytes.baseAddress else { return }
+      OPENSSL_cleanse(UnsafeMutableRawPointer(mutating: address), bytes.count)
+    }
   }
 
   private func open(_ context: ChannelHandlerContext) {

@@ -12,12 +12,11 @@ public final class KeyLog: Sendable {
   /// Creates the file for its owner alone (0600) and says so; a file that exists is refused.
   ///
   /// - Parameter warn: is told once, at the start, that traffic can be read by whoever has the file.
+  /// - Throws: `keyLogUnwritable`.
   public init(creatingFile path: String, warn: @Sendable (String) -> Void) throws(CredentialError) {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else {
-      let code = errno
-      throw code == EEXIST
-        ? .keyFileExists(path: path) : .keyFileUnwritable(path: path, reason: OpenSSLSupport.systemReason(code))
+      throw .keyLogUnwritable(path: path, reason: OpenSSLSupport.systemReason(errno))
     }
     self.path = path
     self.descriptor = descriptor

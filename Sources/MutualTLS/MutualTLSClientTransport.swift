@@ -87,15 +87,6 @@ public final class MutualTLSClientTransport: ClientTransport {
   /// Closes the connection at once; calls in progress fail.
   public func closeNow() { channel.close(promise: nil) }
 
-  /// Closes the connection if `verifier` does not accept the server's key for its name any more; says whether it did.
-  @discardableResult
-  public func close(ifRefusedBy verifier: any PinVerifier) -> Bool {
-    let decision = verifier.verify(fingerprint: peer.fingerprint, names: [peer.name.value])
-    guard decision != .accepted(name: peer.name) else { return false }
-    closeNow()
-    return true
-  }
-
   public var retryThrottle: RetryThrottle? { wrapped.retryThrottle }
 
   public func connect() async throws { try await wrapped.connect() }

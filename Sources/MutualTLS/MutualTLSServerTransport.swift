@@ -71,9 +71,6 @@ public final class MutualTLSServerTransport: ListeningServerTransport {
   /// The organisations that have a connection now.
   public var connectedOrganizations: Set<OrganizationName> { registry.connectedNames }
 
-  /// Closes an organisation's connections, for instance because its pin was withdrawn.
-  public func disconnect(_ name: OrganizationName) { registry.close(because: .disconnected) { $0.name == name } }
-
   /// Closes every connection whose key `verifier` does not accept for its name any more.
   public func disconnectPeers(refusedBy verifier: any PinVerifier) {
     registry.close(because: .keyWithdrawn) { peer in

@@ -46,31 +46,11 @@ enum OpenSSLSupport {
     return EVP_sha256()
   }
 
-  /// Reads a file of at most `maximum` bytes.
+  /// Reads a regular file of at most `maximum` bytes.
   static func readFile(_ path: String, maximum: Int) throws(CredentialError) -> [UInt8] {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .fileUnreadable(path: path, reason: systemReason(errno)) }
+    let (descriptor, _) = try RegularFile.open(path, maximum: maximum)
     defer { close(descriptor) }
-    var information = stat()
-    guard fstat(descriptor, &information) == 0 else {
-      throw .fileUnreadable(path: path, reason: systemReason(errno))
-    }
-    guard information.st_mode & S_IFMT == S_IFREG else {
-      throw .fileUnreadable(path: path, reason: "not a regular file")
-    }
-    guard information.st_size <= maximum else { throw .fileTooLarge(path: path, maximum: maximum) }
-    var bytes = [UInt8](repeating: 0, count: maximum + 1)
-    var filled = 0
-    while filled < bytes.count {
-      let count = bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress! + filled, $0.count - filled) }
-      if count < 0 && errno == EINTR { continue }
-      guard count >= 0 else { throw .fileUnreadable(path: path, reason: systemReason(errno)) }
-      if count == 0 { break }
-      filled += count
-    }
-    guard filled <= maximum else { throw .fileTooLarge(path: path, maximum: maximum) }
-    bytes.removeSubrange(filled...)
-    return bytes
+    return try RegularFile.read(descriptor, path: path, maximum: maximum)
   }
 
   static func systemReason(_ code: Int32) -> String { String(cString: strerror(code)) }

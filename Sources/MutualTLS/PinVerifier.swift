@@ -23,7 +23,7 @@ public protocol PinVerifier: Sendable {
 /// A pin verifier over a table that can be replaced while connections come and go.
 ///
 /// A replacement governs handshakes from then on. Connections made before stay until they are closed: see
-/// ``MutualTLSServerTransport/disconnect(_:)``.
+/// ``MutualTLSServerTransport/disconnectPeers(refusedBy:)``.
 public final class PinTable: PinVerifier {
   private let pins: Mutex<[CertificateKeyHash: OrganizationName]>
 

@@ -1,7 +1,7 @@
 import Cryptography
 import Foundation
 
-/// Reading of files whose access rights matter.
+/// Reading of regular files within a bound, for files whose access rights matter and for others.
 enum RegularFile {
   /// Opens a regular file of at most `maximum` bytes. Rights are those of the open file, so that it cannot be exchanged
   /// between check and use. The caller closes the descriptor.

@@ -119,10 +119,18 @@ extension PrivateKey {
     ERR_clear_error()
     let prompt = PassphrasePrompt(passphrase)
     let key = try firstKey(prompt) { OSSL_STORE_open_ex(uri, nil, nil, $0, $1, nil, nil, nil) }
-    let detail = OpenSSLSupport.takeErrorDetail()
+    let detail = OpenSSLSupport.reason(of: ERR_peek_error())
+    // A provider's errors have its own library, with reasons of PKCS #11 if it is one for tokens.
+    let isToken = PrivateKeySource.scheme(of: uri) == TokenURI.scheme
+    let failure = TokenFailure.take { isToken && ERR_GET_LIB($0) >= ERR_LIB_USER }
     if let key { return key }
-    guard prompt.wasAsked && passphrase == nil else { throw .keyNotFound(source: source, detail: detail) }
-    throw .keyAccess(.pinMissing(source: source))
+    if prompt.wasAsked && passphrase == nil { throw .keyAccess(.pinMissing(source: source)) }
+    if prompt.didNotFit { throw .keyAccess(.pinWrong(source: source)) }
+    switch failure {
+    case .pinLocked: throw .keyAccess(.pinLocked(source: source))
+    case .pinWrong: throw .keyAccess(.pinWrong(source: source))
+    case .notFound, .other: throw .keyNotFound(source: source, detail: detail)
+    }
   }
 
   /// The first private key of a store that `open` opens with a user interface method and its data.

@@ -17,9 +17,6 @@ public struct TLSAlert: RawRepresentable, Sendable, Hashable, CustomStringConver
   public static let certificateRequired = TLSAlert(rawValue: 116)
   public static let noApplicationProtocol = TLSAlert(rawValue: 120)
 
-  /// Whether the alert says that the receiver's own certificate was refused.
-  public var concernsCertificate: Bool { certificateExplanation != nil }
-
   public var description: String {
     switch self {
     case .unexpectedMessage: "unexpected_message"

@@ -13,6 +13,7 @@ enum TokenEngine {
     var hasLoggedIn = false
   }
 
+  // The compiler cannot see it: this is read and written under `lock` alone, to which `load` is the only way in.
   private nonisolated(unsafe) static var state = State()
   private static let lock = Mutex(())
 
@@ -48,7 +49,10 @@ enum TokenEngine {
 
   /// The engine says "object not found" for most failures; whether it came to ask for a PIN tells them apart.
   private static func problem(_ prompt: PassphrasePrompt, source: String, hasPIN: Bool) -> CredentialError {
-    switch takeTokenReason() {
+    let failure = TokenFailure.take { code in
+      ERR_lib_error_string(code).map { String(cString: $0) } == "PKCS#11 module"
+    }
+    switch failure {
     case .pinLocked: return .keyAccess(.pinLocked(source: source))
     case .pinWrong: return .keyAccess(.pinWrong(source: source))
     case .other(let detail): return .keyNotFound(source: source, detail: detail)
@@ -58,31 +62,6 @@ enum TokenEngine {
       if prompt.wasAsked { state.hasLoggedIn = true }
       return .keyAccess(
         prompt.wasAsked || state.hasLoggedIn ? .keyNotInToken(source: source) : .tokenAbsent(source: source))
-    }
-  }
-
-  private enum Reason {
-    case pinWrong, pinLocked, notFound
-    case other(String)
-  }
-
-  /// Empties the error queue. The codes are those of PKCS #11, section 6.3.
-  private static func takeTokenReason() -> Reason {
-    var reason = Reason.notFound
-    while true {
-      let code = ERR_get_error()
-      if code == 0 { return reason }
-      let library = ERR_lib_error_string(code).map { String(cString: $0) } ?? ""
-      switch (library, ERR_GET_REASON(code)) {
-      // CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE
-      case ("PKCS#11 module", 0xA0...0xA2): reason = .pinWrong
-      // CKR_PIN_EXPIRED, CKR_PIN_LOCKED
-      case ("PKCS#11 module", 0xA3...0xA4): reason = .pinLocked
-      // The user interface refuses what is shorter than four bytes before the token sees it.
-      case ("UI routines", UI_R_RESULT_TOO_SMALL), ("UI routines", UI_R_RESULT_TOO_LARGE): reason = .pinWrong
-      case ("PKCS#11 module", _): reason = .other(OpenSSLSupport.reason(of: code))
-      case (_, _): continue
-      }
     }
   }
 }

@@ -172,6 +172,43 @@ import Testing
     }
   }
 
+  /// What is over the bound, and what cannot be read, is not left out: it may be the one that somebody counts on.
+  @Test func noCertificateIsPassedOver() throws {
+    let federation = try TestFederation()
+    let first = federation.authority.certificate
+    let second = try federation.identity("alpha.example").chain[0]
+    #expect(try Certificate.all(inPEM: "a comment\n\(first.pem)\n\(second.pem)another") == [first, second])
+    let sixteen = String(repeating: first.pem, count: 16)
+    #expect(try Certificate.all(inPEM: sixteen).count == 16)
+    #expect(throws: CredentialError.tooManyCertificates(maximum: 16)) {
+      try Certificate.all(inPEM: sixteen + second.pem)
+    }
+    let file = try federation.write(String(repeating: first.pem, count: 9), to: "authorities.crt")
+    #expect(throws: CredentialError.tooManyCertificates(maximum: 8)) { try Certificate.authorities(inFile: file) }
+    let malformed = second.pem.replacingOccurrences(of: "\nM", with: "\n!")
+    for text in [first.pem + malformed, first.pem + malformed + first.pem, first.pem + second.pem.dropLast(30)] {
+      let error = #expect(throws: CredentialError.self) { try Certificate.all(inPEM: text) }
+      #expect(error?.code == "certificate-malformed")
+    }
+    // Where one is asked for, it is the first.
+    #expect(try Certificate(pem: first.pem + second.pem) == first)
+  }
+
+  /// A pipe that nobody writes to would be waited for without end; in a process of its own, whose alarm ends that.
+  @Test func aPipeInPlaceOfACertificateIsAnErrorAtOnce() async {
+    await #expect(processExitsWith: .success) {
+      alarm(60)
+      let federation = try TestFederation()
+      let path = federation.path("tls.crt")
+      try #require(mkfifo(path, 0o600) == 0)
+      let error = CredentialError.fileUnreadable(path: path, reason: "not a regular file")
+      #expect(throws: error) { try Certificate(contentsOfFile: path) }
+      #expect(throws: error) { try Certificate.authorities(inFile: path) }
+      #expect(throws: error) { try TLSIdentity(certificateFile: path, privateKey: .file(path)) }
+      #expect(throws: error) { try PrivateKey(loading: .file(path)) }
+    }
+  }
+
   /// Every byte of a request and a certificate flipped in turn: an error or another value, never a crash.
   @Test func alteredEncodingsNeverPassForTheOriginal() throws {
     let federation = try TestFederation()

@@ -1,8 +1,9 @@
 import Cryptography
 import Foundation
 import GRPCCore
-import NIOCore
+@_spi(CustomByteBufferAllocator) import NIOCore
 import NIOEmbedded
+import Synchronization
 import Testing
 
 @testable import MutualTLS
@@ -215,5 +216,80 @@ struct ProxyTests {
     try channel.writeInbound(ByteBuffer(string: "HTTP/1.1 500 No\r\n\r\n"))
     #expect(try channel.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "HTTP/1.1 500 No\r\n\r\n"))
     _ = try channel.finish()
+  }
+
+  // MARK: Credentials in memory
+
+  /// Nothing but one piece of memory ever holds them outside of what is guarded, and it is overwritten after use.
+  @Test func credentialsLeaveNoCopyBehind() throws {
+    for count in [1, 100, 500, 1024] {
+      let password = String(repeating: "pass", count: count / 4 + 1).prefix(count)
+      let credentials = try #require(Self.credentials("user", String(password)))
+      let channel = EmbeddedChannel()
+      channel.allocator = WatchedMemory.allocator
+      try channel.pipeline.syncOperations.addHandler(
+        ProxyTunnelHandler(
+          proxy: HTTPProxy(host: "proxy.example", port: 3128, authorization: credentials), host: "server.example",
+          port: 443, timeout: .seconds(1)
+        ) { Issue.record("\($0)") })
+      channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+      // This channel keeps what a socket would have sent by now.
+      let request = try #require(try channel.readOutbound(as: ByteBuffer.self))
+      #expect(request.readableBytes > count)
+      let isWiped = request.withVeryUnsafeBytes { $0.allSatisfy { $0 == 0 } }
+      #expect(isWiped)
+      try channel.writeInbound(ByteBuffer(string: "HTTP/1.1 200 Fine\r\n\r\n"))
+      _ = try channel.finish()
+    }
+    #expect(WatchedMemory.copyCount.load(ordering: .relaxed) == 0)
+    // It would have been seen.
+    var buffer = WatchedMemory.allocator.buffer(capacity: 16)
+    buffer.writeBytes(WatchedMemory.secret)
+    buffer.reserveCapacity(1000)
+    #expect(WatchedMemory.copyCount.load(ordering: .relaxed) == 1)
+  }
+}
+
+/// Memory for buffers that looks for credentials in what is copied from or given back.
+private enum WatchedMemory {
+  /// The beginning of `user:pass`, as it is sent.
+  static let secret = Array("dXNlcjpw".utf8)
+  static let copyCount = Atomic(0)
+  /// Before each piece of memory stands its size.
+  private static let headerByteCount = 16
+
+  static let allocator = ByteBufferAllocator(
+    allocate: { allocate($0) },
+    reallocate: { old, oldCount, newCount in
+      let new = allocate(newCount)
+      guard let old else { return new }
+      watch(old, oldCount)
+      new.copyMemory(from: old, byteCount: min(oldCount, newCount))
+      (old - headerByteCount).deallocate()
+      return new
+    },
+    deallocate: { old in
+      watch(old, (old - headerByteCount).load(as: Int.self))
+      (old - headerByteCount).deallocate()
+    },
+    copy: { destination, source, count in
+      watch(source, count)
+      destination.copyMemory(from: source, byteCount: count)
+    })
+
+  private static func allocate(_ count: Int) -> UnsafeMutableRawPointer {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: headerByteCount + count, alignment: 16)
+    memory.initializeMemory(as: UInt8.self, repeating: 0, count: headerByteCount + count)
+    memory.storeBytes(of: count, as: Int.self)
+    return memory + headerByteCount
+  }
+
+  private static func watch(_ memory: UnsafeRawPointer, _ count: Int) {
+    let bytes = UnsafeRawBufferPointer(start: memory, count: count)
+    guard count >= secret.count else { return }
+    for start in 0...(count - secret.count) where bytes[start..<(start + secret.count)].elementsEqual(secret) {
+      copyCount.add(1, ordering: .relaxed)
+      return
+    }
   }
 }

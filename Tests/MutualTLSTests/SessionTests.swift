@@ -81,7 +81,13 @@ struct KeyLogTests {
     }
     let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
     #expect(mode == 0o600)
-    #expect(throws: CredentialError.keyFileExists(path: path)) { try KeyLog(creatingFile: path) { _ in } }
+    let exists = CredentialError.keyLogUnwritable(path: path, reason: "File exists")
+    #expect(throws: exists) { try KeyLog(creatingFile: path) { _ in } }
+    #expect(!exists.message.contains("private key") && !exists.remedy.contains("key"))
+    let nowhere = parts.federation.path("nowhere/keys.log")
+    #expect(throws: CredentialError.keyLogUnwritable(path: nowhere, reason: "No such file or directory")) {
+      try KeyLog(creatingFile: nowhere) { _ in }
+    }
   }
 
   @Test func theEnvironmentTurnsNothingOn() throws {

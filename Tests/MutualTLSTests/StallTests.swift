@@ -1,6 +1,7 @@
 import Cryptography
 import NIOCore
 import NIOEmbedded
+import NIOHTTP2
 import Testing
 
 @testable import MutualTLS
@@ -74,9 +75,9 @@ import Testing
 
   private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
 
-  static func frame(type: UInt8, flags: UInt8 = 0, _ payload: [UInt8] = []) -> [UInt8] {
-    [UInt8(payload.count >> 16), UInt8(payload.count >> 8 & 255), UInt8(payload.count & 255), type, flags, 0, 0, 0, 1]
-      + payload
+  static func frame(type: UInt8, flags: UInt8 = 0, stream: UInt8 = 1, _ payload: [UInt8] = []) -> [UInt8] {
+    let length = [UInt8(payload.count >> 16), UInt8(payload.count >> 8 & 255), UInt8(payload.count & 255)]
+    return length + [type, flags, 0, 0, 0, stream] + payload
   }
 
   private static func writer(_ endings: Endings) throws -> EmbeddedChannel {
@@ -89,31 +90,52 @@ import Testing
     return channel
   }
 
-  /// What is begun and not finished: the preface, a frame's header, its payload, a header block over several frames.
-  @Test(arguments: [
-    [], Array(preface.prefix(20)), preface + frame(type: 0, [1, 2, 3]).prefix(4),
-    preface + frame(type: 0, [UInt8](repeating: 1, count: 5000)).dropLast(1), preface + frame(type: 1, [1, 2, 3]),
-    preface + frame(type: 1, [1]) + frame(type: 9, [2]),
-  ])
-  func aWriterThatDoesNotFinishIsSlow(_ bytes: [UInt8]) throws {
+  /// What is begun at once and never finished, in pieces: the preface, a frame's header, its payload, a header block over
+  /// several frames.
+  private static let unfinished: [[[UInt8]]] = [
+    [], preface.prefix(5).map { [$0] }, [Array(preface.prefix(19))] + preface[19..<23].map { [$0] },
+    [preface + [0]] + [[0], [3], [0], [0]],
+    [preface + frame(type: 0, [UInt8](repeating: 1, count: 5000)).dropLast(5)]
+      + [[UInt8]](repeating: [1], count: 4),
+    [preface + frame(type: 1, [1, 2, 3])] + [[UInt8]](repeating: frame(type: 9, [2]), count: 4),
+  ]
+
+  /// Time runs from the first byte of a unit (from the connection on, for the preface), and no piece of it gives more.
+  @Test(arguments: unfinished)
+  func aWriterThatDoesNotFinishIsSlow(_ pieces: [[UInt8]]) throws {
     let endings = Endings()
     let channel = try Self.writer(endings)
     let loop = channel.embeddedEventLoop
-    // A byte now and then does not help.
-    let (most, last) = (bytes.dropLast(min(4, bytes.count)), bytes.suffix(4))
-    if !most.isEmpty { try channel.writeInbound(ByteBuffer(bytes: most)) }
-    for byte in last {
-      loop.advanceTime(by: .seconds(1))
-      try channel.writeInbound(ByteBuffer(bytes: [byte]))
+    let start = loop.now
+    for (index, piece) in pieces.enumerated() {
+      loop.advanceTime(to: start + .seconds(10 * Int64(index)))
+      try channel.writeInbound(ByteBuffer(bytes: piece))
     }
-    loop.advanceTime(by: .seconds(54))
+    loop.advanceTime(to: start + .seconds(59))
     #expect(endings.reasons.isEmpty)
-    loop.advanceTime(by: .seconds(7))
+    loop.advanceTime(to: start + .seconds(60))
     #expect(endings.reasons == [.slowWriter])
     // Nothing more is passed on.
     while try channel.readInbound(as: ByteBuffer.self) != nil {}
     try channel.writeInbound(ByteBuffer(bytes: Self.frame(type: 0)))
     #expect(try channel.readInbound(as: ByteBuffer.self) == nil)
+    _ = try channel.finish()
+  }
+
+  /// A preface in time is progress, in however many pieces: what follows has its own time.
+  @Test func aPrefaceInPiecesIsOneUnit() throws {
+    let endings = Endings()
+    let channel = try Self.writer(endings)
+    let loop = channel.embeddedEventLoop
+    for byte in Self.preface {
+      loop.advanceTime(by: .seconds(2))
+      try channel.writeInbound(ByteBuffer(bytes: [byte]))
+    }
+    try channel.writeInbound(ByteBuffer(bytes: [0]))
+    loop.advanceTime(by: .seconds(59))
+    #expect(endings.reasons.isEmpty)
+    loop.advanceTime(by: .seconds(1))
+    #expect(endings.reasons == [.slowWriter])
     _ = try channel.finish()
   }
 
@@ -149,14 +171,40 @@ import Testing
     let frame = Self.frame(type: type, [UInt8](repeating: 0, count: 8))
     for _ in 0..<HTTP2FrameRecutter.controlFrameBurst { try channel.writeInbound(ByteBuffer(bytes: frame)) }
     #expect(endings.reasons.isEmpty)
-    // Ten a second are borne, for ever.
+    // Three a second are borne, for ever.
     for _ in 0..<100 {
-      channel.embeddedEventLoop.advanceTime(by: .milliseconds(101))
+      channel.embeddedEventLoop.advanceTime(by: .milliseconds(334))
       try channel.writeInbound(ByteBuffer(bytes: frame))
     }
     #expect(endings.reasons.isEmpty)
     try channel.writeInbound(ByteBuffer(bytes: (0..<20).flatMap { _ in frame }))
     #expect(endings.reasons == [.controlFlood])
     _ = try channel.finish()
+  }
+
+  /// The HTTP/2 handler has a limit of its own, on the real clock: what this one lets pass in half a minute comes to it in
+  /// no time at all.
+  @Test(arguments: [4, 6, 2] as [UInt8])
+  func theHTTP2HandlerIsNotTheOneToRefuse(_ type: UInt8) throws {
+    let endings = Endings()
+    let channel = try Self.writer(endings)
+    let loop = channel.embeddedEventLoop
+    try channel.pipeline.syncOperations.addHandler(
+      NIOHTTP2Handler(mode: .server, connectionConfiguration: .init()))
+    try channel.writeInbound(ByteBuffer(bytes: Self.preface + Self.frame(type: 4, stream: 0)))
+    let payload: [UInt8] = type == 4 ? [] : [UInt8](repeating: 0, count: type == 6 ? 8 : 5)
+    let frame = Self.frame(type: type, stream: type == 2 ? 1 : 0, payload)
+    for _ in 1..<HTTP2FrameRecutter.controlFrameBurst { try channel.writeInbound(ByteBuffer(bytes: frame)) }
+    // As fast as is borne.
+    let pause = TimeAmount.nanoseconds(Int64(1e9 / HTTP2FrameRecutter.controlFramesPerSecond) + 1)
+    for _ in 0..<Int(30 * HTTP2FrameRecutter.controlFramesPerSecond) {
+      loop.advanceTime(by: pause)
+      // Throws what the handler reports.
+      try channel.writeInbound(ByteBuffer(bytes: frame))
+    }
+    #expect(endings.reasons.isEmpty)
+    try channel.writeInbound(ByteBuffer(bytes: frame + frame))
+    #expect(endings.reasons == [.controlFlood])
+    _ = try? channel.finish()
   }
 }
