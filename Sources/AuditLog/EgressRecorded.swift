@@ -11,14 +11,19 @@ private struct Seal: Sendable {}
 public struct EgressRecorded: ~Copyable, Sendable {
   public let message: MessageIdentifier
   public let record: AppendedRecord
+  /// The exporter value of the connection that the record names: over no other may it be sent.
+  public let connection: SHA256Digest?
   /// The message in the pieces in which it is sent; one for a message that is not streamed.
   public let chunks: [[UInt8]]
   private let seal: Seal
 
-  fileprivate init(message: MessageIdentifier, record: AppendedRecord, chunks: [[UInt8]]) {
+  fileprivate init(
+    message: MessageIdentifier, record: AppendedRecord, connection: SHA256Digest?, chunks: [[UInt8]]
+  ) {
     seal = Seal()
     self.message = message
     self.record = record
+    self.connection = connection
     self.chunks = chunks
   }
 
@@ -53,7 +58,8 @@ extension AuditLogWriter {
     draft.event = .messageSent
     draft.message = message
     let record = try append(draft, durable: true)
-    return EgressRecorded(message: message.id, record: record, chunks: chunks)
+    return EgressRecorded(
+      message: message.id, record: record, connection: draft.destination?.exporter, chunks: chunks)
   }
 
   /// Records a message that was received, in the server's ingress log. `draft.source` names the sender.

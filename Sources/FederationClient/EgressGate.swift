@@ -173,6 +173,7 @@ actor EgressGate {
   }
 
   private static func describe(_ error: any Error) -> String {
+    if let fault = error as? EgressFault { return "\(fault.message). \(fault.remedy)" }
     guard let error = error as? RPCError else { return "the call failed (\(type(of: error)))" }
     return "the server answered \(error.code): \(error.message)"
   }

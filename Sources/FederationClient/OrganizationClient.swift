@@ -158,9 +158,9 @@ public struct OrganizationClient: Sendable {
       membership = try Membership(directory)
       identity = try directory.identityKey()
     } catch { throw .federation(error) }
+    let federation = membership.approved.manifest.federation.value
     let source = ConnectionSource(
-      directory: directory,
-      observer: HandshakeRecorder(log: log, federation: membership.approved.manifest.federation.value),
+      directory: directory, observer: HandshakeRecorder(log: log, federation: federation),
       passphrase: settings.passphrase)
     // Before anything else is done: a key or certificate that is of no use ends it here.
     do throws(TransportError) { _ = try source.read() } catch { throw .transport(error) }
@@ -172,7 +172,9 @@ public struct OrganizationClient: Sendable {
       if point.step == .sent { status.exchanged() }
       fault?.strike(point)
     }
-    let link = ServerLink(source: source, limits: limits, proxy: settings.proxy, progress: progress)
+    let link = ServerLink(
+      source: source, limits: limits, traffic: TrafficRecorder(log: log, federation: federation), proxy: settings.proxy,
+      progress: progress)
     let gate = EgressGate(
       link: link, log: log, backoff: isService ? .endless : Backoff(total: settings.patience), progress: progress,
       recorded: { store.note($0) }, observe: observe)

@@ -19,6 +19,8 @@ actor ServerLink: ServerExchange {
     let client: GRPCClient<MutualTLSClientTransport>
     let service: Task<Void, Never>
     let address: NetworkAddress
+
+    var exporter: SHA256Digest? { try? SHA256Digest(hexadecimal: transport.peer.exporter) }
   }
 
   /// How long an exchange that is on the record may go on after this side was told to stop.
@@ -27,6 +29,7 @@ actor ServerLink: ServerExchange {
   private let source: ConnectionSource
   private let limits: TransportLimits
   private let proxy: ProxySelection?
+  private let egress: EgressRules
   private let progress: @Sendable (ClientEvent) -> Void
   private var current: Connection?
   /// What the connection was made from.
@@ -37,14 +40,18 @@ actor ServerLink: ServerExchange {
   /// Of what the owner was told last that it cannot be used.
   private var complaint: String?
   private var expiry = ExpiryWatch()
+  /// Connections that were let go and are not gone yet.
+  private var ending: [Task<Void, Never>] = []
 
+  /// - Parameter traffic: is told of every byte that is written, connection by connection.
   init(
-    source: ConnectionSource, limits: TransportLimits, proxy: ProxySelection? = nil,
+    source: ConnectionSource, limits: TransportLimits, traffic: some EgressObserver, proxy: ProxySelection? = nil,
     progress: @escaping @Sendable (ClientEvent) -> Void = { _ in }
   ) {
     self.source = source
     self.limits = limits
     self.proxy = proxy
+    egress = EgressRules(paths: ["/\(WireLimits.service)/\(WireLimits.method)"], observer: traffic)
     self.progress = progress
   }
 
@@ -53,7 +60,7 @@ actor ServerLink: ServerExchange {
     current.map {
       .init(
         name: $0.transport.peer.name, address: $0.address.description, tlsPeer: $0.transport.peer.fingerprint,
-        exporter: try? SHA256Digest(hexadecimal: $0.transport.peer.exporter))
+        exporter: $0.exporter)
     }
   }
 
@@ -80,9 +87,14 @@ actor ServerLink: ServerExchange {
   /// When the task is cancelled, the answer is waited for a little longer: the message is on the record, and what became
   /// of it should be too.
   /// - Throws: `RPCError`; after one of code `unavailable` the connection is gone and ``connect()`` makes another.
+  ///   `EgressFault` if something was about to leave that may not.
   func exchange(_ recorded: consuming EgressRecorded) async throws -> [UInt8] {
-    guard let connection = current else { throw RPCError(code: .unavailable, message: "not connected") }
+    // A record says over which connection: over another, made in between, it does not leave.
+    guard let connection = current, connection.exporter == recorded.connection else {
+      throw RPCError(code: .unavailable, message: "not connected")
+    }
     let bytes = recorded.bytes
+    connection.transport.permit(.init(byteCount: bytes.count, sha256: MessageHash(hashing: bytes)))
     let call = Task {
       try await connection.client.unary(
         request: ClientRequest(message: bytes),
@@ -104,6 +116,7 @@ actor ServerLink: ServerExchange {
       // Too many messages: the connection is as good as before.
       if let error = error as? RPCError, error.code == .aborted { throw error }
       drop()
+      if let fault = connection.transport.egressFault { throw fault }
       // Lost before the call began: as when it is lost in the middle, a new connection may do.
       if let error = error as? RuntimeError, error.code == .clientIsStopped {
         throw RPCError(code: .unavailable, message: "the connection is gone")
@@ -119,14 +132,20 @@ actor ServerLink: ServerExchange {
     connection.client.beginGracefulShutdown()
     connection.transport.closeNow()
     connection.service.cancel()
+    ending.append(Task { await connection.transport.waitForClose() })
   }
 
-  /// Closes in order, so that the server sees an end and not a loss.
+  /// Closes in order, so that the server sees an end and not a loss. Afterwards every connection is gone, and what was
+  /// written to it has been told.
   func close() async {
-    guard let connection = current else { return }
-    current = nil
-    connection.client.beginGracefulShutdown()
-    await connection.service.value
+    if let connection = current {
+      current = nil
+      connection.client.beginGracefulShutdown()
+      await connection.service.value
+      await connection.transport.waitForClose()
+    }
+    for connection in ending { await connection.value }
+    ending = []
   }
 
   // MARK: - Connecting
@@ -139,7 +158,8 @@ actor ServerLink: ServerExchange {
       do throws(TransportError) {
         let proxy = proxy?.proxy(for: address)
         let transport = try await MutualTLSClientTransport.connect(
-          host: address.host, port: address.port, context: access.context, limits: limits, via: proxy)
+          host: address.host, port: address.port, context: access.context, limits: limits, via: proxy,
+          egress: egress)
         let client = GRPCClient(transport: transport)
         let service = Task { try? await client.runConnections() } as Task<Void?, Never>
         lastGood = address

@@ -6,6 +6,13 @@ import Synchronization
 /// The messages that may be written to a connection and have not been.
 final class EgressPermits: Sendable {
   private let messages = Mutex<[PermittedMessage]>([])
+  private let refused = Mutex<EgressFault?>(nil)
+
+  /// Why the connection was closed, if something else was about to leave.
+  var fault: EgressFault? {
+    get { refused.withLock { $0 } }
+    set { refused.withLock { $0 = newValue } }
+  }
 
   func add(_ message: PermittedMessage) { messages.withLock { $0.append(message) } }
 
@@ -77,7 +84,7 @@ struct EgressAccount {
 
   private(set) var traffic = EgressTraffic()
   private let expectation: Expectation
-  private let permits: EgressPermits
+  let permits: EgressPermits
   private var place = Place.preface(0)
   /// The head of a frame, or the payload of one that is judged as a whole, as far as it has come.
   private var gathered: [UInt8] = []

@@ -69,6 +69,7 @@ final class EgressMeter: ChannelDuplexHandler {
       try account.account(&buffer)
     } catch {
       fault = error
+      account.permits.fault = error
       promise?.fail(error)
       context.fireErrorCaught(error)
       context.close(promise: nil)

@@ -78,6 +78,9 @@ public final class MutualTLSClientTransport: ClientTransport {
   /// Lets one message go out once, over a connection made with ``EgressRules``.
   public func permit(_ message: PermittedMessage) { permits.add(message) }
 
+  /// What this side tried to write and did not, if that is why the connection is closed.
+  public var egressFault: EgressFault? { permits.fault }
+
   /// Returns when the connection is gone, for whatever reason, and the last report about it was made.
   public func waitForClose() async {
     // The future of a closed channel never fails.

@@ -110,10 +110,18 @@ final class LiveServer: Sendable {
     return key
   }
 
+  /// What was written to connections that are gone.
+  let counts = TrafficCounts()
+
+  final class TrafficCounts: EgressObserver {
+    let last = Mutex<[EgressReport]>([])
+    func traffic(_ report: EgressReport) { if report.isFinal { last.withLock { $0.append(report) } } }
+  }
+
   func link(_ progress: @escaping @Sendable (ClientEvent) -> Void = { _ in }) -> ServerLink {
     ServerLink(
       source: ConnectionSource(directory: place, observer: IgnoringHandshakes()), limits: TransportLimits(),
-      progress: progress)
+      traffic: counts, progress: progress)
   }
 
   func writer() throws -> AuditLogWriter {

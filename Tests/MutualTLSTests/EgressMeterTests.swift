@@ -72,6 +72,7 @@ struct EgressMeterTests {
         await #expect(throws: (any Error).self) { try await client.call(EchoService.echo, Array("hello".utf8)) }
       }
       #expect(report.fault == .notPermitted(byteCount: 5))
+      #expect(transport.egressFault == report.fault)
     }
   }
 

@@ -60,9 +60,12 @@ struct NetworkChecks {
     do throws(FederationError) { membership = try Membership(directory) } catch {
       return Finding("handshake", .skipped, "there is no manifest that is approved here")
     }
-    let recorder = HandshakeRecorder(log: log, federation: membership.trusted.federation.value)
+    let federation = membership.trusted.federation.value
+    let recorder = HandshakeRecorder(log: log, federation: federation)
     let source = ConnectionSource(directory: directory, observer: recorder, passphrase: passphrase)
-    let link = ServerLink(source: source, limits: TransportLimits(), proxy: proxy)
+    let link = ServerLink(
+      source: source, limits: TransportLimits(), traffic: TrafficRecorder(log: log, federation: federation),
+      proxy: proxy)
     do throws(TransportError) {
       try await link.connect()
     } catch {
