@@ -10,6 +10,8 @@ public enum ClientEvent: Sendable {
   /// A new connection; through a proxy, if one is named.
   case connected(to: NetworkAddress, via: String?)
   case unreachable(String)
+  /// The server was reached, and lets this organisation in no more or takes nothing of it; it is asked again by and by.
+  case refusedByServer(code: String, reason: String, remedy: String)
   case connectionLost
   case announced(run: RunIdentifier, plan: String)
   case accepted(run: RunIdentifier, rows: Int, columns: Int)

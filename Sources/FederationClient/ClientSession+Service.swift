@@ -20,7 +20,11 @@ extension ClientSession {
         guard error.isTemporary, !Task.isCancelled else { return Task.isCancelled ? .cancelled : error }
         abandonRound()
         await parts.gate.close()
-        progress(.trouble(code: error.code, reason: error.message, remedy: error.remedy))
+        if case .refused = error {
+          progress(.refusedByServer(code: error.code, reason: error.message, remedy: error.remedy))
+        } else {
+          progress(.trouble(code: error.code, reason: error.message, remedy: error.remedy))
+        }
         if begun.duration(to: .now) > .seconds(300) { waits = Backoff.endless.makeIterator() }
         do { try await Task.sleep(for: waits.next() ?? .seconds(60)) } catch { return .cancelled }
       }

@@ -147,7 +147,11 @@ actor EgressGate {
           throw .transport(error)
         }
         guard !Task.isCancelled else { throw .cancelled }
-        progress(.unreachable(error.message))
+        if case .handshake(.refusedByPeer) = error {
+          progress(.refusedByServer(code: error.code, reason: error.message, remedy: error.remedy))
+        } else {
+          progress(.unreachable(error.message))
+        }
         guard let wait = waits.next() else { throw .transport(error) }
         do { try await Task.sleep(for: wait) } catch { throw .cancelled }
       }

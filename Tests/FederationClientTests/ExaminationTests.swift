@@ -51,6 +51,20 @@ struct ExaminationTests {
     await server.end()
   }
 
+  @Test("The connections that only try the way carry no byte")
+  func emptyConnections() async throws {
+    let listener = try SilentListener()
+    let other = try await LiveServer(addresses: ["127.0.0.1:\(listener.port)"])
+    let received = Task.detached { listener.receiveOne() }
+    let findings = await NetworkChecks(directory: other.place, proxy: nil, log: nil, isRunning: true).reachability()
+    #expect(findings.map(\.verdict) == [.ok, .ok])
+    #expect(await received.value == 0)
+    #expect(other.now.connected.isEmpty)
+    #expect(!FileManager.default.fileExists(atPath: other.place.logPath))
+    await other.end()
+    await server.end()
+  }
+
   @Test("A certificate of another key, another name, another authority, or of a key that nobody knows")
   func certificates() async throws {
     #expect(credentials().values.allSatisfy { $0.verdict == .ok })
@@ -154,5 +168,43 @@ struct ExaminationTests {
     // Nothing was made that was not there.
     #expect(!FileManager.default.fileExists(atPath: directory.statePath))
     await server.end()
+  }
+}
+
+/// A socket that takes one connection and counts what arrives over it.
+private final class SilentListener: Sendable {
+  let port: Int
+  private let descriptor: Int32
+
+  init() throws {
+    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let (descriptor, isBound) = withUnsafeMutablePointer(to: &address) { [descriptor] pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        (descriptor, bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0)
+      }
+    }
+    guard isBound, listen(descriptor, 1) == 0 else { throw CocoaError(.fileReadUnknown) }
+    port = Int(in_port_t(bigEndian: address.sin_port))
+  }
+
+  deinit { close(descriptor) }
+
+  /// Bytes until the other side closes; nil if the connection ended in another way.
+  func receiveOne() -> Int? {
+    let connection = accept(descriptor, nil, nil)
+    guard connection >= 0 else { return nil }
+    defer { close(connection) }
+    var count = 0
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while true {
+      let read = recv(connection, &buffer, buffer.count, 0)
+      if read < 0, errno == EINTR { continue }
+      guard read > 0 else { return read == 0 ? count : nil }
+      count += read
+    }
   }
 }

@@ -65,7 +65,11 @@ struct StayingTests {
       ])
     let troubles = Mutex<[String]>([])
     let session = try session(server, log) { event in
-      if case .trouble(let code, _, _) = event { troubles.withLock { $0.append(code) } }
+      switch event {
+      case .refusedByServer(let code, _, _): troubles.withLock { $0.append("refused: \(code)") }
+      case .trouble(let code, _, _): troubles.withLock { $0.append(code) }
+      case _: break
+      }
     }
     let error = await session.stay()
     #expect(error.code == "server-out-of-order")
@@ -73,7 +77,7 @@ struct StayingTests {
       await server.kinds == [
         "hello", "ready", "hello", "ready", "hello", "refusal", "ready", "hello", "hello", "hello",
       ])
-    #expect(troubles.withLock { $0 } == ["shutting-down", "call-failed"])
+    #expect(troubles.withLock { $0 } == ["refused: shutting-down", "call-failed"])
     try log.close()
     #expect(federation.verify(alder))
   }

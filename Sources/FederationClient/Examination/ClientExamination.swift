@@ -7,8 +7,9 @@ import ServiceControl
 
 /// Looks for what keeps an organisation's client from working, before a run finds it.
 ///
-/// Sends nothing that is not recorded: the one thing that reaches the server is a handshake, and that is in the log. Changes
-/// nothing but that log; where a client runs, it holds the log, and is asked instead.
+/// Sends nothing that is not recorded: the one thing that the server is sent is a handshake, and that is in the log. Before
+/// it, TCP connections to its addresses are tried, which are closed without a byte and not recorded. Changes nothing but
+/// that log; where a client runs, it holds the log, and is asked instead.
 public struct ClientExamination: Sendable {
   let path: String
   let dataPath: String?

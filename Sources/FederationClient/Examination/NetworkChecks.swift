@@ -25,7 +25,7 @@ struct NetworkChecks {
       "protocol", .ok, "this program speaks \(text) of the protocol; the server's is known with the first message")
   }
 
-  /// Names and TCP connections, of the proxy where there is one.
+  /// Names and TCP connections, of the proxy where there is one. Over the connections nothing is sent.
   func reachability() async -> [Finding] {
     guard let membership = try? Membership(directory) else {
       return [Finding("address", .skipped, "without an approved manifest the server's address is not known")]

@@ -71,7 +71,11 @@ struct RecordChecks {
     if case .boolean(let isConnected)? = members["connected"] {
       text += isConnected ? ", connected" : ", not connected"
     }
-    if case .string(let trouble)? = members["trouble"] { text += ", last trouble: \(trouble)" }
+    if case .object(let refusal)? = members["refusal"], case .string(let message)? = refusal["message"] {
+      text += ", refused by the server: \(message)"
+    } else if case .string(let trouble)? = members["trouble"] {
+      text += ", last trouble: \(trouble)"
+    }
     return text
   }
 

@@ -32,7 +32,8 @@ enum ServerRotation {
     // Whoever joins from now on has to accept both.
     _ = try Invitations.write(in: server)
     return Begun(
-      statement: statement, wasPending: start.isPending, certificate: chain?.first, service: RunningService.reload(server))
+      statement: statement, wasPending: start.isPending, certificate: chain?.first,
+      service: RunningService.reload(server))
   }
 
   struct Finished: Sendable {

@@ -16,7 +16,8 @@ struct OrganizationReplaceIdentityCommand: AsyncParsableCommand {
       (everybody)
         bauta federation approve INVITATION --directory …
 
-      The operator's step ends what the old key can do, at once. Tell the operator by voice, and compare the fingerprint.
+      The operator's step ends what the old key can do, at once. Tell the operator by voice, and compare the fingerprint. A \
+      stolen key is revoked first (bauta federation revoke); the new one is admitted without --replace then.
 
       If others may have read the whole directory, start anew instead: bauta organization init in a new directory, then \
       the same steps. Status 0 done, 1 failed, 2 wrong usage.

@@ -22,6 +22,7 @@ enum ClientEventText {
     switch event {
     case .connecting(let address): return "connecting to \(address)"
     case .unreachable(let reason): return "\(reason.hasSuffix(".") ? String(reason.dropLast()) : reason); trying again"
+    case .refusedByServer(_, let reason, let remedy): return StyledText("\(reason) → \(remedy)", .bad)
     case .connectionLost: return "connection lost; trying again"
     case .announced(let run, let plan): return "run \(run) of plan '\(plan)' announced"
     case .accepted(_, let rows, let columns):
@@ -63,6 +64,8 @@ enum ClientEventText {
       return Entry(
         .info, "connected", ["server": address.description].merging(proxy.map { ["proxy": $0] } ?? [:]) { $1 })
     case .unreachable(let reason): return Entry(.warning, "unreachable", ["reason": reason])
+    case .refusedByServer(let code, let reason, let remedy):
+      return Entry(.error, "refusedByServer", ["code": code, "reason": reason, "remedy": remedy])
     case .connectionLost: return Entry(.warning, "connectionLost")
     case .greeted(let version): return Entry(.info, "greeted", ["manifestVersion": "\(version)"])
     case .announced(let run, let plan): return Entry(.info, "runAnnounced", ["run": run.text, "plan": plan])

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FederationClient
 import ServiceControl
 
 struct ClientStatusCommand: AsyncParsableCommand {
@@ -7,8 +8,10 @@ struct ClientStatusCommand: AsyncParsableCommand {
     discussion: """
         bauta client status --directory alder
 
-      Prints one line of JSON: state, run, server, versions of the manifest, certificate, and when the last message was \
-      answered. Status 1 if no client runs there.
+      Prints one line of JSON: state, run, server, versions of the manifest, certificate, when the last message was \
+      answered, and as 'refusal' why the server lets this organisation in no more, or takes nothing of it: code, its words, \
+      since when; null once it does. Status 1 if no client runs there: what its log says of its end is shown then, codes \
+      without words.
       """)
 
   @OptionGroup var place: DirectoryOption
@@ -16,7 +19,14 @@ struct ClientStatusCommand: AsyncParsableCommand {
   @OptionGroup var format: JSONOption
 
   func run() async throws {
-    Output.standard.line(StyledText(try ServiceKind.client.status(in: place.directory)))
+    do {
+      Output.standard.line(StyledText(try ServiceKind.client.status(in: place.directory)))
+    } catch let error as ControlError {
+      guard case .notRunning = error, case .organization(let directory)? = try? Participant(opening: place.directory)
+      else { throw error }
+      Output.standard.line(StyledText(ClientStatus.ofStopped(directory)))
+      throw ExitCode(Failure.Status.failed.rawValue)
+    }
   }
 }
 

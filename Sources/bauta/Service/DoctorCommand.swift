@@ -8,8 +8,10 @@ struct ClientDoctorCommand: AsyncParsableCommand {
         bauta client doctor --data claims.csv --directory alder
 
       Looks at directory, keys, certificate, manifest, policy, data, disk, log, state and clock, and makes the way to the \
-      server step by step. Nothing is sent but a handshake, which is recorded in DIR/log; where a client runs it holds the \
-      log, and is asked instead. Status 0 all well or warnings only, 1 something failed.
+      server step by step. What goes out: questions to this machine's name servers; a TCP connection to each address, or to \
+      the proxy, closed without a byte; and one handshake of TLS with the opening of HTTP/2, and no message. The handshake is \
+      recorded in DIR/log, the connections without a byte are not. Where a client runs it holds the log: it is asked, and no \
+      handshake is made. Status 0 all well or warnings only, 1 something failed.
       """)
 
   @Option(
