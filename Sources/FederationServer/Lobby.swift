@@ -33,7 +33,7 @@ actor Lobby {
   private let progress: @Sendable (RunEvent) -> Void
   private var events: AsyncStream<SessionHub.Event>.Iterator
   private var connections: [OrganizationName: Int] = [:]
-  /// Under which version each session has greeted. Emptied by ``beginAnew()``.
+  /// Under which version each session has greeted. Who hears the end of a run greets again: see ``beginAnew(_:)``.
   private var greeted: [OrganizationName: ManifestHash] = [:]
   private var told: [OrganizationName: Told] = [:]
   /// The latest statement of the server's that each organisation has taken.
@@ -109,10 +109,13 @@ actor Lobby {
     return membership.current.sequence(of: organization)
   }
 
-  /// Before everybody is told the end of a run: whoever has heard it greets again.
-  func beginAnew() {
-    greeted = [:]
-    told = [:]
+  /// Before the organisations of a run are told its end: whoever hears it greets again. Others, such as one that was
+  /// admitted during the run, hear nothing of it and go on waiting.
+  func beginAnew(_ organizations: [OrganizationName]) {
+    for organization in organizations {
+      greeted[organization] = nil
+      told[organization] = nil
+    }
   }
 
   /// Tells everybody what is new since they were told last.

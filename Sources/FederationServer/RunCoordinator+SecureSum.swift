@@ -312,7 +312,7 @@ extension RunCoordinator {
       }
     let end = RunEnd(run: agreement.run, state: state, reason: report.reason ?? "", model: model)
     // From here on a greeting is one for the next run.
-    await lobby.beginAnew()
+    await lobby.beginAnew(attendance.organizations)
     // To those whose connection is lost as well: they may be back before the server has gone.
     for organization in attendance.organizations { await hub.post(.end(end), to: organization) }
     await waitForFarewells()

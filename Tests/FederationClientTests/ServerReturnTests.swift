@@ -353,6 +353,30 @@ struct ServerReturnTests {
     try await server.end(.shuttingDown)
   }
 
+  @Test("Who greets during a run of which it is not part, because it was admitted meanwhile, waits for the next")
+  func admittedMeanwhile() async throws {
+    let hub = try ServerDirectory.create(at: federation.root.path + "/hub", name: federation.server.name)
+    try hub.store(federation.manifest)
+    let elm = try Party("elm.example")
+    var later = try federation.manifest.admitting(elm.member)
+    for party in [federation.server, elm] { try later.approve(as: party.name, with: party.identity()) }
+    try hub.store(later)
+    let server = try ServerProcess(federation, membership: try ServerMembership(hub), hold: .milliseconds(500))
+    let approval = try #require(later.approval(by: elm.name))
+    let hello = ClientMessage(
+      identifier: .random(), run: nil, answers: 0, body: .hello(Greeting(manifest: later.hash, approval: approval)))
+    // Answered after the hold: there is nothing to do for it yet. The run finds it among its first events.
+    #expect(await server.hub.exchange(hello, from: elm.name).1 == .wait)
+    let agreement = try agreement(rounds: 1)
+    let address = ServerAddress()
+    address.current.withLock { $0 = server }
+    let (report, _) = try await withClients(of: address) { try await server.conduct(agreement, federation) }
+    #expect(report.state == .completed, "\(report.reason ?? "")")
+    #expect(report.rounds.first?.cohort.count == 4)
+    #expect(await server.lobby.waiting == [elm.name])
+    try await server.end(.shuttingDown)
+  }
+
   @Test("Bytes that are no message, and segments that nobody asked for, fill no log beyond a rate")
   func floods() async throws {
     let server = try ServerProcess(federation)
