@@ -132,10 +132,7 @@ final class ServerMembership: Sendable {
     do throws(FederationError) {
       try manifest.add(signature, by: name)
       // A command may have collected approvals in the meantime.
-      if let directory {
-        if let stored = try directory.manifest(), stored.hash == hash { try manifest.merge(stored) }
-        try directory.store(manifest)
-      }
+      if let directory { manifest = try directory.store(manifest) }
     } catch { throw .federation(error) }
     let approved = manifest
     view.withLock { view in
