@@ -93,7 +93,7 @@ actor RunCoordinator {
       await takeOverSessions()
       let resumption = try await gatherCohort()
       try record(.roundStarted)
-      var progression = try begin(resumption)
+      var progression = try await begin(resumption)
       if progression.artifact != nil { model = progression.model }
       for step in progression.steps.dropFirst(self.resumption?.done ?? 0) {
         try heedOperator()
@@ -130,23 +130,25 @@ actor RunCoordinator {
   }
 
   /// The model and the place in the plan from which the run goes on.
-  private func begin(_ resumption: RunResumption) throws -> RunProgression {
+  private func begin(_ resumption: RunResumption) async throws -> RunProgression {
     cohort = try resumption.members
-    var resumption = resumption
+    self.resumption = resumption
     var progression = RunProgression(plan: plan, run: agreement.run, features: resumption.features)
-    if let last = store.lastResult(of: agreement.run)?.opening, resumption.done < progression.steps.count,
-      progression.steps[resumption.done] == (last.task, last.round)
-    {
-      // An earlier server ended between storing this sum and saying so.
-      resumption.done += 1
-      resumption.attempts = 0
-    }
     let done = progression.steps.prefix(resumption.done)
     if let last = done.last(where: { $0.task != .evaluate }), plan.task.kind != .statistics {
       try progression.adopt(model: try store.model(round: last.round))
     }
-    self.resumption = resumption
-    try store.save(resumption)
+    let stored = try store.lastResult(of: agreement.run)
+    if let stored, resumption.done < progression.steps.count,
+      progression.steps[resumption.done] == (stored.opening.task, stored.opening.round)
+    {
+      // An earlier server ended between storing this sum and saying so.
+      try takeUp(stored, &progression)
+    } else {
+      try store.save(resumption)
+    }
+    // Whoever has greeted may have missed the sum that was published last.
+    if let stored { await tell(stored) }
     return progression
   }
 
@@ -318,12 +320,6 @@ actor RunCoordinator {
         missing: candidates.filter { !attendance.hasAccepted($0) }, details: attendance.explanations)
     }
     let features = try earlier?.features ?? commonFeatures(of: accepted())
-    if earlier != nil {
-      // Whoever has greeted may have missed the sum that was published last.
-      if let result = store.lastResult(of: agreement.run) {
-        for organization in accepted() { await hub.post(.result(result), to: organization) }
-      }
-    }
     progress(.runStarted(run: agreement.run, cohort: earlier == nil ? accepted() : candidates))
     return earlier ?? RunResumption(cohort: accepted(), features: features)
   }
