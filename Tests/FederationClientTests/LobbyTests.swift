@@ -81,6 +81,25 @@ struct LobbyTests {
     #expect(approvals.map(\.approver) == federation.names.map(\.value))
   }
 
+  @Test("Keys that only the earlier version lists count until the last approval of the later one, and not after")
+  func keysOfAnEarlierVersion() async throws {
+    let (doum, remaining) = (federation.parties[3], federation.parties.dropLast())
+    var second = try federation.manifest.successor(.init(organizations: remaining.map(\.member)))
+    try second.approve(as: federation.server.name, with: federation.server.identity())
+    try directory.store(second)
+    let lobby = try lobby()
+    for party in remaining {
+      #expect(lobby.membership.current.pins[doum.member.pins.current] == doum.name)
+      #expect(lobby.membership.current.organizations.contains(doum.name))
+      _ = try await greet(lobby, party, hello(party, second))
+    }
+    #expect(lobby.membership.current.inForce?.hash == second.hash)
+    #expect(lobby.membership.current.pins.count == 3)
+    #expect(lobby.membership.current.pins[doum.member.pins.current] == nil)
+    #expect(!lobby.membership.current.organizations.contains(doum.name))
+    #expect(lobby.membership.current.manifest(federation.manifest.hash) == nil)
+  }
+
   @Test("An old manifest, a foreign signature and a stranger's version are refused")
   func otherManifests() async throws {
     let lobby = try lobby()
