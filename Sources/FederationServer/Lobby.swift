@@ -163,15 +163,20 @@ actor Lobby {
       .approved(organization, version: approved.manifest.version, missing: approved.approvals.missing))
   }
 
+  /// - Throws: `AuditLogError`, and the statement does not count then.
   private func take(_ note: [UInt8], from organization: OrganizationName) throws {
     do throws(ServerError) {
-      guard let statement = try membership.take(note, from: organization) else { return }
-      try? record(.keyChange) {
-        $0.source = .init(name: organization, tlsPeer: statement.pins.current)
-        $0.reason = "certificate keys, statement \(statement.sequence)"
+      let taken = try membership.take(note, from: organization) { (statement) throws(ServerError) in
+        do throws(AuditLogError) {
+          try record(.keyChange) {
+            $0.source = .init(name: organization, tlsPeer: statement.pins.current)
+            $0.reason = "certificate keys, statement \(statement.sequence)"
+          }
+        } catch { throw .log(error) }
       }
-      progress(.pinsStated(organization, sequence: statement.sequence))
+      if let taken { progress(.pinsStated(organization, sequence: taken.sequence)) }
     } catch {
+      if case .log(let failure) = error { throw failure }
       progress(.refusedMessage(organization, code: error.code, message: error.message))
       try record(.keyChange) {
         $0.source = .init(name: organization)
@@ -200,7 +205,7 @@ actor Lobby {
     if news.pins > 0 { taken[organization] = news.pins }
   }
 
-  private func record(_ event: AuditRecord.Event, _ fill: (inout AuditRecord.Draft) -> Void) throws {
+  private func record(_ event: AuditRecord.Event, _ fill: (inout AuditRecord.Draft) -> Void) throws(AuditLogError) {
     var draft = AuditRecord.Draft(event)
     let manifest = membership.current.newest
     draft.federation = manifest.manifest.federation.value

@@ -83,6 +83,12 @@ final class ServerMembership: Sendable {
       settle()
     }
 
+    /// - Throws: ``FederationError/membership(_:)`` if a statement does not count under the newest version.
+    func check(_ statement: SignedPins) throws(FederationError) {
+      var stated = stated
+      try stated.take(statement)
+    }
+
     /// The server's own latest statement, if it has made one.
     var ownStatement: SignedPins? { statement(of: newest.manifest.server.name) }
 
@@ -161,13 +167,23 @@ final class ServerMembership: Sendable {
 
   /// Takes what an organisation says of its own certificate keys.
   ///
+  /// - Parameter record: puts a statement that counts on the record. It is called before anything has changed, and nothing
+  ///   changes where it throws: what cannot be recorded does not count.
   /// - Returns: the statement, if it is new.
-  /// - Throws: ``ServerError`` if it is another's, older than what is known, or cannot be stored.
-  func take(_ note: [UInt8], from name: OrganizationName) throws(ServerError) -> SignedPins? {
-    try changing.withLock { (_) throws(ServerError) in try add(note, of: name) }
+  /// - Throws: ``ServerError`` if it is another's, older than what is known, or cannot be stored; what `record` throws.
+  func take(
+    _ note: [UInt8], from name: OrganizationName, record: (SignedPins) throws(ServerError) -> Void = { _ in }
+  ) throws(ServerError) -> SignedPins? {
+    try changing.withLock { (_) throws(ServerError) in
+      guard let statement = try news(in: note, of: name) else { return nil }
+      try record(statement)
+      guard try add(statement) else { return nil }
+      return statement
+    }
   }
 
-  private func add(_ note: [UInt8], of name: OrganizationName) throws(ServerError) -> SignedPins? {
+  /// A statement that is later than the one known; nil for one that says nothing new.
+  private func news(in note: [UInt8], of name: OrganizationName) throws(ServerError) -> SignedPins? {
     let known = current
     do throws(FederationError) {
       let statement = try SignedPins(parsing: note)
@@ -179,14 +195,20 @@ final class ServerMembership: Sendable {
         }
         return nil
       }
-      if let directory {
-        guard try directory.store(statement, under: known.newest.manifest) else { return nil }
-      }
-      var next = known
-      next.take(statement)
-      replace(with: next)
+      try known.check(statement)
       return statement
     } catch { throw .federation(error) }
+  }
+
+  /// - Returns: false if a command has stored it in the meantime: the next reading finds it.
+  private func add(_ statement: SignedPins) throws(ServerError) -> Bool {
+    var next = current
+    do throws(FederationError) {
+      if let directory, try !directory.store(statement, under: next.newest.manifest) { return false }
+    } catch { throw .federation(error) }
+    next.take(statement)
+    replace(with: next)
+    return true
   }
 
   /// A handshake asks for the keys that count now.

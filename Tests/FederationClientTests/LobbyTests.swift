@@ -52,6 +52,15 @@ struct LobbyTests {
     return event
   }
 
+  private func statement(
+    _ party: Party, _ sequence: Int, _ text: String, signer: Party? = nil
+  ) throws -> SignedPins {
+    try SignedPins(
+      federation: OrganizationName("fraud.example"), name: party.name, sequence: sequence,
+      pins: .init(current: CertificateKeyHash(hashing: Array(text.utf8))),
+      signedWith: (signer ?? party).identity())
+  }
+
   private func isGreeted(_ event: Lobby.Event) -> Bool { if case .greeted = event { true } else { false } }
 
   /// The next instruction for a party after the one with a number.
@@ -117,12 +126,6 @@ struct LobbyTests {
   func pins() async throws {
     let lobby = try lobby()
     let (alder, birch) = (federation.parties[0], federation.parties[1])
-    func statement(_ party: Party, _ sequence: Int, _ text: String, signer: Party? = nil) throws -> SignedPins {
-      try SignedPins(
-        federation: OrganizationName("fraud.example"), name: party.name, sequence: sequence,
-        pins: .init(current: CertificateKeyHash(hashing: Array(text.utf8))),
-        signedWith: (signer ?? party).identity())
-    }
     let own = try statement(alder, 1, "alder-2")
     for _ in 0..<2 { _ = try await greet(lobby, alder, hello(alder, federation.manifest, pins: own.serialized)) }
     let key = CertificateKeyHash(hashing: Array("alder-2".utf8))
@@ -139,6 +142,19 @@ struct LobbyTests {
     #expect(lobby.membership.current.pins.count == 4)
     let records = try federation.records(federation.server).filter { $0.event == .keyChange }
     #expect(records.map { $0.error?.code } == [nil, "pins-forked", "pins-not-of-member", "pins-not-of-member"])
+  }
+
+  @Test("A statement that cannot be put on the record does not count, and the lobby says so")
+  func unrecordedPins() async throws {
+    let lobby = try lobby()
+    let alder = federation.parties[0]
+    try log.close()
+    let message = try hello(
+      alder, federation.manifest, pins: statement(alder, 1, "alder-2").serialized)
+    await #expect(throws: AuditLogError.self) { try await greet(lobby, alder, message) }
+    #expect(lobby.membership.current.statement(of: alder.name) == nil)
+    #expect(lobby.membership.current.pins[CertificateKeyHash(hashing: Array("alder-2".utf8))] == nil)
+    #expect(try directory.pinStatements().isEmpty)
   }
 
   @Test("The server's own statement is told to everybody, and who has taken it is known")
