@@ -30,6 +30,7 @@ actor Lobby {
   nonisolated let hub: SessionHub
   nonisolated let membership: ServerMembership
   private let log: AuditLogWriter
+  private let statementRates: MessageRates
   private let progress: @Sendable (RunEvent) -> Void
   private var events: AsyncStream<SessionHub.Event>.Iterator
   private var connections: [OrganizationName: Int] = [:]
@@ -41,11 +42,12 @@ actor Lobby {
 
   init(
     hub: SessionHub, membership: ServerMembership, log: AuditLogWriter,
-    progress: @escaping @Sendable (RunEvent) -> Void
+    statementRates: MessageRates = .ofStatements(), progress: @escaping @Sendable (RunEvent) -> Void
   ) {
     self.hub = hub
     self.membership = membership
     self.log = log
+    self.statementRates = statementRates
     self.progress = progress
     events = hub.events.makeAsyncIterator()
   }
@@ -165,6 +167,9 @@ actor Lobby {
 
   /// - Throws: `AuditLogError`, and the statement does not count then.
   private func take(_ note: [UInt8], from organization: OrganizationName) throws {
+    // The one that is known is said with every greeting, and costs nothing.
+    if membership.current.statement(of: organization)?.serialized == note { return }
+    guard try isWithinRate(organization) else { return }
     do throws(ServerError) {
       let taken = try membership.take(note, from: organization) { (statement) throws(ServerError) in
         do throws(AuditLogError) {
@@ -184,6 +189,25 @@ actor Lobby {
         $0.error = .init(error)
       }
     }
+  }
+
+  /// Whether an organisation may say something new of its keys now. The first of a series of refusals is told and on the
+  /// record; its other messages are not touched by it, and it says the same again with its next greeting at the latest.
+  private func isWithinRate(_ organization: OrganizationName) throws(AuditLogError) -> Bool {
+    let verdict = statementRates.take(from: organization)
+    if verdict == .beginsToRefuse {
+      let code = "too-many-statements"
+      progress(
+        .refusedMessage(
+          organization, code: code,
+          message: "more than \(statementRates.burst) statements of its certificate keys in a short time"))
+      try record(.keyChange) {
+        $0.source = .init(name: organization)
+        $0.outcome = .refused
+        $0.error = .init(code: code, blame: .peer)
+      }
+    }
+    return verdict == .taken
   }
 
   private func tellNews(_ organization: OrganizationName, greeting hash: ManifestHash) async {

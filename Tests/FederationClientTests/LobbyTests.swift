@@ -27,10 +27,10 @@ struct LobbyTests {
     log = try federation.writer(federation.server)
   }
 
-  private func lobby() throws -> Lobby {
+  private func lobby(statementRates: MessageRates = .ofStatements()) throws -> Lobby {
     let events = events
     return Lobby(
-      hub: hub, membership: try ServerMembership(directory), log: log,
+      hub: hub, membership: try ServerMembership(directory), log: log, statementRates: statementRates,
       progress: { event in events.all.withLock { $0.append(event) } })
   }
 
@@ -155,6 +155,38 @@ struct LobbyTests {
     #expect(lobby.membership.current.statement(of: alder.name) == nil)
     #expect(lobby.membership.current.pins[CertificateKeyHash(hashing: Array("alder-2".utf8))] == nil)
     #expect(try directory.pinStatements().isEmpty)
+  }
+
+  @Test(
+    "An organisation says ten new things of its keys at once and one a minute, and what is known as often as it likes")
+  func statementRates() async throws {
+    let time = Mutex(Duration.zero)
+    let lobby = try lobby(statementRates: .ofStatements { time.withLock { $0 } })
+    let (alder, birch) = (federation.parties[0], federation.parties[1])
+    func say(_ party: Party, _ sequence: Int) async throws {
+      let note = try statement(party, sequence, "\(party.name) \(sequence)").serialized
+      #expect(isGreeted(try await greet(lobby, party, hello(party, federation.manifest, pins: note))))
+    }
+    func known(_ party: Party) -> Int { lobby.membership.current.sequence(of: party.name) }
+    for sequence in 1...10 {
+      for _ in 0..<3 { try await say(alder, sequence) }
+      #expect(known(alder) == sequence)
+    }
+    for sequence in 11...13 {
+      try await say(alder, sequence)
+      #expect(known(alder) == 10)
+    }
+    #expect(try await lobby.state(statement(alder, 11, "alder.example 11").serialized, by: alder.name) == 10)
+    try await say(alder, 10)
+    try await say(birch, 1)
+    #expect(known(birch) == 1)
+    time.withLock { $0 = .seconds(61) }
+    try await say(alder, 13)
+    #expect(known(alder) == 13)
+    try await say(alder, 14)
+    #expect(known(alder) == 13)
+    let refused = try federation.records(federation.server).filter { $0.error?.code == "too-many-statements" }
+    #expect(refused.count == 2 && refused.allSatisfy { $0.source?.name == alder.name })
   }
 
   @Test("The server's own statement is told to everybody, and who has taken it is known")
