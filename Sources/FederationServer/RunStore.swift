@@ -120,10 +120,21 @@ struct RunStore: Sendable {
 struct RunArchive: Sendable {
   let path: String
 
-  /// Reports of runs, the earliest first. One that cannot be read is left to its reader to say so.
+  /// Reports of runs, the earliest first, without those that cannot be read: see ``report(of:)``.
   func reports() -> [RunReport] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     return names.sorted().compactMap { try? RunReport(contentsOf: "\(path)/\($0)/report.json") }
+  }
+
+  /// The report of one run; nil where there is none.
+  ///
+  /// - Throws: ``ServerError/federation(_:)`` for one that cannot be read: it does not pass for absence.
+  func report(of run: RunIdentifier) throws(ServerError) -> RunReport? {
+    let path = "\(path)/\(run)/report.json"
+    do throws(FederationError) { return try RunReport(contentsOf: path) } catch {
+      guard case .file(.missing) = error else { throw .federation(error) }
+      return nil
+    }
   }
 
   func store(of run: RunIdentifier) -> RunStore { RunStore(existing: "\(path)/\(run)") }
