@@ -49,15 +49,20 @@ actor RunCoordinator {
   /// Whether the present attempt has gone so far that members would be bound by it.
   var isCommitted = false
   private var announced: Set<OrganizationName> = []
+  /// The run's manifest as it is in the run's files.
+  private var storedManifest: [UInt8]
   var isEnding = false
 
-  /// - Parameter resuming: where an earlier server has left the run.
+  /// - Parameters:
+  ///   - store: holds the plan and the manifest of the agreement.
+  ///   - resuming: where an earlier server has left the run.
   init(
     agreement: RunAgreement, lobby: Lobby, log: AuditLogWriter, store: RunStore, spools: MaskedInputSpools,
     traffic: Traffic, identity: consuming IdentitySigningKey, settings: Settings, control: RunControl = RunControl(),
     resuming: RunResumption? = nil, report: RunReport? = nil, progress: @escaping @Sendable (RunEvent) -> Void
   ) {
     self.agreement = agreement
+    self.storedManifest = agreement.signedManifest.serialized
     self.lobby = lobby
     self.control = control
     self.resumption = resuming
@@ -90,7 +95,7 @@ actor RunCoordinator {
     do {
       try record(.runStarted)
       try store.save(report)
-      await takeOverSessions()
+      try await takeOverSessions()
       let resumption = try await gatherCohort()
       try record(.roundStarted)
       var progression = try await begin(resumption)
@@ -190,7 +195,7 @@ actor RunCoordinator {
       attendance.forget(organization)
       // A new process has none of the keys of the attempt that is going on.
       sumMembers.restarted.insert(organization)
-      if !isEnding { await announce(to: [organization]) }
+      if !isEnding { try await announce(to: [organization]) }
     case .revoked(let organization):
       attendance.remove(organization)
       sumMembers.exclude([organization])
@@ -228,13 +233,13 @@ actor RunCoordinator {
   // MARK: - Who takes part
 
   /// Organisations that are there already, from before the run.
-  private func takeOverSessions() async {
+  private func takeOverSessions() async throws {
     for (organization, count) in await lobby.connected {
       for _ in 0..<count { attendance.connected(organization) }
     }
     let view = lobby.membership.current
     for member in agreement.manifest.organizations where view.isRevoked(member) { attendance.remove(member.name) }
-    await announce(to: lobby.waiting)
+    try await announce(to: lobby.waiting)
   }
 
   /// Notes acceptances and refusals.
@@ -272,14 +277,20 @@ actor RunCoordinator {
     }
   }
 
-  /// Announces the run, once its manifest is approved by everybody.
-  private func announce(to organizations: [OrganizationName]) async {
+  /// Announces the run, once its manifest is approved by everybody and the run's files have it so.
+  ///
+  /// - Throws: ``ServerError`` if it cannot be stored: a server that goes on with the run would not know what was announced.
+  private func announce(to organizations: [OrganizationName]) async throws {
     let manifest = manifest
     guard manifest.isApprovedByAll else {
       progress(.waiting(for: manifest.approvals.missing))
       return
     }
-    try? store.save(manifest: manifest)
+    let serialized = manifest.serialized
+    if serialized != storedManifest {
+      try store.save(manifest: manifest)
+      storedManifest = serialized
+    }
     let announcement = ServerMessage.Body.announcement(
       RunAnnouncement(run: agreement.run, plan: plan.text, manifest: manifest.serializedText))
     // Everybody who greeted before the last approval came.

@@ -369,6 +369,48 @@ struct ServerReturnTests {
     try await server.end(.shuttingDown)
   }
 
+  @Test("The manifest of a run is stored when approvals have come, not for every greeting, and a run without it ends")
+  func storedManifest() async throws {
+    let complete = federation.manifest
+    var waiting = try SignedManifest(complete.manifest)
+    for party in [federation.server] + federation.parties.dropLast() {
+      try waiting.approve(as: party.name, with: party.identity())
+    }
+    for (manifest, isStorable) in [(complete, true), (waiting, true), (waiting, false)] {
+      let plan = try federation.plan(deadlines: Self.deadlines)
+      let agreement = RunAgreement(manifest: manifest, plan: plan, run: RunIdentifier.generate(at: Date()))
+      let path = "\(federation.root.path)/runs/\(agreement.run)/federation.note"
+      let touched = Mutex(false)
+      let address = ServerAddress()
+      let (report, _) = try await withClients(of: address) {
+        let server = try ServerProcess(federation, membership: ServerMembership(manifest)) { event, _ in
+          // Before the first greeting something else takes the place of what was stored with the run.
+          guard case .connected = event,
+            touched.withLock({ touched in
+              defer { touched = true }
+              return !touched
+            })
+          else { return }
+          try? FileManager.default.removeItem(atPath: path)
+          guard !isStorable else { return }
+          try? FileManager.default.createDirectory(atPath: path + "/in the way", withIntermediateDirectories: true)
+        }
+        address.current.withLock { $0 = server }
+        let report = try await server.conduct(agreement, federation)
+        try await server.end(.shuttingDown)
+        return report
+      }
+      #expect(report.state == (isStorable ? .completed : .failed), "\(report.reason ?? "")")
+      #expect(isStorable || report.reason?.contains("federation.note") == true, "\(report.reason ?? "")")
+      let stored = FileManager.default.contents(atPath: path)
+      if manifest.isApprovedByAll || !isStorable {
+        #expect(stored == nil)
+      } else {
+        #expect(try SignedManifest(parsing: [UInt8](#require(stored))).isApprovedByAll)
+      }
+    }
+  }
+
   @Test("Bytes that are no message, and segments that nobody asked for, fill no log beyond a rate")
   func floods() async throws {
     let server = try ServerProcess(federation)
