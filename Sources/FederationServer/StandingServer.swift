@@ -80,7 +80,9 @@ public final class StandingServer: Sendable {
     defer { listener.close() }
     self.core.withLock { $0 = core }
     defer { self.core.withLock { $0 = nil } }
-    let watching = Task { await core.watchFiles(every: settings.watchInterval, report) { try await self.reload(core) } }
+    let watching = Task {
+      await core.watchFiles(every: settings.watchInterval, report) { try await self.reload(core, isAsked: false) }
+    }
     defer { watching.cancel() }
     while !state.withLock({ $0.isStopping }) {
       if let next = nextRun() {
@@ -118,9 +120,9 @@ public final class StandingServer: Sendable {
     try? await reload(core)
   }
 
-  func reload(_ core: ServerCore) async throws(ServerError) {
+  func reload(_ core: ServerCore, isAsked: Bool = true) async throws(ServerError) {
     do throws(ServerError) {
-      try await core.reload(settings: settings.server)
+      try await core.reload(settings: settings.server, isAsked: isAsked)
       state.withLock { $0.reloadFailure = nil }
     } catch {
       state.withLock { $0.reloadFailure = error.message }

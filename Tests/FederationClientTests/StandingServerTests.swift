@@ -69,6 +69,25 @@ struct StandingServerTests {
     }
   }
 
+  @Test("Every file that a reading of the directory depends on is watched")
+  func watchedFiles() throws {
+    let directory = server.directory
+    let files = [
+      directory.manifestPath, directory.inForceManifestPath, directory.tlsCertificatePath, directory.tlsKeyPath,
+      directory.tlsKeyPath + ".uri", directory.certificateAuthorityPath, directory.pinsPath(of: directory.name),
+      "\(directory.revokedPath)/alder.example.json",
+    ]
+    for folder in [directory.pinsPath, directory.revokedPath] {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+    for file in files {
+      let before = FileStamps(of: directory)
+      #expect(before == FileStamps(of: directory))
+      try AtomicFile.replace(file, bytes: [1])
+      #expect(before != FileStamps(of: directory), "\(file)")
+    }
+  }
+
   @Test("The events of a run are for those who watch that run, from its beginning to its end")
   func feed() async throws {
     let feed = EventFeed()
