@@ -78,10 +78,6 @@ struct Attendance: Sendable {
     return losses.contains(nil) ? nil : losses.compactMap { $0 }.max()
   }
 
-  var accepted: [OrganizationName] { organizations.filter(hasAccepted) }
-
-  var unanswered: [OrganizationName] { organizations.filter { answers[$0] == nil } }
-
   /// Who refused, in words.
   var explanations: [String] {
     organizations.compactMap { organization in

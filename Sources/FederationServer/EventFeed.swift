@@ -1,3 +1,4 @@
+import Federation
 import Synchronization
 
 /// The events of the present run, for whoever watches it: those that were before first, then those that come.
@@ -8,6 +9,8 @@ final class EventFeed: Sendable {
   private static let watcherLimit = 4096
 
   private struct State {
+    /// The run whose events these are; nil between runs.
+    var run: RunIdentifier?
     var backlog: [RunEvent] = []
     var watchers: [Int: AsyncStream<RunEvent>.Continuation] = [:]
     var next = 0
@@ -15,11 +18,18 @@ final class EventFeed: Sendable {
 
   private let state = Mutex(State())
 
-  /// Forgets the events of the run before.
-  func begin() { state.withLock { $0.backlog = [] } }
+  /// Opens for a run, with none of the events before it.
+  func begin(_ run: RunIdentifier) {
+    state.withLock { state in
+      state.run = run
+      state.backlog = []
+    }
+  }
 
+  /// Between runs nobody watches, and nothing is kept.
   func append(_ event: RunEvent) {
-    let watchers = state.withLock { state in
+    let watchers = state.withLock { state -> [AsyncStream<RunEvent>.Continuation] in
+      guard state.run != nil else { return [] }
       if state.backlog.count >= Self.backlogLimit { state.backlog.removeFirst(Self.backlogLimit / 10) }
       state.backlog.append(event)
       return Array(state.watchers.values)
@@ -27,19 +37,25 @@ final class EventFeed: Sendable {
     for watcher in watchers { watcher.yield(event) }
   }
 
-  /// Ends with the run.
+  /// Closes with the run.
   func end() {
     let watchers = state.withLock { state in
-      defer { state.watchers = [:] }
+      defer {
+        state.run = nil
+        state.backlog = []
+        state.watchers = [:]
+      }
       return Array(state.watchers.values)
     }
     for watcher in watchers { watcher.finish() }
   }
 
-  func watch() -> AsyncStream<RunEvent> {
+  /// - Returns: nil unless the run is the present one: of one that is over, or has not begun, there is nothing to wait for.
+  func watch(_ run: RunIdentifier) -> AsyncStream<RunEvent>? {
     let (stream, continuation) = AsyncStream.makeStream(
       of: RunEvent.self, bufferingPolicy: .bufferingOldest(Self.backlogLimit + Self.watcherLimit))
-    state.withLock { state in
+    let isOpen = state.withLock { state in
+      guard state.run == run else { return false }
       let number = state.next
       state.next += 1
       for event in state.backlog { continuation.yield(event) }
@@ -48,7 +64,8 @@ final class EventFeed: Sendable {
         guard let self else { return }
         _ = self.state.withLock { $0.watchers.removeValue(forKey: number) }
       }
+      return true
     }
-    return stream
+    return isOpen ? stream : nil
   }
 }

@@ -108,7 +108,7 @@ struct FederationService: RegistrableRPCService {
     }
     throw RPCError(
       code: .aborted,
-      message: "more than \(MessageRates.burst) messages at once or \(Int(MessageRates.perSecond)) a second")
+      message: "more than \(rates.burst) messages at once or \(Int(rates.perSecond)) a second")
   }
 
   private func record(_ message: ClientMessage, _ bytes: [UInt8], from peer: PeerIdentity) throws -> Receipt {

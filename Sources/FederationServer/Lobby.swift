@@ -30,10 +30,11 @@ actor Lobby {
   nonisolated let hub: SessionHub
   nonisolated let membership: ServerMembership
   private let log: AuditLogWriter
+  private let statementRates: MessageRates
   private let progress: @Sendable (RunEvent) -> Void
   private var events: AsyncStream<SessionHub.Event>.Iterator
   private var connections: [OrganizationName: Int] = [:]
-  /// Under which version each session has greeted. Emptied by ``beginAnew()``.
+  /// Under which version each session has greeted. Who hears the end of a run greets again: see ``beginAnew(_:)``.
   private var greeted: [OrganizationName: ManifestHash] = [:]
   private var told: [OrganizationName: Told] = [:]
   /// The latest statement of the server's that each organisation has taken.
@@ -41,11 +42,12 @@ actor Lobby {
 
   init(
     hub: SessionHub, membership: ServerMembership, log: AuditLogWriter,
-    progress: @escaping @Sendable (RunEvent) -> Void
+    statementRates: MessageRates = .ofStatements(), progress: @escaping @Sendable (RunEvent) -> Void
   ) {
     self.hub = hub
     self.membership = membership
     self.log = log
+    self.statementRates = statementRates
     self.progress = progress
     events = hub.events.makeAsyncIterator()
   }
@@ -109,10 +111,13 @@ actor Lobby {
     return membership.current.sequence(of: organization)
   }
 
-  /// Before everybody is told the end of a run: whoever has heard it greets again.
-  func beginAnew() {
-    greeted = [:]
-    told = [:]
+  /// Before the organisations of a run are told its end: whoever hears it greets again. Others, such as one that was
+  /// admitted during the run, hear nothing of it and go on waiting.
+  func beginAnew(_ organizations: [OrganizationName]) {
+    for organization in organizations {
+      greeted[organization] = nil
+      told[organization] = nil
+    }
   }
 
   /// Tells everybody what is new since they were told last.
@@ -160,15 +165,23 @@ actor Lobby {
       .approved(organization, version: approved.manifest.version, missing: approved.approvals.missing))
   }
 
+  /// - Throws: `AuditLogError`, and the statement does not count then.
   private func take(_ note: [UInt8], from organization: OrganizationName) throws {
+    // The one that is known is said with every greeting, and costs nothing.
+    if membership.current.statement(of: organization)?.serialized == note { return }
+    guard try isWithinRate(organization) else { return }
     do throws(ServerError) {
-      guard let statement = try membership.take(note, from: organization) else { return }
-      try? record(.keyChange) {
-        $0.source = .init(name: organization, tlsPeer: statement.pins.current)
-        $0.reason = "certificate keys, statement \(statement.sequence)"
+      let taken = try membership.take(note, from: organization) { (statement) throws(ServerError) in
+        do throws(AuditLogError) {
+          try record(.keyChange) {
+            $0.source = .init(name: organization, tlsPeer: statement.pins.current)
+            $0.reason = "certificate keys, statement \(statement.sequence)"
+          }
+        } catch { throw .log(error) }
       }
-      progress(.pinsStated(organization, sequence: statement.sequence))
+      if let taken { progress(.pinsStated(organization, sequence: taken.sequence)) }
     } catch {
+      if case .log(let failure) = error { throw failure }
       progress(.refusedMessage(organization, code: error.code, message: error.message))
       try record(.keyChange) {
         $0.source = .init(name: organization)
@@ -176,6 +189,25 @@ actor Lobby {
         $0.error = .init(error)
       }
     }
+  }
+
+  /// Whether an organisation may say something new of its keys now. The first of a series of refusals is told and on the
+  /// record; its other messages are not touched by it, and it says the same again with its next greeting at the latest.
+  private func isWithinRate(_ organization: OrganizationName) throws(AuditLogError) -> Bool {
+    let verdict = statementRates.take(from: organization)
+    if verdict == .beginsToRefuse {
+      let code = "too-many-statements"
+      progress(
+        .refusedMessage(
+          organization, code: code,
+          message: "more than \(statementRates.burst) statements of its certificate keys in a short time"))
+      try record(.keyChange) {
+        $0.source = .init(name: organization)
+        $0.outcome = .refused
+        $0.error = .init(code: code, blame: .peer)
+      }
+    }
+    return verdict == .taken
   }
 
   private func tellNews(_ organization: OrganizationName, greeting hash: ManifestHash) async {
@@ -197,7 +229,7 @@ actor Lobby {
     if news.pins > 0 { taken[organization] = news.pins }
   }
 
-  private func record(_ event: AuditRecord.Event, _ fill: (inout AuditRecord.Draft) -> Void) throws {
+  private func record(_ event: AuditRecord.Event, _ fill: (inout AuditRecord.Draft) -> Void) throws(AuditLogError) {
     var draft = AuditRecord.Draft(event)
     let manifest = membership.current.newest
     draft.federation = manifest.manifest.federation.value

@@ -15,9 +15,12 @@ final class MessageRates: Sendable {
     case refused
   }
 
-  /// Messages at once after silence, and per second in the long run.
+  /// Messages of any kind at once after silence, and per second in the long run.
   static let burst = 300
   static let perSecond = 20.0
+
+  let burst: Int
+  let perSecond: Double
 
   private struct Sender {
     var bucket: TokenBucket
@@ -29,8 +32,23 @@ final class MessageRates: Sendable {
 
   private static let origin = ContinuousClock.now
 
-  /// - Parameter now: time since any fixed origin.
-  init(now: @escaping @Sendable () -> Duration = { origin.duration(to: .now) }) { self.now = now }
+  /// - Parameters:
+  ///   - burst: messages at once after silence.
+  ///   - perSecond: messages in the long run.
+  ///   - now: time since any fixed origin.
+  init(
+    burst: Int = MessageRates.burst, perSecond: Double = MessageRates.perSecond,
+    now: @escaping @Sendable () -> Duration = { origin.duration(to: .now) }
+  ) {
+    self.burst = burst
+    self.perSecond = perSecond
+    self.now = now
+  }
+
+  /// For new statements of certificate keys, each of which costs signatures, files and records. A change of keys takes two.
+  static func ofStatements(now: @escaping @Sendable () -> Duration = { origin.duration(to: .now) }) -> MessageRates {
+    MessageRates(burst: 10, perSecond: 1.0 / 60, now: now)
+  }
 
   /// At most as many senders are remembered as organisations were ever let in.
   func take(from organization: OrganizationName) -> Verdict {
@@ -38,7 +56,7 @@ final class MessageRates: Sendable {
     return senders.withLock { senders in
       var sender =
         senders[organization]
-        ?? Sender(bucket: TokenBucket(capacity: Self.burst, perSecond: Self.perSecond, at: time))
+        ?? Sender(bucket: TokenBucket(capacity: burst, perSecond: perSecond, at: time))
       defer { senders[organization] = sender }
       if sender.bucket.take(at: time) {
         sender.isRefusing = false

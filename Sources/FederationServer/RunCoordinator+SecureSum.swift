@@ -263,26 +263,65 @@ extension RunCoordinator {
     }
     // Before it is on record or known to anybody: a server that is started again publishes this sum and no other.
     try store.save(result)
-    try record(.roundCompleted) {
-      $0.fill(opening, context: sum.context)
-      $0.model = progression.modelHash
-      $0.cohortSizes = .init(u2: lastShareSurvivors, u3: sum.survivors.count)
-      $0.outcome = .succeeded
-    }
-    try log.publish()
+    try recordCompletion(of: result, sum, shareSurvivors: lastShareSurvivors)
     isCommitted = false
     progress(.openingCompleted(opening, survivors: sum.survivors))
     report.note(
       opening, sum: sum, metrics: metrics, cohort: cohort, seconds: (clock.now - started.time) / .seconds(1),
       bytes: traffic.bytes - started.bytes)
-    try store.save(report)
-    if var next = resumption {
-      next.done += 1
-      next.attempts = 0
-      resumption = next
-      try store.save(next)
-    }
+    try closeStep()
     if let metrics { progress(.evaluated(round: opening.round, metrics: metrics)) }
+    await tell(result)
+  }
+
+  /// Takes the sum that an earlier server stored, and of which it may have said nothing, as that of its opening: puts it
+  /// on record and into the report, and moves the model on.
+  ///
+  /// What the earlier server measured is lost with it: the sum's time and bytes count as none, and |U2| is not on record.
+  /// - Throws: ``ServerError/unreadable(path:what:)`` if it is not what this server would have stored there.
+  func takeUp(_ stored: OpeningResult, _ progression: inout RunProgression) throws {
+    let opening = stored.opening
+    let unreadable = ServerError.unreadable(path: store.lastResultPath, what: "the sum that was stored last")
+    let context = try agreement.context(
+      of: opening, cohort: cohort, features: progression.features, model: progression.modelHash)
+    guard stored.isSigned(by: agreement.manifest.server.keys.identity),
+      let sum = try? AggregateSum(decoding: stored.aggregate, context: context)
+    else { throw unreadable }
+    let metrics = try progression.apply(sum, of: opening)
+    guard progression.modelHash == stored.nextModel else { throw unreadable }
+    // The report is written after the record: what it tells is on record.
+    if !report.tells(of: opening) {
+      try recordCompletion(of: stored, sum, shareSurvivors: nil)
+      report.note(opening, sum: sum, metrics: metrics, cohort: cohort, seconds: 0, bytes: 0)
+    }
+    progress(.openingCompleted(opening, survivors: sum.survivors))
+    try closeStep()
+    if let metrics { progress(.evaluated(round: opening.round, metrics: metrics)) }
+  }
+
+  /// - Parameter shareSurvivors: |U2|; nil for a sum of an earlier server.
+  private func recordCompletion(of result: OpeningResult, _ sum: AggregateSum, shareSurvivors: Int?) throws {
+    try record(.roundCompleted) {
+      $0.fill(result.opening, context: sum.context)
+      $0.model = result.nextModel
+      $0.cohortSizes = shareSurvivors.map { .init(u2: $0, u3: sum.survivors.count) }
+      if shareSurvivors == nil { $0.reason = "stored by a server that ended before it could say so" }
+      $0.outcome = .succeeded
+    }
+    try log.publish()
+  }
+
+  /// The sum is in the report, and the next one is due.
+  private func closeStep() throws {
+    try store.save(report)
+    guard var next = resumption else { return }
+    next.done += 1
+    next.attempts = 0
+    resumption = next
+    try store.save(next)
+  }
+
+  func tell(_ result: OpeningResult) async {
     for organization in cohort where attendance.hasAccepted(organization) {
       await hub.post(.result(result), to: organization)
     }
@@ -312,7 +351,7 @@ extension RunCoordinator {
       }
     let end = RunEnd(run: agreement.run, state: state, reason: report.reason ?? "", model: model)
     // From here on a greeting is one for the next run.
-    await lobby.beginAnew()
+    await lobby.beginAnew(attendance.organizations)
     // To those whose connection is lost as well: they may be back before the server has gone.
     for organization in attendance.organizations { await hub.post(.end(end), to: organization) }
     await waitForFarewells()
@@ -372,6 +411,16 @@ extension AggregationError {
 }
 
 extension RunReport {
+  /// Whether the sum has its row. Statistics have none.
+  fileprivate func tells(of opening: OpeningIdentifier) -> Bool {
+    let row = rounds.first { $0.round == opening.round }
+    return switch opening.task {
+    case .statistics: false
+    case .fit: row != nil
+    case .evaluate: row?.metrics.isEmpty == false
+    }
+  }
+
   /// Adds one sum: a round's fit begins its row, its evaluation completes it.
   fileprivate mutating func note(
     _ opening: OpeningIdentifier, sum: AggregateSum, metrics: BinaryMetrics?, cohort: [OrganizationName],

@@ -49,15 +49,20 @@ actor RunCoordinator {
   /// Whether the present attempt has gone so far that members would be bound by it.
   var isCommitted = false
   private var announced: Set<OrganizationName> = []
+  /// The run's manifest as it is in the run's files.
+  private var storedManifest: [UInt8]
   var isEnding = false
 
-  /// - Parameter resuming: where an earlier server has left the run.
+  /// - Parameters:
+  ///   - store: holds the plan and the manifest of the agreement.
+  ///   - resuming: where an earlier server has left the run.
   init(
     agreement: RunAgreement, lobby: Lobby, log: AuditLogWriter, store: RunStore, spools: MaskedInputSpools,
     traffic: Traffic, identity: consuming IdentitySigningKey, settings: Settings, control: RunControl = RunControl(),
     resuming: RunResumption? = nil, report: RunReport? = nil, progress: @escaping @Sendable (RunEvent) -> Void
   ) {
     self.agreement = agreement
+    self.storedManifest = agreement.signedManifest.serialized
     self.lobby = lobby
     self.control = control
     self.resumption = resuming
@@ -90,10 +95,10 @@ actor RunCoordinator {
     do {
       try record(.runStarted)
       try store.save(report)
-      await takeOverSessions()
+      try await takeOverSessions()
       let resumption = try await gatherCohort()
       try record(.roundStarted)
-      var progression = try begin(resumption)
+      var progression = try await begin(resumption)
       if progression.artifact != nil { model = progression.model }
       for step in progression.steps.dropFirst(self.resumption?.done ?? 0) {
         try heedOperator()
@@ -130,23 +135,25 @@ actor RunCoordinator {
   }
 
   /// The model and the place in the plan from which the run goes on.
-  private func begin(_ resumption: RunResumption) throws -> RunProgression {
+  private func begin(_ resumption: RunResumption) async throws -> RunProgression {
     cohort = try resumption.members
-    var resumption = resumption
+    self.resumption = resumption
     var progression = RunProgression(plan: plan, run: agreement.run, features: resumption.features)
-    if let last = store.lastResult(of: agreement.run)?.opening, resumption.done < progression.steps.count,
-      progression.steps[resumption.done] == (last.task, last.round)
-    {
-      // An earlier server ended between storing this sum and saying so.
-      resumption.done += 1
-      resumption.attempts = 0
-    }
     let done = progression.steps.prefix(resumption.done)
     if let last = done.last(where: { $0.task != .evaluate }), plan.task.kind != .statistics {
       try progression.adopt(model: try store.model(round: last.round))
     }
-    self.resumption = resumption
-    try store.save(resumption)
+    let stored = try store.lastResult(of: agreement.run)
+    if let stored, resumption.done < progression.steps.count,
+      progression.steps[resumption.done] == (stored.opening.task, stored.opening.round)
+    {
+      // An earlier server ended between storing this sum and saying so.
+      try takeUp(stored, &progression)
+    } else {
+      try store.save(resumption)
+    }
+    // Whoever has greeted may have missed the sum that was published last.
+    if let stored { await tell(stored) }
     return progression
   }
 
@@ -188,7 +195,7 @@ actor RunCoordinator {
       attendance.forget(organization)
       // A new process has none of the keys of the attempt that is going on.
       sumMembers.restarted.insert(organization)
-      if !isEnding { await announce(to: [organization]) }
+      if !isEnding { try await announce(to: [organization]) }
     case .revoked(let organization):
       attendance.remove(organization)
       sumMembers.exclude([organization])
@@ -226,13 +233,13 @@ actor RunCoordinator {
   // MARK: - Who takes part
 
   /// Organisations that are there already, from before the run.
-  private func takeOverSessions() async {
+  private func takeOverSessions() async throws {
     for (organization, count) in await lobby.connected {
       for _ in 0..<count { attendance.connected(organization) }
     }
     let view = lobby.membership.current
     for member in agreement.manifest.organizations where view.isRevoked(member) { attendance.remove(member.name) }
-    await announce(to: lobby.waiting)
+    try await announce(to: lobby.waiting)
   }
 
   /// Notes acceptances and refusals.
@@ -270,14 +277,20 @@ actor RunCoordinator {
     }
   }
 
-  /// Announces the run, once its manifest is approved by everybody.
-  private func announce(to organizations: [OrganizationName]) async {
+  /// Announces the run, once its manifest is approved by everybody and the run's files have it so.
+  ///
+  /// - Throws: ``ServerError`` if it cannot be stored: a server that goes on with the run would not know what was announced.
+  private func announce(to organizations: [OrganizationName]) async throws {
     let manifest = manifest
     guard manifest.isApprovedByAll else {
       progress(.waiting(for: manifest.approvals.missing))
       return
     }
-    try? store.save(manifest: manifest)
+    let serialized = manifest.serialized
+    if serialized != storedManifest {
+      try store.save(manifest: manifest)
+      storedManifest = serialized
+    }
     let announcement = ServerMessage.Body.announcement(
       RunAnnouncement(run: agreement.run, plan: plan.text, manifest: manifest.serializedText))
     // Everybody who greeted before the last approval came.
@@ -318,12 +331,6 @@ actor RunCoordinator {
         missing: candidates.filter { !attendance.hasAccepted($0) }, details: attendance.explanations)
     }
     let features = try earlier?.features ?? commonFeatures(of: accepted())
-    if earlier != nil {
-      // Whoever has greeted may have missed the sum that was published last.
-      if let result = store.lastResult(of: agreement.run) {
-        for organization in accepted() { await hub.post(.result(result), to: organization) }
-      }
-    }
     progress(.runStarted(run: agreement.run, cohort: earlier == nil ? accepted() : candidates))
     return earlier ?? RunResumption(cohort: accepted(), features: features)
   }

@@ -26,8 +26,8 @@ struct RunResumption: Codable, Equatable, Sendable {
 
   /// - Throws: ``ServerError/directory(path:reason:)`` if it cannot be read as one.
   init(contentsOf path: String) throws(ServerError) {
-    guard let data = FileManager.default.contents(atPath: path), data.count <= Self.maximumBytes,
-      let read = try? JSONDecoder().decode(RunResumption.self, from: data), read.schema == Self.schema,
+    guard let bytes = try? AtomicFile.bytes(of: path, maximum: Self.maximumBytes),
+      let read = try? JSONDecoder().decode(RunResumption.self, from: Data(bytes)), read.schema == Self.schema,
       (0...1_000_000).contains(read.done), (0...1_000_000).contains(read.attempts)
     else { throw .unreadable(path: path, what: "the progress of a run") }
     self = read

@@ -78,7 +78,7 @@ public struct RunServer: Sendable {
     }
     let settings = settings
     let watching = Task {
-      await core.watchFiles(every: .seconds(2), progress) { try await core.reload(settings: settings) }
+      await core.watchFiles(every: .seconds(2), progress) { try await core.reload(settings: settings, isAsked: false) }
     }
     defer { watching.cancel() }
     let report = await withTaskCancellationHandler {

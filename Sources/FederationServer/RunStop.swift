@@ -17,15 +17,6 @@ enum RunStop: Error {
   /// The server stops, and goes on with the run when it is started again.
   case paused
 
-  /// Too few participants: the program ends with status 3.
-  var isShortage: Bool {
-    switch self {
-    case .shortage: true
-    case .unmaskable, .differentColumns, .noColumns, .shutDown, .cancelled, .paused, .attemptsExhausted:
-      false
-    }
-  }
-
   var reason: String {
     switch self {
     case .shortage(let what, let missing, let details):

@@ -51,7 +51,9 @@ struct RunStore: Sendable {
     do throws(WireError) { bytes = try message.encoded() } catch {
       throw .directory(path: directory, reason: error.message)
     }
-    try write(bytes, to: "last-result")
+    do throws(FederationError) { try AtomicFile.replace(lastResultPath, bytes: bytes) } catch {
+      throw .federation(error)
+    }
   }
 
   // MARK: - Going on with a run
@@ -64,10 +66,10 @@ struct RunStore: Sendable {
 
   func manifest() throws(ServerError) -> SignedManifest {
     let path = directory + "/federation.note"
-    guard let data = FileManager.default.contents(atPath: path), data.count <= SignedManifest.maximumBytes else {
+    guard let bytes = try read(path, as: "a manifest", maximum: SignedManifest.maximumBytes) else {
       throw .unreadable(path: path, what: "a manifest")
     }
-    do throws(FederationError) { return try SignedManifest(parsing: [UInt8](data), file: path) } catch {
+    do throws(FederationError) { return try SignedManifest(parsing: bytes, file: path) } catch {
       throw .federation(error)
     }
   }
@@ -80,18 +82,31 @@ struct RunStore: Sendable {
 
   func model(round: Int) throws(ServerError) -> [UInt8] {
     let path = directory + "/models/round-\(round).safetensors"
-    guard let data = FileManager.default.contents(atPath: path), data.count <= WireLimits.instructionBytes else {
+    guard let bytes = try read(path, as: "a model", maximum: WireLimits.instructionBytes) else {
       throw .unreadable(path: path, what: "a model")
     }
-    return [UInt8](data)
+    return bytes
   }
 
-  /// The sum that was published last; nil where none was.
-  func lastResult(of run: RunIdentifier) -> OpeningResult? {
-    guard let data = FileManager.default.contents(atPath: directory + "/last-result"),
-      let message = try? ServerMessage(parsing: [UInt8](data), run: run), case .result(let result) = message.body
-    else { return nil }
+  var lastResultPath: String { directory + "/last-result" }
+
+  /// The sum that was stored last; nil where none was.
+  ///
+  /// - Throws: ``ServerError/unreadable(path:what:)`` for a file that is not one: a sum that was stored is never made again.
+  func lastResult(of run: RunIdentifier) throws(ServerError) -> OpeningResult? {
+    let what = "the sum that was stored last"
+    guard let bytes = try read(lastResultPath, as: what, maximum: WireLimits.instructionBytes) else { return nil }
+    guard let message = try? ServerMessage(parsing: bytes, run: run), case .result(let result) = message.body,
+      result.opening.run == run
+    else { throw .unreadable(path: lastResultPath, what: what) }
     return result
+  }
+
+  /// Nil where there is no file.
+  private func read(_ path: String, as what: String, maximum: Int) throws(ServerError) -> [UInt8]? {
+    do throws(FederationError) { return try AtomicFile.bytes(of: path, maximum: maximum) } catch {
+      throw .unreadable(path: path, what: what)
+    }
   }
 
   private func write(_ bytes: [UInt8], to name: String) throws(ServerError) {
@@ -105,10 +120,21 @@ struct RunStore: Sendable {
 struct RunArchive: Sendable {
   let path: String
 
-  /// Reports of runs, the earliest first. One that cannot be read is left to its reader to say so.
+  /// Reports of runs, the earliest first, without those that cannot be read: see ``report(of:)``.
   func reports() -> [RunReport] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     return names.sorted().compactMap { try? RunReport(contentsOf: "\(path)/\($0)/report.json") }
+  }
+
+  /// The report of one run; nil where there is none.
+  ///
+  /// - Throws: ``ServerError/federation(_:)`` for one that cannot be read: it does not pass for absence.
+  func report(of run: RunIdentifier) throws(ServerError) -> RunReport? {
+    let path = "\(path)/\(run)/report.json"
+    do throws(FederationError) { return try RunReport(contentsOf: path) } catch {
+      guard case .file(.missing) = error else { throw .federation(error) }
+      return nil
+    }
   }
 
   func store(of run: RunIdentifier) -> RunStore { RunStore(existing: "\(path)/\(run)") }

@@ -17,9 +17,15 @@ extension ServerCore {
       try? await Task.sleep(for: interval)
       let now = FileStamps(of: directory)
       guard now != known, !Task.isCancelled else { continue }
-      // What could not be read is tried again. What is stored meanwhile is read once more: nothing is passed over.
-      known = (try? await reload()) == nil ? nil : now
-      nextExpiryCheck = .now
+      do {
+        try await reload()
+        // What was stored meanwhile is read once more: nothing is passed over.
+        known = now
+        nextExpiryCheck = .now
+      } catch {
+        // Tried again every time, until it can be read.
+        known = nil
+      }
     }
   }
 
@@ -50,7 +56,8 @@ struct FileStamps: Equatable {
 
   init(of directory: ServerDirectory) {
     var paths = [
-      directory.manifestPath, directory.tlsCertificatePath, directory.tlsKeyPath, directory.certificateAuthorityPath,
+      directory.manifestPath, directory.inForceManifestPath, directory.tlsCertificatePath, directory.tlsKeyPath,
+      directory.tlsKeyPath + ".uri", directory.certificateAuthorityPath,
     ]
     for folder in [directory.pinsPath, directory.revokedPath] {
       let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []

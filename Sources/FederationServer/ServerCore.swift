@@ -5,6 +5,7 @@ import FederationWire
 import Foundation
 import GRPCCore
 import MutualTLS
+import Synchronization
 
 /// What a server of one run and a standing server have in common: the log, the members, the sessions, the socket.
 final class ServerCore: Sendable {
@@ -20,6 +21,8 @@ final class ServerCore: Sendable {
   private let context: ReloadableTLSContext
   private let observer: HandshakeRecorder
   private let progress: @Sendable (RunEvent) -> Void
+  /// Why the directory could not be read when it was read last; nil if it could.
+  private let unreadable = Mutex<String?>(nil)
   private let serving: Task<Void, Never>
   private let server: GRPCServer<MutualTLSServerTransport>
 
@@ -77,8 +80,9 @@ final class ServerCore: Sendable {
   /// Reads manifest, pins, revocations and certificates again. What is new counts from then on; whoever is not let in
   /// any more is disconnected at once.
   ///
+  /// - Parameter isAsked: whether somebody asks for it. Otherwise the same failure is told once until it has passed.
   /// - Throws: ``ServerError``; what counted before goes on to count then.
-  func reload(settings: RunServer.Settings) async throws(ServerError) {
+  func reload(settings: RunServer.Settings, isAsked: Bool) async throws(ServerError) {
     let before = membership.current
     do throws(ServerError) {
       try membership.reload()
@@ -86,9 +90,15 @@ final class ServerCore: Sendable {
       await apply(before)
       context.replace(with: try Self.makeContext(directory, membership, observer, settings))
     } catch {
-      progress(.reloadFailed(reason: "\(error.message) \(error.remedy)"))
+      let reason = "\(error.message) \(error.remedy)"
+      let isKnown = unreadable.withLock { known in
+        defer { known = reason }
+        return known == reason
+      }
+      if isAsked || !isKnown { progress(.reloadFailed(reason: reason)) }
       throw error
     }
+    unreadable.withLock { $0 = nil }
     progress(.reloaded(version: membership.current.newest.manifest.version))
   }
 

@@ -10,70 +10,99 @@ import Synchronization
 final class ServerMembership: Sendable {
   struct View: Sendable {
     /// The latest version, with the approvals so far.
-    var newest: SignedManifest
+    private(set) var newest: SignedManifest
     /// The latest version with everybody's approval; nil before there is one.
-    var inForce: SignedManifest?
+    private(set) var inForce: SignedManifest?
     /// What members have said last of their certificate keys.
-    var statements: [SignedPins]
-    var revocations: [Revocation]
+    private(set) var statements: [SignedPins]
+    let revocations: [Revocation]
 
     /// Under what a run that begins now is announced.
     var current: SignedManifest { inForce ?? newest }
 
-    /// The version with this hash, if it is one of the two.
-    func manifest(_ hash: ManifestHash) -> SignedManifest? {
-      [newest, inForce].compactMap { $0 }.first { $0.hash == hash }
+    /// The versions that count, the later one last: one where the newest is in force.
+    private var versions: [SignedManifest] {
+      guard let inForce, inForce.hash != newest.hash else { return [newest] }
+      return [inForce, newest]
     }
+
+    /// The version with this hash, if it is one of the two.
+    func manifest(_ hash: ManifestHash) -> SignedManifest? { versions.last { $0.hash == hash } }
 
     func isRevoked(_ member: Manifest.Member) -> Bool { revocations.contains { $0.revokes(member) } }
 
     /// Organisations of the version in force and of the one that waits, without those that were revoked.
     var organizations: Set<OrganizationName> {
       var names: Set<OrganizationName> = []
-      for manifest in [inForce, newest].compactMap({ $0?.manifest }) {
-        names.formUnion(manifest.organizations.filter { !isRevoked($0) }.map(\.name))
+      for version in versions {
+        names.formUnion(version.manifest.organizations.filter { !isRevoked($0) }.map(\.name))
       }
       return names
     }
 
     /// Whose certificate key is whose.
     private(set) var pins: [CertificateKeyHash: OrganizationName] = [:]
-    /// What counts of the statements.
-    private var stated: [OrganizationName: SignedPins] = [:]
+    /// What counts of the statements, under the newest version.
+    private var stated: PinSet
 
     init(newest: SignedManifest, inForce: SignedManifest?, statements: [SignedPins], revocations: [Revocation]) {
       self.newest = newest
       self.inForce = inForce
       self.statements = statements
       self.revocations = revocations
+      stated = PinSet(newest.manifest)
       settle()
     }
 
-    /// Signatures are verified here once, and not in every handshake. Called after every change.
-    mutating func settle() {
+    /// Signatures are verified here once for each version, and not in every handshake. Called after every change of
+    /// versions or statements, on a copy that no handshake waits for.
+    private mutating func settle() {
       var table: [CertificateKeyHash: OrganizationName] = [:]
       // Where both versions name a key, they name the same member or the later version counts.
-      for manifest in [inForce, newest].compactMap({ $0?.manifest }) {
-        let revoked = Set(manifest.organizations.filter(isRevoked).map(\.name))
-        let set = PinSet(manifest, statements: statements)
-        stated = set.statements
-        for (pin, name) in set.organizations { table[pin] = revoked.contains(name) ? nil : name }
+      for version in versions {
+        let revoked = Set(version.manifest.organizations.filter(isRevoked).map(\.name))
+        stated = PinSet(version.manifest, statements: statements)
+        for (pin, name) in stated.organizations { table[pin] = revoked.contains(name) ? nil : name }
       }
       pins = table
     }
 
-    /// The server's own latest statement, if it has made one.
-    var ownStatement: SignedPins? { stated[newest.manifest.server.name] }
+    /// Takes a copy of the newest version with more approvals. Which keys count changes only where it takes the place of
+    /// an earlier version.
+    mutating func take(_ approved: SignedManifest) {
+      let before = versions.map(\.hash)
+      newest = approved
+      if approved.isApprovedByAll { inForce = approved }
+      if versions.map(\.hash) != before { settle() }
+    }
 
-    func statement(of name: OrganizationName) -> SignedPins? { stated[name] }
+    /// Takes a member's statement that counts under the newest version.
+    mutating func take(_ statement: SignedPins) {
+      statements.removeAll { $0.name == statement.name }
+      statements.append(statement)
+      settle()
+    }
+
+    /// - Throws: ``FederationError/membership(_:)`` if a statement does not count under the newest version.
+    func check(_ statement: SignedPins) throws(FederationError) {
+      var stated = stated
+      try stated.take(statement)
+    }
+
+    /// The server's own latest statement, if it has made one.
+    var ownStatement: SignedPins? { statement(of: newest.manifest.server.name) }
+
+    func statement(of name: OrganizationName) -> SignedPins? { stated.statements[name] }
 
     /// The number of an organisation's latest statement; 0 if the manifest's pins count.
-    func sequence(of name: OrganizationName) -> Int { stated[name]?.sequence ?? 0 }
+    func sequence(of name: OrganizationName) -> Int { statement(of: name)?.sequence ?? 0 }
   }
 
   private let directory: ServerDirectory?
+  /// Every handshake asks it: held to read or to replace the value, and for no work beside that.
   private let view: Mutex<View>
-  /// Held from reading files to the change of the view, so that no older reading takes the place of a later one.
+  /// Held from reading files to the change of the view, so that no older reading takes the place of a later one. Whoever
+  /// holds it may change a copy of the view and put that in its place.
   private let changing = Mutex(())
   /// Of the files when they were read first.
   let stamps: FileStamps?
@@ -104,14 +133,10 @@ final class ServerMembership: Sendable {
 
   private func readAgain() throws(ServerError) {
     guard let directory else { return }
-    var read = try Self.read(directory)
-    let known = current.newest
-    if read.newest.hash == known.hash { try Self.merge(known, into: &read.newest) }
-    if read.newest.isApprovedByAll { read.inForce = read.newest }
-    read.settle()
-    let next = read
-    view.withLock { $0 = next }
+    replace(with: try Self.read(directory, known: current.newest))
   }
+
+  private func replace(with next: View) { view.withLock { $0 = next } }
 
   /// Takes an organisation's approval of one of the two versions.
   ///
@@ -132,30 +157,33 @@ final class ServerMembership: Sendable {
     do throws(FederationError) {
       try manifest.add(signature, by: name)
       // A command may have collected approvals in the meantime.
-      if let directory {
-        if let stored = try directory.manifest(), stored.hash == hash { try manifest.merge(stored) }
-        try directory.store(manifest)
-      }
+      if let directory { manifest = try directory.store(manifest) }
     } catch { throw .federation(error) }
-    let approved = manifest
-    view.withLock { view in
-      guard view.newest.hash == hash else { return }
-      view.newest = approved
-      if approved.isApprovedByAll { view.inForce = approved }
-      view.settle()
-    }
-    return approved
+    var next = known
+    next.take(manifest)
+    replace(with: next)
+    return manifest
   }
 
   /// Takes what an organisation says of its own certificate keys.
   ///
+  /// - Parameter record: puts a statement that counts on the record. It is called before anything has changed, and nothing
+  ///   changes where it throws: what cannot be recorded does not count.
   /// - Returns: the statement, if it is new.
-  /// - Throws: ``ServerError`` if it is another's, older than what is known, or cannot be stored.
-  func take(_ note: [UInt8], from name: OrganizationName) throws(ServerError) -> SignedPins? {
-    try changing.withLock { (_) throws(ServerError) in try add(note, of: name) }
+  /// - Throws: ``ServerError`` if it is another's, older than what is known, or cannot be stored; what `record` throws.
+  func take(
+    _ note: [UInt8], from name: OrganizationName, record: (SignedPins) throws(ServerError) -> Void = { _ in }
+  ) throws(ServerError) -> SignedPins? {
+    try changing.withLock { (_) throws(ServerError) in
+      guard let statement = try news(in: note, of: name) else { return nil }
+      try record(statement)
+      guard try add(statement) else { return nil }
+      return statement
+    }
   }
 
-  private func add(_ note: [UInt8], of name: OrganizationName) throws(ServerError) -> SignedPins? {
+  /// A statement that is later than the one known; nil for one that says nothing new.
+  private func news(in note: [UInt8], of name: OrganizationName) throws(ServerError) -> SignedPins? {
     let known = current
     do throws(FederationError) {
       let statement = try SignedPins(parsing: note)
@@ -167,16 +195,20 @@ final class ServerMembership: Sendable {
         }
         return nil
       }
-      if let directory {
-        guard try directory.store(statement, under: known.newest.manifest) else { return nil }
-      }
-      view.withLock { view in
-        view.statements.removeAll { $0.name == name }
-        view.statements.append(statement)
-        view.settle()
-      }
+      try known.check(statement)
       return statement
     } catch { throw .federation(error) }
+  }
+
+  /// - Returns: false if a command has stored it in the meantime: the next reading finds it.
+  private func add(_ statement: SignedPins) throws(ServerError) -> Bool {
+    var next = current
+    do throws(FederationError) {
+      if let directory, try !directory.store(statement, under: next.newest.manifest) { return false }
+    } catch { throw .federation(error) }
+    next.take(statement)
+    replace(with: next)
+    return true
   }
 
   /// A handshake asks for the keys that count now.
@@ -193,19 +225,19 @@ final class ServerMembership: Sendable {
     }
   }
 
-  private static func read(_ directory: ServerDirectory) throws(ServerError) -> View {
+  /// - Parameter known: the version that was the newest so far, whose approvals are kept.
+  private static func read(
+    _ directory: ServerDirectory, known: SignedManifest? = nil
+  ) throws(ServerError) -> View {
     do throws(FederationError) {
-      guard let newest = try directory.manifest() else { throw .file(.missing(path: directory.manifestPath)) }
+      guard var newest = try directory.manifest() else { throw .file(.missing(path: directory.manifestPath)) }
+      if let known, known.hash == newest.hash { try newest.merge(known) }
       return View(
-        newest: newest, inForce: try directory.manifestInForce(), statements: try directory.pinStatements(),
-        revocations: try directory.revocations())
+        newest: newest, inForce: newest.isApprovedByAll ? newest : try directory.manifestInForce(),
+        statements: try directory.pinStatements(), revocations: try directory.revocations())
     } catch {
       guard case .file(.missing(directory.manifestPath)) = error else { throw .federation(error) }
       throw .noManifest(path: directory.manifestPath)
     }
-  }
-
-  private static func merge(_ other: SignedManifest, into manifest: inout SignedManifest) throws(ServerError) {
-    do throws(FederationError) { try manifest.merge(other) } catch { throw .federation(error) }
   }
 }

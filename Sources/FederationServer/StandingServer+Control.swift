@@ -76,11 +76,13 @@ extension StandingServer {
     let present = state.withLock { $0.run }
     let run = try request.arguments["run"].map { try RunIdentifier($0) } ?? present
     guard let run else { throw ServerError.nothingRuns }
-    if run == present {
-      for await event in feed.watch() { try send(event, answer) }
+    var isTold = false
+    for await event in feed.watch(run) ?? .finished {
+      if case .ended(let report) = event, report.run == run { isTold = true }
+      try send(event, answer)
     }
-    let report = try report(of: run)
-    if run != present || report.state == .queued { try send(.ended(report), answer) }
+    // Of a run that was not going on, that was put off, or of whose events this watcher missed the last.
+    if !isTold { try send(.ended(try report(of: run)), answer) }
   }
 
   private func send(_ event: RunEvent, _ answer: ControlAnswer) throws {
@@ -90,28 +92,41 @@ extension StandingServer {
   }
 
   private func cancel(_ request: ControlRequest, _ core: ServerCore) throws {
-    let (present, control) = state.withLock { ($0.run, $0.control) }
-    let run = try request.arguments["run"].map { try RunIdentifier($0) } ?? present
-    guard let run else { throw ServerError.nothingRuns }
-    let reason = request.arguments["reason"] ?? ""
-    if run == present {
-      control?.ask(.cancel(reason: reason))
-      core.hub.notify(.wake)
-      return
-    }
-    var report = try report(of: run)
-    guard report.state == .queued || report.state == .interrupted else {
-      throw ServerError.runHasEnded(run, state: report.state)
-    }
-    report.state = .cancelled
-    report.reason = RunStop.cancelled(reason: reason).reason
-    try archive.store(of: run).save(report)
+    let named = try request.arguments["run"].map { try RunIdentifier($0) }
+    try cancel(named, reason: request.arguments["reason"] ?? "")
+    core.hub.notify(.wake)
   }
 
-  private func report(of run: RunIdentifier) throws -> RunReport {
-    guard let report = archive.reports().first(where: { $0.run == run }) else { throw ServerError.unknownRun(run) }
+  /// Cancels a run that waits, or asks the one that is going on to end.
+  ///
+  /// - Parameter named: nil for the one that is going on.
+  /// - Throws: ``ServerError``.
+  func cancel(_ named: RunIdentifier?, reason: String) throws(ServerError) {
+    // Held throughout: a run that is taken up meanwhile is either asked to end, or found cancelled.
+    try state.withLock { (state) throws(ServerError) in
+      guard let run = named ?? state.run else { throw .nothingRuns }
+      if run == state.run {
+        state.control?.ask(.cancel(reason: reason))
+        return
+      }
+      var report = try report(of: run)
+      guard report.state == .queued || report.state == .interrupted else {
+        throw .runHasEnded(run, state: report.state)
+      }
+      report.state = .cancelled
+      report.reason = RunStop.cancelled(reason: reason).reason
+      try archive.store(of: run).save(report)
+    }
+  }
+
+  private func report(of run: RunIdentifier) throws(ServerError) -> RunReport {
+    guard let report = try archive.report(of: run) else { throw .unknownRun(run) }
     return report
   }
+}
+
+extension AsyncStream where Element == RunEvent {
+  fileprivate static var finished: AsyncStream<RunEvent> { AsyncStream { $0.finish() } }
 }
 
 /// A line of the answer to `run-watch`.

@@ -80,7 +80,9 @@ public final class StandingServer: Sendable {
     defer { listener.close() }
     self.core.withLock { $0 = core }
     defer { self.core.withLock { $0 = nil } }
-    let watching = Task { await core.watchFiles(every: settings.watchInterval, report) { try await self.reload(core) } }
+    let watching = Task {
+      await core.watchFiles(every: settings.watchInterval, report) { try await self.reload(core, isAsked: false) }
+    }
     defer { watching.cancel() }
     while !state.withLock({ $0.isStopping }) {
       if let next = nextRun() {
@@ -118,9 +120,9 @@ public final class StandingServer: Sendable {
     try? await reload(core)
   }
 
-  func reload(_ core: ServerCore) async throws(ServerError) {
+  func reload(_ core: ServerCore, isAsked: Bool = true) async throws(ServerError) {
     do throws(ServerError) {
-      try await core.reload(settings: settings.server)
+      try await core.reload(settings: settings.server, isAsked: isAsked)
       state.withLock { $0.reloadFailure = nil }
     } catch {
       state.withLock { $0.reloadFailure = error.message }
@@ -140,28 +142,28 @@ public final class StandingServer: Sendable {
     _ queued: RunReport, _ core: ServerCore, _ progress: @escaping @Sendable (RunEvent) -> Void
   ) async throws(ServerError) {
     let control = RunControl()
+    // Before anybody can learn that it is the present run, and until nobody can take it for that any more but by its report.
+    feed.begin(queued.run)
+    defer {
+      feed.end()
+      state.withLock { state in
+        state.run = nil
+        state.control = nil
+      }
+    }
     let isStopping = state.withLock { state in
       state.run = queued.run
       state.control = control
       return state.isStopping
     }
-    // It may have been cancelled before it was taken up.
-    guard let queued = archive.reports().first(where: { $0.run == queued.run && $0.state == queued.state }) else {
-      state.withLock { state in
-        state.run = nil
-        state.control = nil
-      }
+    let present: RunReport?
+    do throws(ServerError) { present = try archive.report(of: queued.run) } catch {
+      // It could be read a moment ago. It is left as it is, for its owner to look at.
+      progress(.reloadFailed(reason: "\(error.message) \(error.remedy)"))
       return
     }
-    defer {
-      state.withLock { state in
-        state.run = nil
-        state.control = nil
-      }
-    }
-    if isStopping { return }
-    feed.begin()
-    defer { feed.end() }
+    // It may have been cancelled before it was taken up.
+    guard !isStopping, present?.state == queued.state else { return }
     var report = queued
     do throws(ServerError) {
       let coordinator = try makeCoordinator(for: queued, core, control, progress)

@@ -27,10 +27,10 @@ struct LobbyTests {
     log = try federation.writer(federation.server)
   }
 
-  private func lobby() throws -> Lobby {
+  private func lobby(statementRates: MessageRates = .ofStatements()) throws -> Lobby {
     let events = events
     return Lobby(
-      hub: hub, membership: try ServerMembership(directory), log: log,
+      hub: hub, membership: try ServerMembership(directory), log: log, statementRates: statementRates,
       progress: { event in events.all.withLock { $0.append(event) } })
   }
 
@@ -50,6 +50,15 @@ struct LobbyTests {
     while case .wake = event { event = try await lobby.next() }
     _ = await answer
     return event
+  }
+
+  private func statement(
+    _ party: Party, _ sequence: Int, _ text: String, signer: Party? = nil
+  ) throws -> SignedPins {
+    try SignedPins(
+      federation: OrganizationName("fraud.example"), name: party.name, sequence: sequence,
+      pins: .init(current: CertificateKeyHash(hashing: Array(text.utf8))),
+      signedWith: (signer ?? party).identity())
   }
 
   private func isGreeted(_ event: Lobby.Event) -> Bool { if case .greeted = event { true } else { false } }
@@ -81,6 +90,25 @@ struct LobbyTests {
     #expect(approvals.map(\.approver) == federation.names.map(\.value))
   }
 
+  @Test("Keys that only the earlier version lists count until the last approval of the later one, and not after")
+  func keysOfAnEarlierVersion() async throws {
+    let (doum, remaining) = (federation.parties[3], federation.parties.dropLast())
+    var second = try federation.manifest.successor(.init(organizations: remaining.map(\.member)))
+    try second.approve(as: federation.server.name, with: federation.server.identity())
+    try directory.store(second)
+    let lobby = try lobby()
+    for party in remaining {
+      #expect(lobby.membership.current.pins[doum.member.pins.current] == doum.name)
+      #expect(lobby.membership.current.organizations.contains(doum.name))
+      _ = try await greet(lobby, party, hello(party, second))
+    }
+    #expect(lobby.membership.current.inForce?.hash == second.hash)
+    #expect(lobby.membership.current.pins.count == 3)
+    #expect(lobby.membership.current.pins[doum.member.pins.current] == nil)
+    #expect(!lobby.membership.current.organizations.contains(doum.name))
+    #expect(lobby.membership.current.manifest(federation.manifest.hash) == nil)
+  }
+
   @Test("An old manifest, a foreign signature and a stranger's version are refused")
   func otherManifests() async throws {
     let lobby = try lobby()
@@ -98,12 +126,6 @@ struct LobbyTests {
   func pins() async throws {
     let lobby = try lobby()
     let (alder, birch) = (federation.parties[0], federation.parties[1])
-    func statement(_ party: Party, _ sequence: Int, _ text: String, signer: Party? = nil) throws -> SignedPins {
-      try SignedPins(
-        federation: OrganizationName("fraud.example"), name: party.name, sequence: sequence,
-        pins: .init(current: CertificateKeyHash(hashing: Array(text.utf8))),
-        signedWith: (signer ?? party).identity())
-    }
     let own = try statement(alder, 1, "alder-2")
     for _ in 0..<2 { _ = try await greet(lobby, alder, hello(alder, federation.manifest, pins: own.serialized)) }
     let key = CertificateKeyHash(hashing: Array("alder-2".utf8))
@@ -120,6 +142,51 @@ struct LobbyTests {
     #expect(lobby.membership.current.pins.count == 4)
     let records = try federation.records(federation.server).filter { $0.event == .keyChange }
     #expect(records.map { $0.error?.code } == [nil, "pins-forked", "pins-not-of-member", "pins-not-of-member"])
+  }
+
+  @Test("A statement that cannot be put on the record does not count, and the lobby says so")
+  func unrecordedPins() async throws {
+    let lobby = try lobby()
+    let alder = federation.parties[0]
+    try log.close()
+    let message = try hello(
+      alder, federation.manifest, pins: statement(alder, 1, "alder-2").serialized)
+    await #expect(throws: AuditLogError.self) { try await greet(lobby, alder, message) }
+    #expect(lobby.membership.current.statement(of: alder.name) == nil)
+    #expect(lobby.membership.current.pins[CertificateKeyHash(hashing: Array("alder-2".utf8))] == nil)
+    #expect(try directory.pinStatements().isEmpty)
+  }
+
+  @Test(
+    "An organisation says ten new things of its keys at once and one a minute, and what is known as often as it likes")
+  func statementRates() async throws {
+    let time = Mutex(Duration.zero)
+    let lobby = try lobby(statementRates: .ofStatements { time.withLock { $0 } })
+    let (alder, birch) = (federation.parties[0], federation.parties[1])
+    func say(_ party: Party, _ sequence: Int) async throws {
+      let note = try statement(party, sequence, "\(party.name) \(sequence)").serialized
+      #expect(isGreeted(try await greet(lobby, party, hello(party, federation.manifest, pins: note))))
+    }
+    func known(_ party: Party) -> Int { lobby.membership.current.sequence(of: party.name) }
+    for sequence in 1...10 {
+      for _ in 0..<3 { try await say(alder, sequence) }
+      #expect(known(alder) == sequence)
+    }
+    for sequence in 11...13 {
+      try await say(alder, sequence)
+      #expect(known(alder) == 10)
+    }
+    #expect(try await lobby.state(statement(alder, 11, "alder.example 11").serialized, by: alder.name) == 10)
+    try await say(alder, 10)
+    try await say(birch, 1)
+    #expect(known(birch) == 1)
+    time.withLock { $0 = .seconds(61) }
+    try await say(alder, 13)
+    #expect(known(alder) == 13)
+    try await say(alder, 14)
+    #expect(known(alder) == 13)
+    let refused = try federation.records(federation.server).filter { $0.error?.code == "too-many-statements" }
+    #expect(refused.count == 2 && refused.allSatisfy { $0.source?.name == alder.name })
   }
 
   @Test("The server's own statement is told to everybody, and who has taken it is known")

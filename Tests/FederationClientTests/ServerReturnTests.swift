@@ -12,116 +12,6 @@ import Testing
 @testable import FederationServer
 @testable import MutualTLS
 
-/// One process of the server, without a network: sessions, coordinator, and the service that answers messages.
-private final class ServerProcess: Sendable {
-  let hub: SessionHub
-  let lobby: Lobby
-  let service: FederationService
-  let control = RunControl()
-  let log: AuditLogWriter
-  let events = Mutex<[RunEvent]>([])
-
-  init(
-    _ federation: TestFederation, membership: ServerMembership? = nil, hold: Duration = .seconds(5),
-    onEvent: @escaping @Sendable (RunEvent, ServerProcess) -> Void = { _, _ in }
-  ) throws {
-    hub = SessionHub(hold: hold)
-    log = try federation.writer(federation.server)
-    let relay = Relay()
-    lobby = Lobby(
-      hub: hub, membership: membership ?? ServerMembership(federation.manifest), log: log,
-      progress: { relay.pass($0) })
-    service = FederationService(
-      lobby: lobby, spools: MaskedInputSpools(directory: federation.root.path + "/spool"), log: log,
-      federation: "fraud.example", traffic: Traffic(), inspect: { _, _ in })
-    self.relay = relay
-    let pass: @Sendable (RunEvent) -> Void = { [weak self] event in
-      guard let self else { return }
-      self.events.withLock { $0.append(event) }
-      onEvent(event, self)
-    }
-    relay.target.withLock { $0 = pass }
-  }
-
-  private final class Relay: Sendable {
-    let target = Mutex<(@Sendable (RunEvent) -> Void)?>(nil)
-    func pass(_ event: RunEvent) { target.withLock { $0 }?(event) }
-  }
-
-  private let relay: Relay
-
-  func conduct(
-    _ agreement: RunAgreement, _ federation: TestFederation, resuming: RunResumption? = nil, report: RunReport? = nil
-  ) async throws -> RunReport {
-    let path = "\(federation.root.path)/runs/\(agreement.run)"
-    let store =
-      resuming == nil
-      ? try RunStore(directory: path, plan: agreement.plan, manifest: agreement.signedManifest)
-      : RunStore(existing: path)
-    let relay = relay
-    return await RunCoordinator(
-      agreement: agreement, lobby: lobby, log: log, store: store, spools: service.spools, traffic: Traffic(),
-      identity: try federation.server.identity(),
-      settings: .init(patience: .seconds(20), farewell: .milliseconds(500)), control: control, resuming: resuming,
-      report: report, progress: { relay.pass($0) }
-    ).run()
-  }
-
-  func end(_ reason: FederationWire.Refusal) async throws {
-    await hub.close(reason)
-    try log.close()
-  }
-}
-
-/// The server's address: a process at a time, or none.
-private final class ServerAddress: Sendable {
-  let current = Mutex<ServerProcess?>(nil)
-}
-
-/// The way from one organisation's client to whatever server process there is.
-private actor AddressLink: ServerExchange {
-  private let address: ServerAddress
-  private let name: OrganizationName
-  private var connected: ServerProcess?
-
-  init(_ address: ServerAddress, _ name: OrganizationName) {
-    self.address = address
-    self.name = name
-  }
-
-  var destination: AuditRecord.Peer? { nil }
-
-  func connect() async throws(TransportError) {
-    guard connected == nil else { return }
-    guard let server = address.current.withLock({ $0 }) else {
-      throw .connectionRefused(host: "127.0.0.1", port: 7443)
-    }
-    connected = server
-    server.hub.notify(.connected(name))
-  }
-
-  func close() async {
-    connected?.hub.notify(.disconnected(name))
-    connected = nil
-  }
-
-  func exchange(_ recorded: consuming EgressRecorded) async throws -> [UInt8] {
-    guard let server = connected else { throw RPCError(code: .unavailable, message: "not connected") }
-    guard address.current.withLock({ $0 === server }) else {
-      await close()
-      throw RPCError(code: .unavailable, message: "gone")
-    }
-    let peer = PeerIdentity(
-      name: name, fingerprint: CertificateKeyHash(hashing: [1]), remoteAddress: "127.0.0.1:1",
-      exporter: String(repeating: "0", count: 64), connection: 1)
-    do { return try await server.service.exchange(recorded.bytes, from: peer) } catch is AuditLogError {
-      // Its log is closed: a real one would not be there any more.
-      await close()
-      throw RPCError(code: .unavailable, message: "gone")
-    }
-  }
-}
-
 @Suite("A server that ends and comes back", .serialized, .timeLimit(.minutes(2)))
 struct ServerReturnTests {
   private let federation: TestFederation
@@ -245,6 +135,108 @@ struct ServerReturnTests {
     #expect(outcomes.map(\.state) == Array(repeating: .completed, count: 4))
   }
 
+  @Test("A fit that was stored before its server ended is on record and in the report, as if that server had said so")
+  func storedFit() async throws {
+    let agreement = try agreement(rounds: 1)
+    let address = ServerAddress()
+    let (report, outcomes) = try await withClients(of: address) {
+      let first = try ServerProcess(federation) { event, server in
+        guard Moment.fitted.matches(event) else { return }
+        server.control.ask(.pause(deadline: .now))
+        server.hub.notify(.wake)
+      }
+      address.current.withLock { $0 = first }
+      var report = try await first.conduct(agreement, federation)
+      #expect(report.rounds.count == 1)
+      let told = report.rounds
+      try await first.end(.paused)
+      // As if it had been killed between storing the sum and reporting it.
+      report.rounds = []
+      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
+      var progress = try #require(try store.progress())
+      #expect(progress.done == 2)
+      progress.done = 1
+      progress.attempts = 1
+      try store.save(progress)
+      try store.save(report)
+      let before = try federation.records(federation.server).count
+      let second = try ServerProcess(federation)
+      address.current.withLock { $0 = second }
+      let end = try await second.conduct(agreement, federation, resuming: progress, report: report)
+      try await second.end(.shuttingDown)
+      let records = try federation.records(federation.server).dropFirst(before).filter { $0.event == .roundCompleted }
+      #expect(records.map(\.task) == ["fit", "evaluate"])
+      #expect(records.first?.model != nil && records.first?.context != nil)
+      #expect(end.rounds.map(\.survivors) == told.map(\.survivors))
+      #expect(end.rounds.map(\.examples) == told.map(\.examples))
+      return end
+    }
+    #expect(report.state == .completed, "\(report.reason ?? "")")
+    #expect(report.rounds.map(\.round) == [1])
+    #expect(report.rounds.first?.metrics.isEmpty == false)
+    #expect(outcomes.map(\.state) == Array(repeating: .completed, count: 4))
+  }
+
+  @Test("What is stored as the last sum and cannot be read is named, and does not pass for no sum")
+  func unreadableResult() throws {
+    let agreement = try agreement()
+    let path = "\(federation.root.path)/runs/\(agreement.run)"
+    let store = try RunStore(directory: path, plan: agreement.plan)
+    #expect(try store.lastResult(of: agreement.run) == nil)
+    func expectUnreadable(_ what: Comment) {
+      let error = #expect(throws: ServerError.self, what) { try store.lastResult(of: agreement.run) }
+      #expect(error?.code == "run-file-unreadable", what)
+    }
+    func write(_ bytes: [UInt8]) throws { try AtomicFile.replace(store.lastResultPath, bytes: bytes) }
+    try write([1, 2, 3])
+    expectUnreadable("no message")
+    try write(ServerMessage(instruction: 0, receipt: nil, body: .wait).encoded())
+    expectUnreadable("another message")
+    let result = OpeningResult(
+      opening: OpeningIdentifier(run: agreement.run, task: .fit, round: 1, attempt: 1), aggregate: [1],
+      nextModel: ModelHash(hashing: [1]), signer: try federation.server.identity())
+    try store.save(result)
+    #expect(try store.lastResult(of: agreement.run) == result)
+    // A file of that length takes no room; only what follows the message makes it too long.
+    truncate(store.lastResultPath, off_t(WireLimits.instructionBytes + 1))
+    expectUnreadable("too long")
+    try FileManager.default.removeItem(atPath: store.lastResultPath)
+    try FileManager.default.createDirectory(atPath: store.lastResultPath, withIntermediateDirectories: false)
+    expectUnreadable("no file")
+  }
+
+  @Test("A stored sum that does not follow from the run, or that this server has not signed, ends the run by name")
+  func foreignResult() async throws {
+    let agreement = try agreement(rounds: 1)
+    let address = ServerAddress()
+    let (report, _) = try await withClients(of: address) {
+      let first = try ServerProcess(federation) { event, server in
+        guard Moment.statistics.matches(event) else { return }
+        server.control.ask(.pause(deadline: .now))
+        server.hub.notify(.wake)
+      }
+      address.current.withLock { $0 = first }
+      let report = try await first.conduct(agreement, federation)
+      try await first.end(.paused)
+      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
+      var progress = try #require(try store.progress())
+      progress.done = 0
+      try store.save(progress)
+      let stored = try #require(try store.lastResult(of: agreement.run))
+      try store.save(
+        OpeningResult(
+          opening: stored.opening, aggregate: stored.aggregate, nextModel: stored.nextModel,
+          signer: try federation.parties[0].identity()))
+      let second = try ServerProcess(federation)
+      address.current.withLock { $0 = second }
+      let end = try await second.conduct(agreement, federation, resuming: progress, report: report)
+      try await second.end(.shuttingDown)
+      return end
+    }
+    #expect(report.state == .failed)
+    #expect(report.reason?.contains("last-result cannot be read as the sum that was stored last") == true)
+  }
+
   @Test("A sum that members are bound by is finished before the run is handed back")
   func finishesTheSum() async throws {
     let agreement = try agreement(rounds: 1)
@@ -351,6 +343,72 @@ struct ServerReturnTests {
     _ = await greeted
     #expect(await server.lobby.waiting == [names[0]])
     try await server.end(.shuttingDown)
+  }
+
+  @Test("Who greets during a run of which it is not part, because it was admitted meanwhile, waits for the next")
+  func admittedMeanwhile() async throws {
+    let hub = try ServerDirectory.create(at: federation.root.path + "/hub", name: federation.server.name)
+    try hub.store(federation.manifest)
+    let elm = try Party("elm.example")
+    var later = try federation.manifest.admitting(elm.member)
+    for party in [federation.server, elm] { try later.approve(as: party.name, with: party.identity()) }
+    try hub.store(later)
+    let server = try ServerProcess(federation, membership: try ServerMembership(hub), hold: .milliseconds(500))
+    let approval = try #require(later.approval(by: elm.name))
+    let hello = ClientMessage(
+      identifier: .random(), run: nil, answers: 0, body: .hello(Greeting(manifest: later.hash, approval: approval)))
+    // Answered after the hold: there is nothing to do for it yet. The run finds it among its first events.
+    #expect(await server.hub.exchange(hello, from: elm.name).1 == .wait)
+    let agreement = try agreement(rounds: 1)
+    let address = ServerAddress()
+    address.current.withLock { $0 = server }
+    let (report, _) = try await withClients(of: address) { try await server.conduct(agreement, federation) }
+    #expect(report.state == .completed, "\(report.reason ?? "")")
+    #expect(report.rounds.first?.cohort.count == 4)
+    #expect(await server.lobby.waiting == [elm.name])
+    try await server.end(.shuttingDown)
+  }
+
+  @Test("The manifest of a run is stored when approvals have come, not for every greeting, and a run without it ends")
+  func storedManifest() async throws {
+    let complete = federation.manifest
+    var waiting = try SignedManifest(complete.manifest)
+    for party in [federation.server] + federation.parties.dropLast() {
+      try waiting.approve(as: party.name, with: party.identity())
+    }
+    for (manifest, isStorable) in [(complete, true), (waiting, true), (waiting, false)] {
+      let plan = try federation.plan(deadlines: Self.deadlines)
+      let agreement = RunAgreement(manifest: manifest, plan: plan, run: RunIdentifier.generate(at: Date()))
+      let path = "\(federation.root.path)/runs/\(agreement.run)/federation.note"
+      let touched = Mutex(false)
+      let address = ServerAddress()
+      let (report, _) = try await withClients(of: address) {
+        let server = try ServerProcess(federation, membership: ServerMembership(manifest)) { event, _ in
+          // Before the first greeting something else takes the place of what was stored with the run.
+          guard case .connected = event,
+            touched.withLock({ touched in
+              defer { touched = true }
+              return !touched
+            })
+          else { return }
+          try? FileManager.default.removeItem(atPath: path)
+          guard !isStorable else { return }
+          try? FileManager.default.createDirectory(atPath: path + "/in the way", withIntermediateDirectories: true)
+        }
+        address.current.withLock { $0 = server }
+        let report = try await server.conduct(agreement, federation)
+        try await server.end(.shuttingDown)
+        return report
+      }
+      #expect(report.state == (isStorable ? .completed : .failed), "\(report.reason ?? "")")
+      #expect(isStorable || report.reason?.contains("federation.note") == true, "\(report.reason ?? "")")
+      let stored = FileManager.default.contents(atPath: path)
+      if manifest.isApprovedByAll || !isStorable {
+        #expect(stored == nil)
+      } else {
+        #expect(try SignedManifest(parsing: [UInt8](#require(stored))).isApprovedByAll)
+      }
+    }
   }
 
   @Test("Bytes that are no message, and segments that nobody asked for, fill no log beyond a rate")

@@ -49,6 +49,33 @@ struct DirectoryTests {
     }
   }
 
+  @Test("Approvals that several writers add at once are all kept, and an older copy takes none away")
+  func manifestWriters() async throws {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("bauta-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let directory = try ServerDirectory.create(at: path, name: OrganizationName("hub.example"))
+    let federation = try TestFederation()
+    let complete = try federation.approved()
+    let names = try ["hub.example", "alder.example", "birch.example", "cedar.example"].map { try OrganizationName($0) }
+    for _ in 0..<20 {
+      let blank = try SignedManifest(complete.manifest)
+      try? FileManager.default.removeItem(atPath: directory.manifestPath)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for name in names {
+          group.addTask {
+            var own = blank
+            try own.add(#require(complete.approval(by: name)), by: name)
+            try directory.store(own)
+          }
+        }
+        try await group.waitForAll()
+      }
+      #expect(try directory.manifest()?.approvals.missing == [])
+    }
+    #expect(try directory.store(SignedManifest(complete.manifest)).isApprovedByAll)
+    #expect(try directory.manifest()?.isApprovedByAll == true)
+  }
+
   @Test("A server has its own folders")
   func server() throws {
     try withTemporaryDirectory { parent in

@@ -98,7 +98,8 @@ extension ParticipantDirectory {
 extension ServerDirectory {
   public var revokedPath: String { "\(path)/revoked" }
 
-  /// - Throws: ``FederationError``; a record that cannot be read is an error, so that nobody is let in by it.
+  /// - Throws: ``FederationError``; also for a record that cannot be read, which does not pass for no record: a server does
+  ///   not start then, and one that runs goes on with what it knew.
   public func revocations() throws(FederationError) -> [Revocation] {
     var revocations: [Revocation] = []
     for file in try FileAccess.names(in: revokedPath, suffix: ".json", maximum: Self.maximumRevocations) {

@@ -48,24 +48,40 @@ extension ParticipantDirectory {
   public func manifest() throws(FederationError) -> SignedManifest? { try signedManifest(at: manifestPath) }
 
   /// Puts a manifest in the place of the one before, as a whole. While it waits for approvals, the version before it
-  /// stays in force.
+  /// stays in force. Approvals of the same version that are held already are kept.
   ///
-  /// - Throws: ``FederationError/manifest(_:)`` unless it is the same version with more approvals, or a later one of the
-  ///   same federation whose chain the caller has checked; ``FederationError/file(_:)``.
-  public func store(_ manifest: SignedManifest) throws(FederationError) {
-    if let held = try self.manifest(), held.hash != manifest.hash {
-      let (old, new) = (held.manifest, manifest.manifest)
-      guard old.federation == new.federation else {
-        throw .manifest(.otherFederation(expected: old.federation, found: new.federation))
-      }
-      guard new.version > old.version else {
-        throw .manifest(.wrongVersion(expected: old.version + 1, found: new.version))
-      }
-      if held.isApprovedByAll {
-        try FileAccess.replace(inForceManifestPath, mode: 0o644, bytes: held.serialized)
+  /// - Returns: what is held now.
+  /// - Throws: ``FederationError/manifest(_:)`` unless it is the same version, or a later one of the same federation whose
+  ///   chain the caller has checked; ``FederationError/file(_:)``.
+  @discardableResult
+  public func store(_ manifest: SignedManifest) throws(FederationError) -> SignedManifest {
+    // A command and a running service may both have approvals to add: neither takes away what the other has stored.
+    try FileAccess.locking(path) { () throws(FederationError) in try replaceManifest(with: manifest) }
+  }
+
+  private func replaceManifest(with manifest: SignedManifest) throws(FederationError) -> SignedManifest {
+    var manifest = manifest
+    if let held = try self.manifest() {
+      if held.hash == manifest.hash {
+        try manifest.merge(held)
+      } else {
+        try requireSuccession(from: held.manifest, to: manifest.manifest)
+        if held.isApprovedByAll {
+          try FileAccess.replace(inForceManifestPath, mode: 0o644, bytes: held.serialized)
+        }
       }
     }
     try FileAccess.replace(manifestPath, mode: 0o644, bytes: manifest.serialized)
+    return manifest
+  }
+
+  private func requireSuccession(from old: Manifest, to new: Manifest) throws(FederationError) {
+    guard old.federation == new.federation else {
+      throw .manifest(.otherFederation(expected: old.federation, found: new.federation))
+    }
+    guard new.version > old.version else {
+      throw .manifest(.wrongVersion(expected: old.version + 1, found: new.version))
+    }
   }
 
   /// Stores the certificate chain and its authority.

@@ -47,7 +47,9 @@ public enum MembershipFault: Hashable, Sendable {
     case .forkedPins:
       "Ask the member. If it made only one of them, its identity key is in other hands: revoke it, and admit it anew."
     case .pinOfAnother: "Let the member make a key of its own: bauta organization rotate"
-    case .malformedRevocation: "Restore the file from a copy; until then the server lets nobody in."
+    case .malformedRevocation:
+      "Restore the file from a copy. Until then a server that runs goes on with the members and the revocations that it "
+        + "knew, and takes up nothing that changes in its directory; a server that is started refuses to."
     }
   }
 }

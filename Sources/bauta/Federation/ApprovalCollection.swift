@@ -25,7 +25,7 @@ extension Approval {
       guard invalid.isEmpty else { throw FederationError.manifest(.invalidSignature(invalid)) }
       try manifest.merge(note)
     }
-    try server.store(manifest)
-    return Collected(manifest: manifest, service: RunningService.reload(server))
+    let stored = try server.store(manifest)
+    return Collected(manifest: stored, service: RunningService.reload(server))
   }
 }
