@@ -47,12 +47,44 @@ struct Canary {
     return forms
   }
 
-  /// The forms that are in there.
-  func found(in bytes: Data) -> [String] {
-    bytes.withUnsafeBytes { space in
-      forms.filter { form in
-        form.bytes.withUnsafeBytes { memmem(space.baseAddress, space.count, $0.baseAddress, $0.count) } != nil
-      }.map { "\(name) (\($0.form))" }
+  /// The forms of it that are in there.
+  func found(in bytes: Data) -> [String] { CanarySearch([self]).found(in: bytes) }
+}
+
+/// Looks for many canaries in one pass.
+struct CanarySearch {
+  private struct Form {
+    let description: String
+    let bytes: [UInt8]
+  }
+
+  /// By their first two bytes.
+  private var forms: [UInt16: [Form]] = [:]
+  private var begins = [Bool](repeating: false, count: 1 << 16)
+
+  init(_ canaries: [Canary]) {
+    for canary in canaries {
+      for form in canary.forms {
+        let start = UInt16(form.bytes[0]) << 8 | UInt16(form.bytes[1])
+        begins[Int(start)] = true
+        forms[start, default: []].append(Form(description: "\(canary.name) (\(form.form))", bytes: form.bytes))
+      }
     }
+  }
+
+  /// What is in there, each form once.
+  func found(in data: Data) -> [String] {
+    guard data.count > 1 else { return [] }
+    var found: Set<String> = []
+    data.withUnsafeBytes { bytes in
+      for place in 0..<bytes.count - 1 {
+        let start = UInt16(bytes[place]) << 8 | UInt16(bytes[place + 1])
+        guard begins[Int(start)] else { continue }
+        for form in forms[start] ?? [] where form.bytes.count <= bytes.count - place {
+          if bytes[place..<place + form.bytes.count].elementsEqual(form.bytes) { found.insert(form.description) }
+        }
+      }
+    }
+    return found.sorted()
   }
 }

@@ -78,23 +78,26 @@ struct CanaryTests {
     ] {
       #expect(searched.keys.contains { $0.contains(part) }, "\(part) is not among what is searched")
     }
-    for canary in canaries {
-      // Found where it was planted …
-      let planted = files.filter { Self.isSource($0.key) }.contains { !canary.found(in: $0.value).isEmpty }
-      #expect(planted || canary.name == "folder" || canary.name == "token", "\(canary.name) was not planted")
-      // … and nowhere else.
-      for (path, bytes) in searched {
-        #expect(canary.found(in: bytes).isEmpty, "\(canary.found(in: bytes)) in \(path)")
-      }
-      for path in searched.keys { #expect(canary.found(in: Data(path.utf8)).isEmpty, "\(path)") }
+    // Found where they were planted …
+    let sources = files.filter { Self.isSource($0.key) }
+    for canary in canaries where canary.name != "folder" && canary.name != "token" {
+      #expect(sources.contains { !canary.found(in: $0.value).isEmpty }, "\(canary.name) was not planted")
+    }
+    // … and nowhere else. The organisation's own state knows its data by their path, and is shown to nobody.
+    let search = CanarySearch(canaries)
+    let searchOfState = CanarySearch(canaries.filter { $0.name != "folder" })
+    for (path, bytes) in searched.sorted(by: { $0.key < $1.key }) {
+      let isOwnState = path.hasPrefix("demo/alder/state.sqlite")
+      let found = (isOwnState ? searchOfState : search).found(in: bytes) + search.found(in: Data(path.utf8))
+      #expect(found.isEmpty, "\(path): \(found)")
     }
     let last = try String(contentsOfFile: "\(demo)/alder/log/journal", encoding: .utf8)
     #expect(last.contains("maskedInput"))
   }
 
-  /// Where canaries are on purpose: the data, the private keys, the passphrase.
+  /// Where canaries are on purpose: what was planted, and the organisation's own private keys.
   private static func isSource(_ path: String) -> Bool {
-    path.hasPrefix("planted/") || path.hasSuffix(".key") || path.hasSuffix("/data.csv")
+    path.hasPrefix("planted/") || (path.hasPrefix("demo/alder/") && path.hasSuffix(".key"))
   }
 
   /// Rows with the numbers in them, in a folder with a name of its own; a passphrase on the TLS key.
@@ -153,7 +156,6 @@ struct CanaryTests {
       for name in alder birch cedar dogwood hub; do
         bauta audit list demo/$name --json > views/list-$name; bauta audit list demo/$name > views/table-$name
         bauta audit verify demo/$name --json > views/verify-$name || echo "$name does not verify"; done
-      bauta audit show demo/alder 5 > views/show 2>&1
       bauta audit reconcile demo/alder demo/birch demo/cedar demo/dogwood --ingress demo/hub --json > views/reconcile
       bauta run show $run --directory demo/hub > views/run 2>&1; bauta run show $run --directory demo/hub --json > views/run.json 2>&1
       bauta client status --directory demo/alder > views/client 2>&1; bauta server status --directory demo/hub > views/server 2>&1
