@@ -55,6 +55,7 @@ demo: machine
 
 # One debug build serves both: after `make demo` only the tests are left to compile.
 test: machine lint
+	@.ci/check-machine --with-python
 	$(call announce,debug,two to six minutes)
 	@swift build --build-tests
 	@.ci/check-binary .build/debug/bauta
