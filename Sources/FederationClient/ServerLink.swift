@@ -142,6 +142,8 @@ actor ServerLink: ServerExchange {
       current = nil
       connection.client.beginGracefulShutdown()
       await connection.service.value
+      // One that was told to end before it had begun has left its connection open.
+      connection.transport.closeNow()
       await connection.transport.waitForClose()
     }
     for connection in ending { await connection.value }
