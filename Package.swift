@@ -125,7 +125,8 @@ let package = Package(
       name: "ServiceControlTests", dependencies: ["ServiceControl", "Cryptography"], swiftSettings: strict),
     .testTarget(
       name: "LogServiceTests",
-      dependencies: ["LogService", "AuditLog", "TransparencyLog", "Cryptography", nioHTTP1] + nio, swiftSettings: strict),
+      dependencies: ["LogService", "AuditLog", "TransparencyLog", "Cryptography", nioHTTP1] + nio, swiftSettings: strict
+    ),
     .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
     .testTarget(
       name: "MutualTLSTests",

@@ -54,12 +54,20 @@ final class HeadLimit: ChannelInboundHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     if isDiscarding { return }
-    received += unwrapInboundIn(data).readableBytes
-    context.fireChannelRead(data)
-    // The decoder has seen it by now, and told whether the head ended in it.
-    if isAwaitingHead, received > maximum, !isDiscarding {
-      isDiscarding = true
-      context.fireErrorCaught(HeadTooLong())
+    var bytes = unwrapInboundIn(data)
+    if isAwaitingHead, received + bytes.readableBytes > maximum {
+      // The decoder gets what a head may have, and says whether it ended there.
+      if let head = bytes.readSlice(length: maximum - received), head.readableBytes > 0 {
+        received = maximum
+        context.fireChannelRead(wrapInboundOut(head))
+      }
+      if isDiscarding { return }
+      if isAwaitingHead {
+        isDiscarding = true
+        return context.fireErrorCaught(HeadTooLong())
+      }
     }
+    received += bytes.readableBytes
+    context.fireChannelRead(wrapInboundOut(bytes))
   }
 }

@@ -57,6 +57,14 @@ public struct LogSite: Sendable {
     return .notFound
   }
 
+  /// The answer to a request whose body is longer than its route takes: it is not read.
+  func refusal(of route: Route) -> Answer {
+    switch route {
+    case .notFound, .methodNotAllowed: answer(route, body: [])
+    case .file, .addCheckpoint: Answer(.payloadTooLarge)
+    }
+  }
+
   /// Reads a file's length, or asks the witness. Blocks for the time of a disk access.
   func answer(_ route: Route, body: [UInt8]) -> Answer {
     switch route {

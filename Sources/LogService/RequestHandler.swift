@@ -66,9 +66,9 @@ final class RequestHandler: ChannelInboundHandler {
     switch state {
     case .awaitingHead, .receiving:
       if error is HeadTooLong {
-        refuse(.requestHeaderFieldsTooLarge, context)
+        refuse(Answer(.requestHeaderFieldsTooLarge), context)
       } else if error is HTTPParserError {
-        refuse(.badRequest, context)
+        refuse(Answer(.badRequest), context)
       } else {
         context.close(promise: nil)
       }
@@ -89,7 +89,7 @@ final class RequestHandler: ChannelInboundHandler {
       let route = site.route(head.method, head.uri)
       state = .receiving(head, route, body: [])
       if let length = head.headers.first(name: "Content-Length").flatMap({ Int($0) }), length > route.maximumBodyBytes {
-        return refuse(.payloadTooLarge, context)
+        return refuse(site.refusal(of: route), context)
       }
       arm(limits.bodyTime, context)
     case .answering: keepsAlive = false
@@ -99,7 +99,9 @@ final class RequestHandler: ChannelInboundHandler {
 
   private func receive(_ part: ByteBuffer, _ context: ChannelHandlerContext) {
     guard case .receiving(let head, let route, var body) = state else { return }
-    guard body.count + part.readableBytes <= route.maximumBodyBytes else { return refuse(.payloadTooLarge, context) }
+    guard body.count + part.readableBytes <= route.maximumBodyBytes else {
+      return refuse(site.refusal(of: route), context)
+    }
     // So that appending does not copy.
     state = .closing
     body.append(contentsOf: part.readableBytesView)
@@ -121,12 +123,12 @@ final class RequestHandler: ChannelInboundHandler {
   }
 
   /// Answers without reading the rest of the request.
-  private func refuse(_ status: HTTPResponseStatus, _ context: ChannelHandlerContext) {
+  private func refuse(_ answer: Answer, _ context: ChannelHandlerContext) {
     headLimit.discard()
     keepsAlive = false
     state = .answering
     arm(limits.answerTime, context)
-    send(Answer(status), context)
+    send(answer, context)
   }
 
   // MARK: - Answering

@@ -41,7 +41,9 @@ public struct WitnessURL: Hashable, Sendable, CustomStringConvertible {
     }
     let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
     if isBracketed { host = String(host.dropFirst().dropLast()) }
-    let isAllowed = host.utf8.allSatisfy { isLetterOrDigit($0) || $0 == 0x2D || $0 == 0x2E || (isBracketed && $0 == 0x3A) }
+    let isAllowed = host.utf8.allSatisfy {
+      isLetterOrDigit($0) || $0 == 0x2D || $0 == 0x2E || (isBracketed && $0 == 0x3A)
+    }
     return host.isEmpty || !isAllowed ? nil : (host, port)
   }
 
@@ -225,7 +227,9 @@ private final class AnswerHandler: ChannelInboundHandler {
       headLimit.headReceived()
       self.head = head
     case .body(let part):
-      guard body.count + part.readableBytes <= WitnessResponse.maximumBytes else { return fail(InvalidAnswer(), context) }
+      guard body.count + part.readableBytes <= WitnessResponse.maximumBytes else {
+        return fail(InvalidAnswer(), context)
+      }
       body.append(contentsOf: part.readableBytesView)
     case .end:
       guard let head else { return fail(InvalidAnswer(), context) }

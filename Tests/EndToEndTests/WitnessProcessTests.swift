@@ -33,7 +33,8 @@ import TransparencyLog
     let lines = try String(contentsOfFile: running.outputPath, encoding: .utf8).split(separator: "\n")
     #expect(lines.contains { $0.contains(#""event":"alarm""#) && $0.contains(#""kind":"splitView""#) })
     #expect(lines.contains { $0.contains(#""event":"cosigned","log":"alder.example","previous":8,"size":20"#) })
-    #expect(try FileManager.default.contentsOfDirectory(atPath: "\(runner.directory)/watch/witness/evidence").count == 1)
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: "\(runner.directory)/watch/witness/evidence").count == 1)
   }
 }
 

@@ -207,6 +207,9 @@ private struct ServedLog {
     #expect(try await RawAnswer.of(body, port: port)?.status == 413)
     let chunk = "GET /checkpoint HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     #expect(try await RawAnswer.of(chunk, port: port)?.status == 413)
+    // What is not there is not there, whatever comes along.
+    let post = "POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+    #expect(try await RawAnswer.of(post, port: port)?.status == 404)
     for text in [
       "nonsense\r\n\r\n", "GET\r\n\r\n", "GET /checkpoint HTTP/9.9\r\n\r\n",
       "GET /checkpoint HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",

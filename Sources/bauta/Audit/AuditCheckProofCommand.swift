@@ -28,7 +28,8 @@ struct AuditCheckProofCommand: AsyncParsableCommand {
   var key: String
 
   @Option(
-    help: ArgumentHelp("The record, if the proof does not hold it; one final newline is not part of it.", valueName: "file"),
+    help: ArgumentHelp(
+      "The record, if the proof does not hold it; one final newline is not part of it.", valueName: "file"),
     completion: .file())
   var entry: String?
 
