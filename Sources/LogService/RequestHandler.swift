@@ -65,7 +65,7 @@ final class RequestHandler: ChannelInboundHandler {
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     switch state {
     case .awaitingHead, .receiving:
-      if error is HeadTooLong {
+      if error is HeadTooLong || error as? HTTPParserError == .headerOverflow {
         refuse(Answer(.requestHeaderFieldsTooLarge), context)
       } else if error is HTTPParserError {
         refuse(Answer(.badRequest), context)
