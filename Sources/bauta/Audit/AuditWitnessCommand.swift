@@ -110,7 +110,7 @@ enum WitnessLines {
     case .witness(.conflict(let origin, let held, let offered)):
       let remark = offered < held ? "; an old checkpoint, or the log was put back to an earlier state" : ""
       return
-        "\("conflict", .caution) \(origin) offers \(offered) and starts not from the \(held) that were cosigned\(remark)"
+        "\("conflict", .caution) \(origin), \(Figures.counted(offered, "entry", "entries")): the request did not start at the \(held) that were cosigned\(remark)"
     case .witness(.refused(let refusal, let origin)):
       return "\("refused", .caution) \(origin ?? "unknown log"): \(refusal.explanation)"
     case .witness(.alarm(let evidence, let file)):
