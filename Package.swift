@@ -15,6 +15,7 @@ let nio: [Target.Dependency] = [
   .product(name: "NIOCore", package: "swift-nio"),
   .product(name: "NIOPosix", package: "swift-nio"),
 ]
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
@@ -77,6 +78,8 @@ let package = Package(
       name: "Storage", dependencies: [.product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
     .target(name: "ServiceControl", dependencies: ["Cryptography"], swiftSettings: strict),
     .target(
+      name: "LogService", dependencies: ["TransparencyLog", "Cryptography", nioHTTP1] + nio, swiftSettings: strict),
+    .target(
       name: "MutualTLS", dependencies: ["Cryptography", "COpenSSL", grpc, grpcTransport, nioHTTP2, nioHPACK] + nio,
       swiftSettings: strict),
 
@@ -98,7 +101,8 @@ let package = Package(
       dependencies: [
         "FederationServer", "FederationClient", "FederationWire", "Federation", "Cryptography",
         "FederationSimulation", "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Training", "Storage",
-        "MutualTLS", "ServiceControl", logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "MutualTLS", "ServiceControl", "LogService", logging,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
 
     // Tests
@@ -119,6 +123,10 @@ let package = Package(
     .testTarget(name: "FederationTests", dependencies: ["Federation", "Cryptography"], swiftSettings: strict),
     .testTarget(
       name: "ServiceControlTests", dependencies: ["ServiceControl", "Cryptography"], swiftSettings: strict),
+    .testTarget(
+      name: "LogServiceTests",
+      dependencies: ["LogService", "AuditLog", "TransparencyLog", "Cryptography", nioHTTP1] + nio, swiftSettings: strict
+    ),
     .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
     .testTarget(
       name: "MutualTLSTests",
@@ -147,7 +155,7 @@ let package = Package(
       dependencies: [
         "bauta", "FederationClient", "FederationServer", "FederationWire", "Federation", "AuditLog",
         "TransparencyLog", "SecureAggregation", "Cryptography", "Learning", "Training", "MutualTLS",
-        "ServiceControl",
+        "ServiceControl", "LogService",
       ], exclude: ["Sessions"], swiftSettings: strict),
   ]
 )

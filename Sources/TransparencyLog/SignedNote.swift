@@ -12,6 +12,9 @@ public struct NoteSignature: Hashable, Sendable {
     self.keyID = keyID
     self.bytes = bytes
   }
+
+  /// `— name base64(keyID ‖ signature)`, newline included.
+  public var line: String { "— \(name) \(Base64.encode(keyID.bytes + bytes))\n" }
 }
 
 /// Whether a note carries a key's signature.
@@ -84,10 +87,7 @@ public struct SignedNote: Hashable, Sendable {
   public var serialized: [UInt8] {
     var note = text
     note.append(0x0A)
-    for signature in signatures {
-      let encoded = Base64.encode(signature.keyID.bytes + signature.bytes)
-      note.append(contentsOf: "— \(signature.name) \(encoded)\n".utf8)
-    }
+    for signature in signatures { note.append(contentsOf: signature.line.utf8) }
     return note
   }
 
@@ -138,7 +138,7 @@ public struct SignedNote: Hashable, Sendable {
   }
 
   /// `— name base64(keyID ‖ signature)`, without the newline.
-  private static func signature(parsing line: ArraySlice<UInt8>) throws(TransparencyLogError) -> NoteSignature {
+  static func signature(parsing line: ArraySlice<UInt8>) throws(TransparencyLogError) -> NoteSignature {
     let prefix = Array("— ".utf8)
     guard line.starts(with: prefix) else { throw .malformedNote(.signatureLine) }
     let parts = line.dropFirst(prefix.count).split(separator: 0x20, omittingEmptySubsequences: false)

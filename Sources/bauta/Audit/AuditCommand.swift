@@ -10,6 +10,12 @@ struct AuditCommand: AsyncParsableCommand {
         bauta audit list alder --event messageSent
         bauta audit verify alder birch cedar hub
         bauta audit reconcile alder birch cedar --ingress hub
+        bauta audit prove alder 17 --output record-17.tlog-proof
+
+      serve and witness are services: they let others read a log, and vouch that it has one history.
       """,
-    subcommands: [AuditListCommand.self, AuditVerifyCommand.self, AuditReconcileCommand.self])
+    subcommands: [
+      AuditListCommand.self, AuditVerifyCommand.self, AuditReconcileCommand.self, AuditProveCommand.self,
+      AuditCheckProofCommand.self, AuditServeCommand.self, AuditWitnessCommand.self,
+    ])
 }
