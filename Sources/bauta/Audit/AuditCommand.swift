@@ -8,8 +8,13 @@ struct AuditCommand: AsyncParsableCommand {
       offline, from the files alone.
 
         bauta audit list alder --event messageSent
+        bauta audit show alder 12
         bauta audit verify alder birch cedar hub
         bauta audit reconcile alder birch cedar --ingress hub
+        bauta audit report alder birch cedar --ingress hub --output report.html
       """,
-    subcommands: [AuditListCommand.self, AuditVerifyCommand.self, AuditReconcileCommand.self])
+    subcommands: [
+      AuditListCommand.self, AuditShowCommand.self, AuditWatchCommand.self, AuditExportCommand.self,
+      AuditVerifyCommand.self, AuditReconcileCommand.self, AuditReportCommand.self,
+    ])
 }
