@@ -34,7 +34,7 @@ public struct AuditReport: Hashable, Sendable {
     public var figures: LogFigures { analysis.figures }
 
     /// The keeper: from the checkpoint, else from the first record, else the directory.
-    public var name: String { verification.origin ?? figures.organization ?? directory }
+    public var name: String { verification.origin ?? analysis.keeper ?? directory }
 
     public var isVerified: Bool { verification.verified && analysis.tie != .differs && analysis.unreadable == 0 }
   }
@@ -44,11 +44,24 @@ public struct AuditReport: Hashable, Sendable {
     public let directory: String
     public let verification: VerificationReport
     public let result: ReconciliationReport
+    /// Differences between the logs that were given.
+    public let differences: [ReconciliationReport.Difference]
+    /// Messages that arrived from organisations whose logs were not given: that these logs do not have them says nothing.
+    public let ofOthers: Int
 
-    public init(directory: String, verification: VerificationReport, result: ReconciliationReport) {
+    public var agrees: Bool { differences.isEmpty }
+
+    /// - Parameter senders: whose logs were given, by name.
+    public init(
+      directory: String, verification: VerificationReport, result: ReconciliationReport, senders: Set<String>
+    ) {
       self.directory = directory
       self.verification = verification
       self.result = result
+      differences = result.differences.filter { difference in
+        difference.kind != .missingEgress || senders.contains(difference.organization)
+      }
+      ofOthers = result.differences.count - differences.count
     }
   }
 
@@ -70,7 +83,7 @@ public struct AuditReport: Hashable, Sendable {
   /// compared. What was not checked does not count: read the list.
   public var isVerified: Bool {
     !logs.isEmpty && logs.allSatisfy(\.isVerified)
-      && (comparison.map { $0.result.agrees && $0.verification.verified } ?? true)
+      && (comparison.map { $0.agrees && $0.verification.verified } ?? true)
   }
 
   /// Records of histories that do not fit together, in all logs.
@@ -84,7 +97,7 @@ public struct AuditReport: Hashable, Sendable {
       public let evidence: Evidence
       public let count: UInt64
       /// A record to look at: whose log, and which entry.
-      public let example: (Example)?
+      public let example: Example?
     }
 
     public struct Example: Hashable, Sendable {

@@ -26,12 +26,14 @@ extension Control {
       asks: "Record and examine activity in systems that hold or use electronic health information.",
       evidence: [.messagesSent, .messagesReceived, .handshakes, .refusals, .approvals, .service],
       checks: [.journal, .root],
-      notAnswered: "Activity in the systems that hold the patients' data: only what the client sends and decides is here."),
+      notAnswered:
+        "Activity in the systems that hold the patients' data: only what the client sends and decides is here."),
     Control(
       framework: "HIPAA", reference: "45 CFR 164.316(b)(2)", title: "Retention of documentation",
       asks: "Keep required documentation six years from when it was made or was last in effect.",
       evidence: [.retentionClasses, .prunings, .erasures], checks: [.layout],
-      notAnswered: "That the files are kept for six years: that is for whoever stores them. The log shows what was let go."),
+      notAnswered:
+        "That the files are kept for six years: that is for whoever stores them. The log shows what was let go."),
     Control(
       framework: "GDPR", reference: "Art. 30", title: "Records of processing activities",
       asks: "Keep a record of purposes, recipients, categories of data, time limits and security measures.",
@@ -66,7 +68,8 @@ extension Control {
       asks: "Clocks of systems are set by approved sources of time.",
       evidence: [.times], checks: [],
       notAnswered:
-        "That the machine's clock was right: times are its own word. Steps backwards and the other side's times are here."),
+        "That the machine's clock was right: times are its own word. Steps backwards and the other side's times are here."
+    ),
     Control(
       framework: "ISO/IEC 27001:2022", reference: "A.5.28", title: "Collection of evidence",
       asks: "Evidence of security events is identified, collected and preserved.",

@@ -18,6 +18,8 @@ public struct LogAnalysis: Hashable, Sendable {
   public let figures: LogFigures
   /// All entries that could be read, whatever the filter.
   public let entries: UInt64
+  /// Whose log it is by its first entry, whatever the filter.
+  public let keeper: String?
   /// The first entry that is still kept.
   public let firstEntry: UInt64?
   /// Lines that are not entries, and the first of them in words.
@@ -46,6 +48,7 @@ public struct LogAnalysis: Hashable, Sendable {
     figures = reading.figures
     entries = reading.entries
     firstEntry = reading.firstEntry
+    keeper = reading.keeper
     unreadable = reading.unreadable
     defects = reading.defects
     tie = reading.tie(to: verification)
@@ -57,6 +60,7 @@ private struct Reading {
   var figures = LogFigures()
   var entries: UInt64 = 0
   var firstEntry: UInt64?
+  var keeper: String?
   var unreadable: UInt64 = 0
   var defects: [String] = []
   private var frontier = MerkleFrontier()
@@ -71,6 +75,7 @@ private struct Reading {
 
   mutating func take(_ entry: AuditLogReader.Entry, _ filter: AuditFilter) {
     firstEntry = firstEntry ?? entry.record.sequence
+    keeper = keeper ?? entry.record.organization.value
     entries += 1
     if entry.record.sequence != frontier.size { isContiguous = false }
     if isContiguous, rootAtSignedSize == nil, let signedSize, frontier.size < signedSize {

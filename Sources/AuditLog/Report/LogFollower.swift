@@ -170,7 +170,9 @@ private final class Journal {
 
   /// Whether lines that were handed out are no longer there. A torn line may go: its writer takes it back.
   func hasShrunk() throws(AuditLogError) -> Bool {
-    do { return UInt64(try DurableFile.regularFileSize(descriptor, path: path)) < offset } catch { throw .storage(error) }
+    do { return UInt64(try DurableFile.regularFileSize(descriptor, path: path)) < offset } catch {
+      throw .storage(error)
+    }
   }
 
   func rewind() {

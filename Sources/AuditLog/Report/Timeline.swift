@@ -9,6 +9,12 @@ public struct Timeline: Hashable, Sendable {
       messages = Tally.sum(messages, other.messages)
       bytes = Tally.sum(bytes, other.bytes)
     }
+
+    public static func + (left: Amount, right: Amount) -> Amount {
+      var sum = left
+      sum.add(right)
+      return sum
+    }
   }
 
   /// One interval, empty ones included.

@@ -106,10 +106,12 @@ private struct RecordDisplay {
     output.line()
     let earlier = omitted > 0 ? " before them: \(Figures.grouped(omitted));" : ""
     output.line(
-      "\(Figures.counted(count, "record"));\(earlier) sent: \(Figures.counted(sent, "message")), \(Figures.bytes(bytes))")
+      "\(Figures.counted(count, "record"));\(earlier) sent: \(Figures.counted(sent, "message")), \(Figures.bytes(bytes))"
+    )
     if count > UInt64(AuditListCommand.longTable) {
       output.line(
-        "\("Shorter:", .faint) --last 40 for the latest, --since 1h, --event messageSent; or bauta audit report for figures")
+        "\("Shorter:", .faint) --last 40 for the latest, --since 1h, --event messageSent; or bauta audit report for figures"
+      )
     }
   }
 }

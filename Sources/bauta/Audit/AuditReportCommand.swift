@@ -88,7 +88,9 @@ struct AuditReportCommand: AsyncParsableCommand {
       // A key that was given for one log is not the server's.
       let verified = try LogVerifier.verify(ingress, key: key == nil ? source : .besideLog)
       let result = try AuditReconciliation.reconcile(egress: directories, ingress: ingress)
-      comparison = .init(directory: ingress, verification: verified.report, result: result)
+      // By name of key and by first entry: a log may have no checkpoint.
+      let senders = Set(logs.map(\.name) + logs.compactMap(\.analysis.keeper))
+      comparison = .init(directory: ingress, verification: verified.report, result: result, senders: senders)
     }
     guard let time = AuditTime(Date()) else {
       throw CommandError.usage("The clock of this machine is outside 1970 to 9999", remedy: "Set the clock.")

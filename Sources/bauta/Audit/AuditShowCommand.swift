@@ -59,7 +59,8 @@ struct AuditShowCommand: AsyncParsableCommand {
     let record = entry.record
     let values = RecordValues(entry: entry.bytes)
     let output = Output.standard
-    output.line("\("Entry \(record.sequence)", .strong) of \(record.organization), \(record.time): \(record.event.rawValue)")
+    output.line(
+      "\("Entry \(record.sequence)", .strong) of \(record.organization), \(record.time): \(record.event.rawValue)")
     output.line("\(record.event.meaning)")
     output.line("leaf hash \(entry.leaf)")
     for group in RecordField.Group.allCases {

@@ -27,7 +27,7 @@ struct ReportChart {
   private let measure: Measure
   private let width: Int64
   private let intervals: [Timeline.Interval]
-  /// The largest first.
+  /// Those with the most bytes first.
   private let series: [(name: String, total: UInt64)]
   private let hasRest: Bool
 
@@ -36,16 +36,13 @@ struct ReportChart {
     self.measure = measure
     width = timeline.width
     intervals = timeline.intervals
-    var totals: [String: UInt64] = [:]
-    for interval in intervals {
-      for (kind, amount) in interval.amounts {
-        totals[kind] = (totals[kind] ?? 0) &+ measure.value(amount)
-      }
-    }
-    let ranked = totals.filter { $0.value > 0 && !$0.key.isEmpty }
-      .sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
-    series = ranked.prefix(Self.maximumSeries).map { ($0.key, $0.value) }
-    hasRest = ranked.count > Self.maximumSeries || (totals[""] ?? 0) > 0
+    var totals: [String: Timeline.Amount] = [:]
+    for interval in intervals { totals.merge(interval.amounts) { $0 + $1 } }
+    // By bytes in every picture, so that a kind has the same colour in all of them.
+    let ranked = totals.filter { !$0.key.isEmpty }
+      .sorted { $0.value.bytes != $1.value.bytes ? $0.value.bytes > $1.value.bytes : $0.key < $1.key }
+    series = ranked.prefix(Self.maximumSeries).map { ($0.key, measure.value($0.value)) }
+    hasRest = ranked.count > Self.maximumSeries || totals[""] != nil
   }
 
   /// Nothing if there is nothing to draw.
@@ -53,7 +50,7 @@ struct ReportChart {
     guard !series.isEmpty || hasRest else { return "" }
     return """
       <figure><figcaption>\(caption)</figcaption>
-      \(drawing(ChartFrame(width: 720, height: 250, left: 70, ticks: 6), "wide"))
+      \(drawing(ChartFrame(width: 1040, height: 250, left: 70, ticks: 8), "wide"))
       \(drawing(ChartFrame(width: 350, height: 230, left: 62, ticks: 3), "narrow"))
       \(legend)</figure>
 

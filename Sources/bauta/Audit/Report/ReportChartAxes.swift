@@ -67,7 +67,10 @@ struct ChartTimeAxis {
   private var span: Int64 { width * Int64(count) }
 
   func markup(_ frame: ChartFrame) -> Markup {
-    let step = max(1, (count + frame.ticks - 1) / frame.ticks)
+    // About seven units a digit, and some room between two labels.
+    let room = max(1, Int(frame.plotWidth) / (label(start).count * 7 + 26))
+    let ticks = min(frame.ticks, room)
+    let step = max(1, (count + ticks - 1) / ticks)
     let labels = stride(from: 0, to: count, by: step).map { place -> Markup in
       let x = frame.left + frame.plotWidth * Double(place) / Double(count)
       let time = AuditTime(milliseconds: start.milliseconds + Int64(place) * width) ?? start
@@ -126,7 +129,7 @@ struct ReportCurve {
     guard !points.isEmpty else { return "" }
     return """
       <figure><figcaption>Privacy budget used up (ε), after each charge</figcaption>
-      \(drawing(ChartFrame(width: 720, height: 220, left: 70, ticks: 6), "wide"))
+      \(drawing(ChartFrame(width: 1040, height: 220, left: 70, ticks: 8), "wide"))
       \(drawing(ChartFrame(width: 350, height: 210, left: 62, ticks: 3), "narrow"))</figure>
 
       """

@@ -46,9 +46,12 @@ struct ReportConnections {
         Self.entry(tally),
       ])
     }
-    if let others = handshakes.refusalCodes.others { codes.append(["other reasons", "", .number(others.count), "", "", ""]) }
+    if let others = handshakes.refusalCodes.others {
+      codes.append(["other reasons", "", .number(others.count), "", "", ""])
+    }
     var peers = ReportTable(
-      "Who was refused: names are claims, nothing vouches for them", [.text("claimed name or address"), .number("refusals")])
+      "Who was refused: names are claims, nothing vouches for them",
+      [.text("claimed name or address"), .number("refusals")])
     for (name, tally) in handshakes.refusedPeers.sorted { peers.append([.logged(name), .number(tally.count)]) }
     if let others = handshakes.refusedPeers.others { peers.append(["others", .number(others.count)]) }
     let summed = handshakes.summedUp

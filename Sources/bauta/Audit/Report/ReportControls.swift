@@ -27,7 +27,8 @@ struct ReportControls {
     for answer in answers {
       let control = answer.control
       table.append([
-        "<b>\(control.reference)</b><br />\(control.title)", "\(control.asks)", evidence(answer), "\(control.notAnswered)",
+        "<b>\(control.reference)</b><br />\(control.title)", "\(control.asks)", evidence(answer),
+        "\(control.notAnswered)",
       ])
     }
     return table.markup

@@ -4,7 +4,9 @@ import AuditLog
 struct ReportDecisions {
   let figures: LogFigures
 
-  var markup: Markup { "<h3>Decisions, approvals and changes</h3>\n\(rules)\(deliveries)\(failures)\(changes)\(service)" }
+  var markup: Markup {
+    "<h3>Decisions, approvals and changes</h3>\n\(rules)\(deliveries)\(failures)\(changes)\(service)"
+  }
 
   private var rules: Markup {
     let decisions = figures.decisions
@@ -18,7 +20,8 @@ struct ReportDecisions {
       let word: Markup =
         key.decision == .allowed ? "allowed" : "<span class=\"word bad\">refused</span>"
       table.append([
-        word, "\(key.event.rawValue)", .number(tally.count), ReportConnections.entry(tally), .logged(key.rule, limit: 300),
+        word, "\(key.event.rawValue)", .number(tally.count), ReportConnections.entry(tally),
+        .logged(key.rule, limit: 300),
       ])
     }
     if let others = decisions.rules.others { table.append(["others", "", .number(others.count), "", ""]) }
@@ -77,13 +80,15 @@ struct ReportDecisions {
       isStacked: true)
     for record in records.elements {
       table.append([
-        .number(record.sequence), .time(record.time), "<code>\(record.event.rawValue)</code>", who(record), what(record),
+        .number(record.sequence), .time(record.time), "<code>\(record.event.rawValue)</code>", who(record),
+        what(record),
         outcome(record),
       ])
     }
     let note: Markup =
       records.omitted > 0
-      ? .paragraph("<span class=\"note\">The latest \(records.elements.count) of \(.number(records.total)).</span>") : ""
+      ? .paragraph("<span class=\"note\">The latest \(records.elements.count) of \(.number(records.total)).</span>")
+      : ""
     return table.markup + note
   }
 
@@ -102,11 +107,13 @@ struct ReportDecisions {
     if let run = record.run { parts.append("run \(.logged(run))") }
     if let checkpoint = record.checkpoint {
       parts.append(
-        "log of \(.logged(checkpoint.origin)), \(Figures.counted(checkpoint.size, "entry", "entries")), root \(.hash(checkpoint.root.hexadecimal))")
+        "log of \(.logged(checkpoint.origin)), \(Figures.counted(checkpoint.size, "entry", "entries")), root \(.hash(checkpoint.root.hexadecimal))"
+      )
     }
     if let opening = record.opening {
       parts.append(
-        "masked input of \(.logged(opening.organization.value)), opening \(opening.slot), statement \(.hash(opening.statement.hexadecimal))")
+        "masked input of \(.logged(opening.organization.value)), opening \(opening.slot), statement \(.hash(opening.statement.hexadecimal))"
+      )
     }
     if let pruned = record.pruned { parts.append("entries below \(Figures.grouped(pruned.below)) are not kept") }
     if let version = record.stateVersion { parts.append("state version \(version)") }

@@ -49,9 +49,13 @@ struct ReportLog {
     }
     let federations = figures.federations.sorted.map { Markup.logged($0.key) }
     if !federations.isEmpty { lines.append("Federation: \(.joined(federations, separator: ", ")).") }
-    let purposes = figures.decisions.purposes.sorted.map { "\(Markup.logged($0.key)) (\(.number($0.value.count)))" as Markup }
+    let purposes = figures.decisions.purposes.sorted.map {
+      "\(Markup.logged($0.key)) (\(.number($0.value.count)))" as Markup
+    }
     if !purposes.isEmpty { lines.append("Purposes on record: \(.joined(purposes, separator: ", ")).") }
-    let classes = figures.decisions.retentions.sorted.map { "\(Markup.logged($0.key)) (\(.number($0.value.count)))" as Markup }
+    let classes = figures.decisions.retentions.sorted.map {
+      "\(Markup.logged($0.key)) (\(.number($0.value.count)))" as Markup
+    }
     if !classes.isEmpty { lines.append("Retention classes: \(.joined(classes, separator: ", ")).") }
     return .list(lines)
   }
@@ -60,7 +64,8 @@ struct ReportLog {
 
   private func messages(_ title: String, _ messages: MessageFigures, verb: String, isOutward: Bool) -> Markup {
     guard messages.total.count > 0 else {
-      return isOutward && figures.received.total.count == 0 ? "<h3>\(title)</h3>\n<p>No message in these records.</p>\n" : ""
+      return isOutward && figures.received.total.count == 0
+        ? "<h3>\(title)</h3>\n<p>No message in these records.</p>\n" : ""
     }
     var table = ReportTable(
       "\(title), by kind and \(isOutward ? "destination" : "sender")",
@@ -150,7 +155,9 @@ struct ReportLog {
   private var privacy: Markup {
     let ledger = figures.privacy.ledger
     guard ledger.count > 0 else {
-      guard figures.terms.total.count > 0 else { return "" }
+      guard figures.terms.total.count > 0 else {
+        return "<h3>Privacy budget</h3>\n<p>No charge is in these records, and no masked term.</p>\n"
+      }
       return """
         <h3>Privacy budget</h3>
         <p>No charge is on record. No noise was accounted for: the sums are exact, and what they tell about a single \
@@ -176,7 +183,9 @@ struct ReportLog {
   // MARK: - Runs and events
 
   private var runs: Markup {
-    let runs = figures.runs.groups.sorted { ($0.value.records.first?.entry ?? 0) < ($1.value.records.first?.entry ?? 0) }
+    let runs = figures.runs.groups.sorted {
+      ($0.value.records.first?.entry ?? 0) < ($1.value.records.first?.entry ?? 0)
+    }
     guard !runs.isEmpty else { return "" }
     var table = ReportTable(
       "Runs",
@@ -193,9 +202,10 @@ struct ReportLog {
         .number(run.received.count), .number(run.roundsCompleted.count), end + failure,
       ])
     }
-    let more: Markup = figures.runs.others.map {
-      .paragraph("<span class=\"note\">\(.number($0.records.count)) records of further runs.</span>")
-    } ?? ""
+    let more: Markup =
+      figures.runs.others.map {
+        .paragraph("<span class=\"note\">\(.number($0.records.count)) records of further runs.</span>")
+      } ?? ""
     return "<h3>Runs</h3>\n\(table.markup)\(more)"
   }
 

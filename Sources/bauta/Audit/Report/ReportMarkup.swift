@@ -67,15 +67,20 @@ extension Markup {
     "<data value=\"\(bytes)\">\(Figures.bytes(bytes))</data>"
   }
 
+  /// Longer text may be broken anywhere, so that no column is wider than a page.
+  private static let wideText = 32
+
   /// Text out of a log, set apart from the direction of the text around it, and shortened: the log has all of it.
   static func logged(_ text: String?, limit: Int = 120) -> Markup {
     guard let text, !text.isEmpty else { return "–" }
     let scalars = text.unicodeScalars
-    guard scalars.count > limit else { return "<bdi>\(text)</bdi>" }
+    guard scalars.count > limit else {
+      return scalars.count > wideText ? "<bdi class=\"long\">\(text)</bdi>" : "<bdi>\(text)</bdi>"
+    }
     var short = String.UnicodeScalarView()
     short.append(contentsOf: scalars.prefix(limit))
     return
-      "<bdi>\(String(short))</bdi><span class=\"note\">… (\(Figures.grouped(text.utf8.count)) bytes)</span>"
+      "<bdi class=\"long\">\(String(short))</bdi><span class=\"note\">… (\(Figures.grouped(text.utf8.count)) bytes)</span>"
   }
 
   static func time(_ time: AuditTime?) -> Markup {

@@ -51,7 +51,9 @@ enum ReportStyle {
       border-bottom: 2px solid var(--line); }
     th, td { padding: 5px 12px 5px 0; }
     th:last-child, td:last-child { padding-right: 0; }
-    td { vertical-align: top; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; min-width: 3.5em; }
+    td { vertical-align: top; border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
+    .n + td:not(.n), .n + th:not(.n) { padding-left: 10px; }
+    .long { overflow-wrap: anywhere; } td .long { display: inline-block; min-width: 9em; }
     .n { text-align: right; font-variant-numeric: tabular-nums; }
     td.n, time { white-space: nowrap; }
     time { font-variant-numeric: tabular-nums; }
@@ -75,7 +77,8 @@ enum ReportStyle {
       .facts { grid-template-columns: 1fr 1fr; }
       .scroll table { width: max-content; min-width: 100%; } .scroll td { max-width: 46vw; }
       .stack thead { display: none; } .stack tr { display: block; border-bottom: 1px solid var(--line); padding: 8px 0; }
-      .stack td { display: block; border: 0; padding: 2px 0; text-align: left; white-space: normal; }
+      .stack td { display: block; border: 0; padding: 2px 0 !important; text-align: left; white-space: normal;
+        overflow-wrap: anywhere; }
       .stack td::before { content: attr(data-label) ": "; color: var(--faint); font-size: 0.92em; } }
     @page { size: A4; margin: 15mm 14mm 16mm; }
     @media print {
@@ -88,12 +91,13 @@ enum ReportStyle {
       body { font-size: 9.5pt; line-height: 1.4; } main { max-width: none; padding: 0; }
       h1 { font-size: 17pt; } h2 { font-size: 13.5pt; margin-top: 20pt; } h3 { font-size: 11pt; margin-top: 14pt; }
       h2, h3, figcaption, caption { break-after: avoid; }
-      section.log { break-before: page; }
+      section.log + section.log, #controls { break-before: page; }
+      .keep { break-inside: avoid; }
       p, li { orphans: 3; widows: 3; }
       .scroll { overflow: visible; } table { font-size: 7.8pt; line-height: 1.3; }
       thead { display: table-header-group; } tr, figure, .verdict, .facts, pre { break-inside: avoid; }
-      th, td { padding: 2.5pt 7pt 2.5pt 0; } td { min-width: 0; } th { overflow-wrap: normal; }
-      time { white-space: normal; } svg.wide { display: block; } svg.narrow { display: none; }
+      th, td { padding: 2.5pt 6pt 2.5pt 0; }
+      .n + td:not(.n), .n + th:not(.n) { padding-left: 5pt; } td .long { min-width: 7em; } time { white-space: normal; } svg.wide { display: block; } svg.narrow { display: none; }
       nav { display: none; } a { text-decoration: none; } }
     """
 }

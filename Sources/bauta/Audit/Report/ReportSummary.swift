@@ -32,7 +32,7 @@ struct ReportSummary {
     if report.logs.contains(where: { $0.keyOrigin == .besideLog }) {
       text =
         text
-        + """
+          + """
            The keys are the ones that lay beside the logs: <b>whose keys they are was not checked</b>; \
           give <code>--manifest</code> or <code>--key</code> for that.
           """
@@ -60,9 +60,9 @@ struct ReportSummary {
       }
     }
     if let comparison = report.comparison {
-      if !comparison.result.agrees {
+      if !comparison.agrees {
         problems.append(
-          "the logs differ from the receiver's in \(Figures.counted(comparison.result.differences.count, "place"))")
+          "the logs differ from the receiver's in \(Figures.counted(comparison.differences.count, "place"))")
       }
       if !comparison.verification.verified { problems.append("the receiver's log is not verified") }
     }
@@ -156,7 +156,8 @@ struct ReportSummary {
       charges.count == 0
       ? "No privacy budget was charged: what protects the terms is the secure sum, not noise."
       : "The privacy budget was charged \(Figures.counted(charges.count, "time")), in all ε = \(Figures.decimals(charges.sum, 3))."
-    let what: Markup = terms.total.count == 1 ? "1 of them was a masked term" : "\(.number(terms.total.count)) of them were masked terms"
+    let what: Markup =
+      terms.total.count == 1 ? "1 of them was a masked term" : "\(.number(terms.total.count)) of them were masked terms"
     return "\(what)\(least)\(cohort). \(budget)"
   }
 
@@ -171,12 +172,14 @@ struct ReportSummary {
     let versions = Set(handshakes.parameters.groups.keys.map(\.version)).sorted().joined(separator: ", ")
     var text: Markup = ""
     if handshakes.established.count > 0 {
-      text = "\(counted(handshakes.established.count, "connection")) \(handshakes.established.count == 1 ? "was" : "were") made"
+      text =
+        "\(counted(handshakes.established.count, "connection")) \(handshakes.established.count == 1 ? "was" : "were") made"
       if !versions.isEmpty { text = text + " under \(.logged(versions))" }
       text = text + ", with both sides proving their keys"
     }
     if handshakes.allRefusals > 0 {
-      let refused: Markup = "\(counted(handshakes.allRefusals, "attempt")) to connect \(handshakes.allRefusals == 1 ? "was" : "were") refused"
+      let refused: Markup =
+        "\(counted(handshakes.allRefusals, "attempt")) to connect \(handshakes.allRefusals == 1 ? "was" : "were") refused"
       text = text.isEmpty ? refused : text + "; \(refused)"
     }
     return text.isEmpty ? "" : text + "."
@@ -186,7 +189,7 @@ struct ReportSummary {
 
   private var verified: Markup {
     let passed = checkNames(.passed)
-    let list: Markup = passed.isEmpty ? "nothing" : .joined(passed.map { "\($0)" }, separator: ", ")
+    let list: Markup = passed.isEmpty ? "nothing" : .joined(passed.map { "\($0)" }, separator: "; ")
     return "<b>Verified</b> of every log here: \(list)."
   }
 
@@ -218,18 +221,22 @@ struct ReportSummary {
   private func compared(_ comparison: AuditReport.Comparison) -> Markup {
     let result = comparison.result
     let receiver: Markup = .logged(comparison.verification.origin ?? comparison.directory)
-    guard result.agrees else {
+    guard comparison.agrees else {
       return """
         <b class="bad">The logs differ</b> from that of \(receiver) in \
-        \(Figures.counted(result.differences.count, "place")): see below.
+        \(Figures.counted(comparison.differences.count, "place")): see below.
         """
     }
     let open: Markup =
       result.unconfirmed.isEmpty
       ? "" : "; \(Figures.counted(result.unconfirmed.count, "message")) did not arrive, for a reason on the record"
+    let others: Markup =
+      comparison.ofOthers == 0
+      ? ""
+      : "; \(Figures.counted(comparison.ofOthers, "message")) of organisations whose logs are not here were not compared"
     return """
       <b>Both sides agree:</b> \(counted(UInt64(result.matched), "message")) left and arrived at \(receiver) with the same \
-      bytes\(open).
+      bytes\(open)\(others).
       """
   }
 

@@ -23,8 +23,8 @@ struct ReportVerification {
     case .root: "root of the tree"
     case .tiles: "every hash of the tree"
     case .entryBundles: "entries as they are served"
-    case .layout: "files complete, and no others"
-    case .unsignedTail: "entries after the checkpoint"
+    case .layout: "the files are complete and no others are there"
+    case .unsignedTail: "every entry is under the checkpoint"
     case .byteAccounting: "bytes on the wire"
     }
   }
@@ -97,14 +97,20 @@ struct ReportVerification {
     }
     let result = comparison.result
     let verdict: Markup =
-      result.agrees ? "<span class=\"good\">the logs agree</span>" : "<span class=\"bad\">the logs DIFFER</span>"
+      comparison.agrees ? "<span class=\"good\">the logs agree</span>" : "<span class=\"bad\">the logs DIFFER</span>"
     let elsewhere: Markup =
       result.sentElsewhere > 0 ? " \(.number(result.sentElsewhere)) went elsewhere and were not compared." : ""
+    let others: Markup =
+      comparison.ofOthers > 0
+      ? """
+       \(Figures.counted(comparison.ofOthers, "message")) came from organisations whose logs were not given: they were \
+      not compared, and <code>reconcile</code> names each.
+      """ : ""
     return """
       \(receiver(comparison))<h3>Comparison with the receiver's log: \(verdict)</h3>
-      <p>\(.number(result.matched)) messages were sent and received with the same bytes.\(elsewhere) \
+      <p>\(.number(result.matched)) messages were sent and received with the same bytes.\(elsewhere)\(others) \
       Whole logs are compared, whatever is selected above.</p>
-      \(differences(result))\(unconfirmed(result))
+      \(differences(comparison.differences))\(unconfirmed(result))
       """
   }
 
@@ -115,16 +121,16 @@ struct ReportVerification {
       tie: nil)
   }
 
-  private func differences(_ result: ReconciliationReport) -> Markup {
+  private func differences(_ differences: [ReconciliationReport.Difference]) -> Markup {
     var table = ReportTable(
       "Differences", [.text("difference"), .text("organisation"), .number("entry"), .text("detail")], isStacked: true)
-    for difference in result.differences.prefix(Self.shownDifferences) {
+    for difference in differences.prefix(Self.shownDifferences) {
       table.append([
         "<span class=\"bad\">\(difference.kind.rawValue)</span>", .logged(difference.organization),
         .number(difference.sequence), .logged(difference.detail, limit: 400),
       ])
     }
-    return table.markup + more(result.differences.count)
+    return table.markup + more(differences.count)
   }
 
   private func unconfirmed(_ result: ReconciliationReport) -> Markup {
@@ -159,9 +165,10 @@ struct ReportVerification {
     }
     lines.append(command)
     return """
-      <h3>To do it again</h3>
+      <div class="keep"><h3>To do it again</h3>
       <p>From the files alone, without network, in the same directory:</p>
-      \(.command(lines.joined(separator: "\n")))
+      \(.command(lines.joined(separator: "\n")))</div>
+
       """
   }
 }

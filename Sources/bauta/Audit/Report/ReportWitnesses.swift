@@ -40,7 +40,9 @@ struct ReportWitnesses {
         .text("log of"), .text("witness"), .number("checkpoints"), .number("largest size"), .text("its root"),
         .text("last"),
       ])
-    let sorted = checkpoints.groups.sorted { ($0.key.origin, $0.key.witness ?? "") < ($1.key.origin, $1.key.witness ?? "") }
+    let sorted = checkpoints.groups.sorted {
+      ($0.key.origin, $0.key.witness ?? "") < ($1.key.origin, $1.key.witness ?? "")
+    }
     for (key, value) in sorted {
       table.append([
         .logged(key.origin), key.witness.map { .logged($0) } ?? "this keeper", .number(value.tally.count),
