@@ -47,6 +47,7 @@ import TransparencyLog
     let ended = AsyncStream<Int32>.makeStream()
     process.terminationHandler = { ended.continuation.yield($0.terminationStatus) }
     try process.run()
+    defer { if process.isRunning { process.terminate() } }
     #expect(try await Self.lines(2, in: output) == Array(all[..<2]))
 
     try FileManager.default.moveItem(atPath: "\(log)/journal", toPath: "\(log)/sealed")

@@ -106,7 +106,7 @@ public struct Recent<Element: Hashable & Sendable>: Hashable, Sendable {
   public var omitted: UInt64 { total - UInt64(ring.count) }
 
   /// Changes the newest element that `isMeant` holds for, if it is still kept.
-  mutating func amendLast(where isMeant: (Element) -> Bool, _ change: (inout Element) -> Void) {
+  mutating func amendLast(where isMeant: (Element) -> Bool, change: (inout Element) -> Void) {
     for age in 1...limit where age <= ring.count {
       let place = (next + 2 * limit - age) % limit
       // Until the ring is full, places that were never written lie behind `next`.

@@ -57,7 +57,7 @@ public struct TermFigures: Hashable, Sendable {
       if let u3 = sizes.u3 { smallestU3 = min(smallestU3 ?? u3, u3) }
       if let u3 = sizes.u3, record.maskedInput == nil {
         let opening = SumOpening(record)
-        recent.amendLast(where: { $0.u3 == nil && $0.opening == opening }) { $0.u3 = u3 }
+        recent.amendLast(where: { $0.u3 == nil && $0.opening == opening }, change: { $0.u3 = u3 })
       }
     }
     guard record.event == .messageSent, let input = record.maskedInput else { return }
