@@ -21,7 +21,7 @@ import TransparencyLog
     var journal: String { "\(directory.path)/journal" }
 
     func write(_ range: Range<Int>, torn: Int = 0) throws {
-      var bytes = range.flatMap { lines[$0] + [0x0A] }
+      var bytes = Self.joined(lines[range])
       if torn > 0 { bytes += lines[range.upperBound].prefix(torn) }
       try AuditLogTests.write(bytes, to: journal)
     }
@@ -33,7 +33,9 @@ import TransparencyLog
       try handle.close()
     }
 
-    func append(_ range: Range<Int>) throws { try append(range.flatMap { lines[$0] + [0x0A] }) }
+    func append(_ range: Range<Int>) throws { try append(Self.joined(lines[range])) }
+
+    static func joined(_ lines: some Collection<[UInt8]>) -> [UInt8] { lines.flatMap { $0 + [0x0A] } }
 
     func roll(to name: String) throws {
       try FileManager.default.moveItem(atPath: journal, toPath: "\(directory.path)/\(name)")
@@ -146,7 +148,7 @@ import TransparencyLog
     let follower = LogFollower(directory: place.directory.path)
     _ = try Self.poll(follower)
     try FileManager.default.removeItem(atPath: place.journal)
-    try write(forged.flatMap { $0 + [0x0A] }, to: place.journal)
+    try write(Place.joined(forged), to: place.journal)
     #expect(try Self.poll(follower) == ["broken 2", "broken 3", "3", "4"])
   }
 

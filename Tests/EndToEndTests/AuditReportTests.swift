@@ -96,7 +96,7 @@ import TransparencyLog
     }
     #expect(Set(shown) == expected)
     #expect(reader.rows("Every term").count == 10)
-    #expect(reader.rows("Runs").count == 2)
+    #expect(reader.rows("Each run").count == 2)
     #expect(reader.rows("The latest charges").last?.last == "29")
     #expect(reader.text.contains("together ε = 5.0000"))
     // The exact sum is there for programs too.
@@ -174,6 +174,7 @@ import TransparencyLog
     #expect(
       !html.unicodeScalars.contains { ["\u{202E}", "\u{2066}", "\u{200B}", "\u{FFFE}", "\u{FFFF}"].contains($0) })
     #expect(!html.contains(String(repeating: "W", count: 500)))
+    #expect(reader.text.contains("VERIFIED, but a CONFLICT is on record"))
     #expect(reader.text.contains("CONFLICT ON RECORD"))
   }
 
@@ -214,6 +215,8 @@ import TransparencyLog
     for word in ["http://", "https://", "src=", "url(", "@import", "<script", "<link", "<img", "<iframe"] {
       #expect(!html.contains(word), "\(word)")
     }
+    // No markup of ours was taken for text.
+    #expect(!reader.text.contains("<"))
     let style = try #require(reader.elements.first { $0.name == "style" }?.text)
     let hash = Data(SHA256Digest(hashing: Array(style.utf8)).bytes).base64EncodedString()
     let policy = try #require(

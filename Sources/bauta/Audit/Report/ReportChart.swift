@@ -50,7 +50,7 @@ struct ReportChart {
     guard !series.isEmpty || hasRest else { return "" }
     return """
       <figure><figcaption>\(caption)</figcaption>
-      \(drawing(ChartFrame(width: 1040, height: 250, left: 70, ticks: 8), "wide"))
+      \(drawing(ChartFrame(width: 1040, height: 250, left: 84, ticks: 8), "wide"))
       \(drawing(ChartFrame(width: 350, height: 230, left: 62, ticks: 3), "narrow"))
       \(legend)</figure>
 
@@ -68,7 +68,7 @@ struct ReportChart {
 
   private func color(_ place: Int) -> Int { place < series.count ? place : Self.maximumSeries }
 
-  private func name(_ place: Int) -> String { place < series.count ? series[place].name : "other kinds" }
+  private func kindName(_ place: Int) -> String { place < series.count ? series[place].name : "other kinds" }
 
   private func drawing(_ frame: ChartFrame, _ name: String) -> Markup {
     let stacks = intervals.map(amounts)
@@ -82,10 +82,12 @@ struct ReportChart {
       var base = 0.0
       for (kind, value) in stack.enumerated() where value > 0 {
         let height = Double(value) / scale.top * frame.plotHeight
+        // A finger does not hover: the narrow picture has no tips.
+        let title: Markup = name == "wide" ? "<title>\(tip(intervals[place], kind, value))</title>" : ""
         shapes.append(
           """
           <rect class="s\(color(kind))" x="\(x.svg)" y="\((frame.bottom - base - height).svg)" width="\(bar.svg)" \
-          height="\(max(height, 0.5).svg)"><title>\(tip(intervals[place], kind, value))</title></rect>
+          height="\(max(height, 0.5).svg)">\(title)</rect>
 
           """)
         base += height
@@ -100,7 +102,8 @@ struct ReportChart {
 
   private func tip(_ interval: Timeline.Interval, _ kind: Int, _ value: UInt64) -> String {
     let start = interval.start.description
-    return "\(start.prefix(10)) \(start.dropFirst(11).dropLast(1)): \(Self.short(name(kind))), \(measure.text(value))"
+    return
+      "\(start.prefix(10)) \(start.dropFirst(11).dropLast(1)): \(Self.short(kindName(kind))), \(measure.text(value))"
   }
 
   private static func short(_ text: String) -> String {
@@ -116,7 +119,7 @@ struct ReportChart {
     let last = intervals[intervals.count - 1].start.description
     let kinds = series.map { "\(Self.short($0.name)) \(measure.text($0.total))" }.joined(separator: "; ")
     return """
-      \(caption): stacked bars from \(first) to \(last), one for every \(ChartTimeAxis.words(width)). In all \
+      \(caption): stacked bars from \(first) to \(last), each of \(ChartTimeAxis.words(width)). In all \
       \(measure.text(total)), most of it at \(intervals[place].start): \(measure.text(stacks[place])). By kind: \(kinds).
       """
   }
@@ -125,7 +128,7 @@ struct ReportChart {
     let items = (0..<series.count + (hasRest ? 1 : 0)).map { place -> Markup in
       """
       <li><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="s\(color(place))" width="12" height="12" /></svg>\
-      \(.logged(name(place), limit: 40))</li>
+      \(.logged(kindName(place), limit: 40))</li>
       """
     }
     return "<ul class=\"legend\">\(.joined(items))</ul>"

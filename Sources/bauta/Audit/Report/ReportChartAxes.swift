@@ -93,14 +93,12 @@ struct ChartTimeAxis {
     case ..<10_000: return String(clock.prefix(10))
     case ..<600_000: return String(clock.prefix(8))
     case ..<86_400_000: return String(clock.prefix(5))
-    case ..<345_600_000: return "\(text.dropFirst(5).prefix(5)) \(clock.prefix(5))"
-    case _: return String(text.prefix(10))
+    case _: return width < 86_400_000 ? "\(text.dropFirst(5).prefix(5)) \(clock.prefix(5))" : String(text.prefix(10))
     }
   }
 
   private var title: String {
-    let day = span < 345_600_000 ? "from \(start.description.prefix(10)), " : ""
-    return "UTC, \(day)a bar for every \(Self.words(width))"
+    "UTC, from \(start.description.prefix(10)); one bar: \(Self.words(width))"
   }
 
   /// A width in words: 500 ms, 30 minutes, 4 days.
@@ -110,7 +108,7 @@ struct ChartTimeAxis {
       return "\(milliseconds) ms"
     }
     let count = milliseconds / size
-    return count == 1 ? name : "\(count) \(name)s"
+    return count == 1 ? "1 \(name)" : "\(count) \(name)s"
   }
 }
 
@@ -129,7 +127,7 @@ struct ReportCurve {
     guard !points.isEmpty else { return "" }
     return """
       <figure><figcaption>Privacy budget used up (ε), after each charge</figcaption>
-      \(drawing(ChartFrame(width: 1040, height: 220, left: 70, ticks: 8), "wide"))
+      \(drawing(ChartFrame(width: 1040, height: 220, left: 84, ticks: 8), "wide"))
       \(drawing(ChartFrame(width: 350, height: 210, left: 62, ticks: 3), "narrow"))</figure>
 
       """

@@ -110,7 +110,8 @@ struct ReportConnections {
       connection.last.map { .number($0.entry) } ?? "–", .logged(connection.peer, limit: 60),
       .hash(connection.exporter?.hexadecimal), connection.isClosed ? "ended" : "<span class=\"caution\">open</span>",
       .number(connection.traffic?.plaintextBytes ?? 0), .number(connection.traffic?.frames[.data]?.bytes ?? 0),
-      .number(connection.messages), .number(connection.framedMessageBytes), sum, unrecorded,
+      connection.messages == 0 ? "–" : .number(connection.messages),
+      connection.messages == 0 ? "–" : .number(connection.framedMessageBytes), sum, unrecorded,
     ]
   }
 

@@ -47,14 +47,14 @@ struct ReportLog {
         \(ChartTimeAxis.words(figures.longestSetBack)); first at entry \(.number(place.entry)).
         """)
     }
-    let federations = figures.federations.sorted.map { Markup.logged($0.key) }
+    let federations = figures.federations.sorted.map { Markup.logged($0.key, limit: 60) }
     if !federations.isEmpty { lines.append("Federation: \(.joined(federations, separator: ", ")).") }
     let purposes = figures.decisions.purposes.sorted.map {
-      "\(Markup.logged($0.key)) (\(.number($0.value.count)))" as Markup
+      "\(Markup.logged($0.key, limit: 60)) (\(.number($0.value.count)))" as Markup
     }
     if !purposes.isEmpty { lines.append("Purposes on record: \(.joined(purposes, separator: ", ")).") }
     let classes = figures.decisions.retentions.sorted.map {
-      "\(Markup.logged($0.key)) (\(.number($0.value.count)))" as Markup
+      "\(Markup.logged($0.key, limit: 60)) (\(.number($0.value.count)))" as Markup
     }
     if !classes.isEmpty { lines.append("Retention classes: \(.joined(classes, separator: ", ")).") }
     return .list(lines)
@@ -188,7 +188,7 @@ struct ReportLog {
     }
     guard !runs.isEmpty else { return "" }
     var table = ReportTable(
-      "Runs",
+      "Each run",
       [
         .text("run"), .text("from"), .text("to"), .text("plan"), .number("sent"), .number("bytes"), .number("masked"),
         .number("received"), .number("sums"), .text("end"),

@@ -86,7 +86,8 @@ extension Markup {
   static func time(_ time: AuditTime?) -> Markup {
     guard let time else { return "–" }
     let text = time.description
-    return "<time datetime=\"\(text)\">\(String(text.prefix(10))) \(String(text.dropFirst(11).prefix(8)))</time>"
+    let day: Markup = "<span>\(String(text.prefix(10)))</span>"
+    return "<time datetime=\"\(text)\">\(day) <span>\(String(text.dropFirst(11).prefix(8)))</span></time>"
   }
 
   /// The first 16 digits: enough to find the rest.

@@ -55,7 +55,9 @@ enum ReportStyle {
     .n + td:not(.n), .n + th:not(.n) { padding-left: 10px; }
     .long { overflow-wrap: anywhere; } td .long { display: inline-block; min-width: 9em; }
     .n { text-align: right; font-variant-numeric: tabular-nums; }
-    td.n, time { white-space: nowrap; }
+    td.n, time, time span { white-space: nowrap; }
+    #controls th:nth-child(1) { width: 16%; } #controls th:nth-child(2) { width: 23%; }
+    #controls th:nth-child(3) { width: 39%; }
     time { font-variant-numeric: tabular-nums; }
     td ul { margin: 0; padding-left: 16px; }
     figure { margin: 14px 0 18px; }
@@ -98,6 +100,7 @@ enum ReportStyle {
       thead { display: table-header-group; } tr, figure, .verdict, .facts, pre { break-inside: avoid; }
       th, td { padding: 2.5pt 6pt 2.5pt 0; }
       .n + td:not(.n), .n + th:not(.n) { padding-left: 5pt; } td .long { min-width: 7em; } time { white-space: normal; } svg.wide { display: block; } svg.narrow { display: none; }
-      nav { display: none; } a { text-decoration: none; } }
+      svg text { font-size: 15px; } nav { display: none; }
+      a { text-decoration: none; } }
     """
 }

@@ -6,8 +6,7 @@ struct ReportSummary {
 
   var markup: Markup {
     """
-    <header class="verdict \(tone)"><h1><span class="stamp \(tone)">\(report.isVerified ? "VERIFIED" : "NOT VERIFIED")\
-    </span>
+    <header class="verdict \(tone)"><h1><span class="stamp \(tone)">\(stamp)</span>
     Audit report of \(.logged(ReportPage.names(report), limit: 80))</h1>
     <p>\(verdict)</p></header>
     \(conflict)<section id="summary">\(facts)\(sentences)</section>
@@ -15,7 +14,12 @@ struct ReportSummary {
     """
   }
 
-  private var tone: String { report.isVerified ? "good" : "bad" }
+  private var tone: String { report.isVerified && report.conflicts == 0 ? "good" : "bad" }
+
+  private var stamp: String {
+    guard report.isVerified else { return "NOT VERIFIED" }
+    return report.conflicts == 0 ? "VERIFIED" : "VERIFIED, but a CONFLICT is on record"
+  }
 
   private var verdict: Markup {
     guard report.isVerified else {

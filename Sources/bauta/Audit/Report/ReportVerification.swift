@@ -42,10 +42,12 @@ struct ReportVerification {
       ])
     }
     if let tie { table.append(["figures are of these entries", Self.word(tie), "", Self.detail(tie)]) }
+    let verdict: Markup =
+      verification.verified ? "<span class=\"good\">verified</span>" : "<span class=\"bad\">NOT VERIFIED</span>"
     let size: Markup = verification.size.map { ", \(.number($0)) entries" } ?? ""
     let root: Markup = verification.root.map { ", root <code>\($0.hexadecimal)</code>" } ?? ""
     return """
-      <h3>\(.logged(name)): \(verification.verified ? "<span class=\"good\">verified</span>" : "<span class=\"bad\">NOT VERIFIED</span>")</h3>
+      <h3>\(.logged(name)): \(verdict)</h3>
       <p class="note">Directory <code>\(verification.log)</code>\(size)\(root). Key \
       <code>\(key ?? "none")</code>, \(Self.words(origin)).</p>
       \(table.markup)
