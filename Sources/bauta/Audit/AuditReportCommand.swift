@@ -69,7 +69,10 @@ struct AuditReportCommand: AsyncParsableCommand {
   static func verdict(_ report: AuditReport) -> StyledText {
     let word = report.isVerified ? StyledText("verified", .good) : StyledText("NOT VERIFIED", .bad)
     let records = report.logs.reduce(UInt64(0)) { $0 &+ $1.figures.records.count }
-    return "\(word), \(Figures.counted(records, "record")) of \(Figures.counted(report.logs.count, "log"))"
+    let conflicts =
+      report.conflicts > 0 ? StyledText("; CONFLICTS on record: \(Figures.grouped(report.conflicts))", .bad) : ""
+    let counts = "\(Figures.counted(records, "record")) of \(Figures.counted(report.logs.count, "log"))"
+    return "\(word), \(counts)\(conflicts)"
   }
 
   // MARK: - Making it
