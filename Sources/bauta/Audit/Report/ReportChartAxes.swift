@@ -67,8 +67,8 @@ struct ChartTimeAxis {
   private var span: Int64 { width * Int64(count) }
 
   func markup(_ frame: ChartFrame) -> Markup {
-    // About seven units a digit, and some room between two labels.
-    let room = max(1, Int(frame.plotWidth) / (label(start).count * 7 + 26))
+    // About nine units a digit on paper, and some room between two labels; the first is not centred.
+    let room = max(1, Int(frame.plotWidth) / (label(start).count * (frame.width > 500 ? 12 : 9) + 26))
     let ticks = min(frame.ticks, room)
     let step = max(1, (count + ticks - 1) / ticks)
     let labels = stride(from: 0, to: count, by: step).map { place -> Markup in

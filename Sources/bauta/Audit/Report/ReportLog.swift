@@ -2,6 +2,9 @@ import AuditLog
 
 /// One log, in figures.
 struct ReportLog {
+  /// A page more of them helps nobody; the JSON has the last 200.
+  static let shownTerms = 60
+
   let log: AuditReport.Log
   let id: String
   let report: AuditReport
@@ -129,15 +132,16 @@ struct ReportLog {
   }
 
   private var singleTerms: Markup {
-    let terms = figures.terms.recent
+    let shown = figures.terms.recent.elements.suffix(Self.shownTerms)
+    let omitted = figures.terms.recent.total - UInt64(shown.count)
     var table = ReportTable(
-      terms.omitted > 0 ? "The last \(terms.elements.count) terms" : "Every term",
+      omitted > 0 ? "The last \(shown.count) terms" : "Every term",
       [
         .number("entry"), .text("run"), .text("sum"), .number("round"), .number("attempt"), .number("values"),
         .number("counters"), .number("U2"), .number("U3"), .number("masks"), .number("bits"), .number("clip"),
         .number("noise"), .number("ε"),
       ])
-    for term in terms.elements {
+    for term in shown {
       table.append([
         .number(term.entry), .logged(term.opening.run, limit: 40), .logged(term.opening.task, limit: 40),
         .number(term.opening.round), .number(term.opening.attempt), .number(term.input.dimension),
@@ -147,8 +151,8 @@ struct ReportLog {
       ])
     }
     let note: Markup =
-      terms.omitted > 0
-      ? .paragraph("<span class=\"note\">\(.number(terms.omitted)) before these are counted above only.</span>") : ""
+      omitted > 0
+      ? .paragraph("<span class=\"note\">\(.number(omitted)) before these are counted above only.</span>") : ""
     return table.markup + note
   }
 

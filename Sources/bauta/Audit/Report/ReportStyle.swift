@@ -97,7 +97,8 @@ enum ReportStyle {
       .keep { break-inside: avoid; }
       p, li { orphans: 3; widows: 3; }
       .scroll { overflow: visible; } table { font-size: 7.8pt; line-height: 1.3; }
-      thead { display: table-header-group; } tr, figure, .verdict, .facts, pre { break-inside: avoid; }
+      thead { display: table-header-group; break-after: avoid; } tbody tr:first-child { break-before: avoid; }
+      tr, figure, .verdict, .facts, pre { break-inside: avoid; }
       th, td { padding: 2.5pt 6pt 2.5pt 0; }
       .n + td:not(.n), .n + th:not(.n) { padding-left: 5pt; } td .long { min-width: 7em; } time { white-space: normal; } svg.wide { display: block; } svg.narrow { display: none; }
       svg text { font-size: 15px; } nav { display: none; }
