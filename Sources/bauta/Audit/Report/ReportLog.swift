@@ -170,7 +170,8 @@ struct ReportLog {
         """
     }
     var table = ReportTable(
-      "The latest charges", [.number("entry"), .text("time"), .number("ε charged"), .number("ε used up")])
+      ledger.count > UInt64(ledger.curve.count) ? "Some of the charges, up to the latest" : "The latest charges",
+      [.number("entry"), .text("time"), .number("ε charged"), .number("ε used up")])
     for charge in ledger.curve.suffix(20) {
       table.append([
         .number(charge.entry), .time(charge.time), .logged(charge.charged?.text), .logged(charge.total?.text),
