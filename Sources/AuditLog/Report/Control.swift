@@ -14,7 +14,9 @@ public struct Control: Hashable, Sendable {
   public let notAnswered: String
 
   /// What `bauta audit verify` checks of the whole log.
-  public static let integrity: [VerificationReport.CheckName] = [.checkpoint, .journal, .root, .tiles, .entryBundles, .layout]
+  public static let integrity: [VerificationReport.CheckName] = [
+    .checkpoint, .journal, .root, .tiles, .entryBundles, .layout,
+  ]
 
   public static let all: [Control] = laws + iso + nist
 }

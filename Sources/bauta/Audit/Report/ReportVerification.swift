@@ -14,20 +14,20 @@ struct ReportVerification {
     return "\(.joined(logs))\(comparison)\(commands)"
   }
 
-  /// A check's name for people.
-  static func words(_ name: VerificationReport.CheckName) -> String {
-    switch name {
-    case .checkpoint: "signature of the checkpoint"
-    case .cosignatures: "cosignatures of witnesses"
-    case .journal: "form, order and chain of the entries"
-    case .root: "root of the tree"
-    case .tiles: "every hash of the tree"
-    case .entryBundles: "entries as they are served"
-    case .layout: "the files are complete and no others are there"
-    case .unsignedTail: "every entry is under the checkpoint"
-    case .byteAccounting: "bytes on the wire"
-    }
-  }
+  private static let checkNames: [VerificationReport.CheckName: String] = [
+    .checkpoint: "signature of the checkpoint",
+    .cosignatures: "cosignatures of witnesses",
+    .journal: "form, order and chain of the entries",
+    .root: "root of the tree",
+    .tiles: "every hash of the tree",
+    .entryBundles: "entries as they are served",
+    .layout: "the files are complete and no others are there",
+    .unsignedTail: "every entry is under the checkpoint",
+    .byteAccounting: "bytes on the wire",
+  ]
+
+  /// A check's name for people; its own if there is none.
+  static func words(_ name: VerificationReport.CheckName) -> String { checkNames[name] ?? name.rawValue }
 
   private func checks(
     _ name: String, _ verification: VerificationReport, key: String?, origin: AuditReport.KeyOrigin,
