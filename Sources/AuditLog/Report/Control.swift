@@ -103,6 +103,7 @@ extension Control {
       notAnswered: "That somebody reviews: this page is what there is to review."),
     nist(
       "AU-8", "Time stamps", "Records bear times of the system's clock, in UTC and fine enough.", [.times],
+      checks: [],
       notAnswered: "How far the clock was from true time."),
     nist(
       "AU-9(3)", "Protection of audit information: cryptographic protection",
@@ -123,7 +124,7 @@ extension Control {
       notAnswered: "A channel outside the client."),
     nist(
       "SC-8", "Transmission confidentiality and integrity", "What is transmitted cannot be read or changed.",
-      [.handshakes, .handshakeRefusals, .maskedTerms, .receipts],
+      [.handshakes, .handshakeRefusals, .maskedTerms, .receipts], checks: [],
       notAnswered: "Links other than those of this program."),
     nist(
       "SC-13", "Cryptographic protection", "Say which uses of cryptography there are, and use the approved kind.",

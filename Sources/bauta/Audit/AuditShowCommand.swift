@@ -55,6 +55,9 @@ struct AuditShowCommand: AsyncParsableCommand {
     throw CommandError.unsuitable(path: directory, problem: problem, remedy: "See `bauta audit list --last 20`.")
   }
 
+  /// A hash in hexadecimal.
+  private static let longestAligned = 64
+
   private static func show(_ entry: AuditLogReader.Entry) {
     let record = entry.record
     let values = RecordValues(entry: entry.bytes)
@@ -64,16 +67,20 @@ struct AuditShowCommand: AsyncParsableCommand {
     output.line("\(record.event.meaning)")
     output.line("leaf hash \(entry.leaf)")
     for group in RecordField.Group.allCases {
-      var table = Table([.text("field"), .text("value"), .text("meaning")], indentation: 2)
-      for field in RecordField.all where field.group == group {
-        guard let value = values[field] else { continue }
-        table.append(["\(field.path)", "\(value)", StyledText(field.meaning, .faint)])
+      let rows = RecordField.all.filter { $0.group == group }.compactMap { field in
+        values[field].map { (field: field, value: StyledText($0)) }
       }
-      guard !table.isEmpty else { continue }
+      guard !rows.isEmpty else { continue }
       output.line()
       output.line("\(group.title, .strong). \(group.explanation)")
-      // The head says what the line above has said.
-      for line in table.lines.dropFirst() { output.line(line) }
+      let nameWidth = rows.map(\.field.path.count).max() ?? 0
+      // A value that is longer does not push the others' meanings away.
+      let valueWidth = rows.map(\.value.width).filter { $0 <= longestAligned }.max() ?? 0
+      for (field, value) in rows {
+        let gap = String(repeating: " ", count: nameWidth - field.path.count + 2)
+        let rest = String(repeating: " ", count: max(0, valueWidth - value.width) + 2)
+        output.line("  \(field.path)\(gap)\(value)\(rest)\(field.meaning, .faint)")
+      }
     }
   }
 }

@@ -37,8 +37,8 @@ struct ReportSummary {
       text =
         text
           + """
-           The keys are the ones that lay beside the logs: <b>whose keys they are was not checked</b>; \
-          give <code>--manifest</code> or <code>--key</code> for that.
+           \(report.logs.count == 1 ? "The key is the one" : "The keys are the ones") that lay beside the \
+          \(report.logs.count == 1 ? "log" : "logs"): <b>whose it is was not checked</b>; give <code>--manifest</code> or <code>--key</code> for that.
           """
     }
     return text
