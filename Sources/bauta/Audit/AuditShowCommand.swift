@@ -73,9 +73,9 @@ struct AuditShowCommand: AsyncParsableCommand {
       guard !rows.isEmpty else { continue }
       output.line()
       output.line("\(group.title, .strong). \(group.explanation)")
-      let nameWidth = rows.map(\.field.path.count).max() ?? 0
+      let nameWidth = rows.map { $0.field.path.count }.max() ?? 0
       // A value that is longer does not push the others' meanings away.
-      let valueWidth = rows.map(\.value.width).filter { $0 <= longestAligned }.max() ?? 0
+      let valueWidth = rows.map { $0.value.width }.filter { $0 <= longestAligned }.max() ?? 0
       for (field, value) in rows {
         let gap = String(repeating: " ", count: nameWidth - field.path.count + 2)
         let rest = String(repeating: " ", count: max(0, valueWidth - value.width) + 2)

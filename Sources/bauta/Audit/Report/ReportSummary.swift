@@ -34,12 +34,12 @@ struct ReportSummary {
       \(subject) was changed, removed or added since its key signed it, and the figures below are made of \(figuresOrigin).
       """
     if report.logs.contains(where: { $0.keyOrigin == .besideLog }) {
+      let (keys, whose): (Markup, Markup) =
+        report.logs.count == 1
+        ? (" The key is the one that lay beside the log", "whose it is")
+        : (" The keys are the ones that lay beside the logs", "whose they are")
       text =
-        text
-          + """
-           \(report.logs.count == 1 ? "The key is the one" : "The keys are the ones") that lay beside the \
-          \(report.logs.count == 1 ? "log" : "logs"): <b>whose it is was not checked</b>; give <code>--manifest</code> or <code>--key</code> for that.
-          """
+        text + "\(keys): <b>\(whose) was not checked</b>; give <code>--manifest</code> or <code>--key</code> for that."
     }
     return text
   }
