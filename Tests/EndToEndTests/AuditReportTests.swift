@@ -185,6 +185,8 @@ import TransparencyLog
     let reader = try Self.page(Self.report([log])).reader
     let events = Dictionary(uniqueKeysWithValues: reader.rows("Every kind of event").map { ($0[0], $0[1]) })
     #expect(events == Dictionary(uniqueKeysWithValues: AuditRecord.Event.allCases.map { ($0.rawValue, "1") }))
+    let empty = try Self.page(Self.report([try Self.log(Place()) { _ in }])).reader
+    for event in AuditRecord.Event.allCases { #expect(empty.text.contains(event.rawValue)) }
     for control in Control.all { #expect(reader.text.contains(control.reference + control.title)) }
     for name in VerificationReport.CheckName.allCases where log.verification.checks.contains(where: { $0.name == name })
     {

@@ -220,13 +220,19 @@ struct ReportLog {
       [
         .text("event"), .number("records"), .number("first entry"), .number("last entry"), .text("what it means"),
       ], isStacked: true)
+    var absent: [Markup] = []
     for event in AuditRecord.Event.allCases {
-      let tally = figures.events[event]
+      guard let tally = figures.events[event] else {
+        absent.append("<code>\(event.rawValue)</code>")
+        continue
+      }
       table.append([
-        "<code>\(event.rawValue)</code>", .number(tally?.count ?? 0), tally?.first.map { .number($0.entry) } ?? "–",
-        tally?.last.map { .number($0.entry) } ?? "–", "\(event.meaning)",
+        "<code>\(event.rawValue)</code>", .number(tally.count), tally.first.map { .number($0.entry) } ?? "–",
+        tally.last.map { .number($0.entry) } ?? "–", "\(event.meaning)",
       ])
     }
-    return "<h3>Events</h3>\n\(table.markup)"
+    let rest: Markup =
+      absent.isEmpty ? "" : .paragraph("Not once in these records: \(.joined(absent, separator: ", ")).")
+    return "<h3>Events</h3>\n\(table.markup)\(rest)"
   }
 }

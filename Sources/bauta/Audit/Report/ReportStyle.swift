@@ -90,7 +90,7 @@ enum ReportStyle {
         --c0: #0072b2; --c1: #e69f00; --c2: #009e73; --c3: #cc79a7; --c4: #56b4e9; --c5: #d55e00; --c6: #7a68a6;
         --c7: #8a8f98; }
       * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-      body { font-size: 9.5pt; line-height: 1.4; } main { max-width: none; padding: 0; }
+      html { font-size: 12.5px; } body { font-size: 9.5pt; line-height: 1.4; } main { max-width: none; padding: 0; }
       h1 { font-size: 17pt; } h2 { font-size: 13.5pt; margin-top: 20pt; } h3 { font-size: 11pt; margin-top: 14pt; }
       h2, h3, figcaption, caption { break-after: avoid; }
       section.log + section.log, #controls { break-before: page; }
@@ -100,7 +100,8 @@ enum ReportStyle {
       thead { display: table-header-group; break-after: avoid; } tbody tr:first-child { break-before: avoid; }
       tr, figure, .verdict, .facts, pre { break-inside: avoid; }
       th, td { padding: 2.5pt 6pt 2.5pt 0; }
-      .n + td:not(.n), .n + th:not(.n) { padding-left: 5pt; } td .long { min-width: 7em; } time { white-space: normal; } svg.wide { display: block; } svg.narrow { display: none; }
+      .n + td:not(.n), .n + th:not(.n) { padding-left: 5pt; } td .long { min-width: 7em; }
+      time { white-space: normal; } svg.wide { display: block; } svg.narrow { display: none; }
       svg text { font-size: 15px; } nav { display: none; }
       a { text-decoration: none; } }
     """
