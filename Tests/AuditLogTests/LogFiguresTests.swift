@@ -147,7 +147,7 @@ import TransparencyLog
     #expect(handshakes.allRefusals == 1005)
     #expect(handshakes.summedUp.mostAddresses == 12)
     #expect(handshakes.refusalCodes.sorted.map { "\($0.key.code) \($0.value.count)" } == ["untrusted 3", "expired 2"])
-    #expect(handshakes.refusedPeers.groups["mallory (claimed)"]?.count == 5)
+    #expect(handshakes.refusedPeers.groups["claimed: mallory"]?.count == 5)
     #expect(handshakes.established.count == 1)
   }
 

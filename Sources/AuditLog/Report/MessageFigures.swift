@@ -32,8 +32,9 @@ public struct MessageFigures: Hashable, Sendable {
 extension AuditRecord.Peer {
   static let unknownLabel = "unknown"
 
-  /// The name that the handshake proved; else the one that was only claimed, and said so; else the address.
+  /// The name that the handshake proved; else the one that was only claimed, and said so first, where a long name or
+  /// one written from right to left cannot hide it; else the address.
   public var label: String {
-    name?.value ?? claimedName.map { "\($0) (claimed)" } ?? address ?? Self.unknownLabel
+    name?.value ?? claimedName.map { "claimed: \($0)" } ?? address ?? Self.unknownLabel
   }
 }
