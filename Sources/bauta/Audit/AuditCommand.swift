@@ -8,14 +8,17 @@ struct AuditCommand: AsyncParsableCommand {
       offline, from the files alone.
 
         bauta audit list alder --event messageSent
+        bauta audit show alder 12
         bauta audit verify alder birch cedar hub
         bauta audit reconcile alder birch cedar --ingress hub
+        bauta audit report alder birch cedar --ingress hub --output report.html
         bauta audit prove alder 17 --output record-17.tlog-proof
 
       serve and witness are services: they let others read a log, and vouch that it has one history.
       """,
     subcommands: [
-      AuditListCommand.self, AuditVerifyCommand.self, AuditReconcileCommand.self, AuditProveCommand.self,
+      AuditListCommand.self, AuditShowCommand.self, AuditWatchCommand.self, AuditExportCommand.self,
+      AuditVerifyCommand.self, AuditReconcileCommand.self, AuditReportCommand.self, AuditProveCommand.self,
       AuditCheckProofCommand.self, AuditServeCommand.self, AuditWitnessCommand.self,
     ])
 }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import AuditLog
-import Cryptography
 
 struct AuditListCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -8,141 +7,111 @@ struct AuditListCommand: AsyncParsableCommand {
     discussion: """
       Records are shown as they stand; whether nobody changed them is what `bauta audit verify` says.
 
-        bauta audit list alder
-        bauta audit list alder --event messageSent --kind maskedInput --since 2h
+        bauta audit list alder --last 40
+        bauta audit list alder --event messageSent --kind masked-input --since 2h
         bauta audit list hub --source birch.example --json
 
-      With --json each line is the record, byte for byte, whose hash is in the log's tree.
+      With --json, or --format jsonl, each line is the record, byte for byte, whose hash is in the log's tree. For one \
+      record in words see `bauta audit show`, for a file `bauta audit export`.
       """)
+
+  enum Format: String, ExpressibleByArgument, CaseIterable, Sendable {
+    case table, jsonl, csv
+  }
+
+  /// A table of more rows than this ends with a word on how to see fewer.
+  static let longTable = 200
 
   @Argument(help: "Directory of an organisation, a server or a log.", completion: .directory)
   var directory: String
 
-  @Option(name: .customLong("run"), help: ArgumentHelp("Records of this run only.", valueName: "run"))
-  var runIdentifier: String?
+  @OptionGroup(title: "Which records") var selection: RecordFilterOptions
 
-  @Option(help: ArgumentHelp("Records of this round only.", valueName: "n"))
-  var round: Int?
+  @Option(help: ArgumentHelp("Only the last ones of these records.", valueName: "n"))
+  var last: Int?
 
-  @Option(help: ArgumentHelp("Events of this kind only; may be repeated.", valueName: "event"))
-  var event: [AuditRecord.Event] = []
+  @Option(help: "table, jsonl (as --json), or csv (as `bauta audit export`).")
+  var format: Format?
 
-  @Option(help: ArgumentHelp("Messages of this kind only, such as maskedInput.", valueName: "kind"))
-  var kind: String?
+  @OptionGroup var json: JSONOption
 
-  @Option(help: ArgumentHelp("Not before this moment: \(AuditMoment.explanation).", valueName: "time"))
-  var since: AuditMoment?
+  func validate() throws {
+    if let last, last < 1 { throw ValidationError("--last takes a number from 1.") }
+    if let last, last > 1_000_000 { throw ValidationError("--last takes at most 1000000.") }
+    if json.json, let format, format != .jsonl { throw ValidationError("Give --json or --format \(format), not both.") }
+  }
 
-  @Option(help: ArgumentHelp("Before this moment.", valueName: "time"))
-  var until: AuditMoment?
-
-  @Option(
-    help: ArgumentHelp("What was sent to this member only.", valueName: "name"),
-    transform: { try OrganizationName($0) })
-  var destination: OrganizationName?
-
-  @Option(
-    help: ArgumentHelp("What was received from this member only.", valueName: "name"),
-    transform: { try OrganizationName($0) })
-  var source: OrganizationName?
-
-  @OptionGroup var format: JSONOption
+  private var chosen: Format { json.json ? .jsonl : format ?? .table }
 
   func run() async throws {
     try LocalFile.requireDirectory(directory)
-    var records: [AuditRecord] = []
-    let asJSON = format.json
-    let damage = try Self.scan(directory, filter) { entry in
-      if asJSON { Output.standard.write(entry.bytes + [0x0A]) } else { records.append(entry.record) }
+    var display = RecordDisplay(format: chosen)
+    var recent = last.map { Recent<Line>(limit: $0) }
+    let damage = try LogScan.run(directory, selection.filter) { entry in
+      if recent != nil { recent?.append(Line(entry)) } else { display.take(Line(entry)) }
+      return true
     }
-    if !asJSON { Self.show(records) }
+    for line in recent?.elements ?? [] { display.take(line) }
+    display.finish(omitted: recent?.omitted ?? 0)
     if let damage { throw damage }
   }
 
-  /// Reads what can be read, and returns the first damage met on the way.
-  private static func scan(
-    _ directory: String, _ filter: AuditFilter, _ found: (AuditLogReader.Entry) -> Void
-  ) throws(AuditLogError) -> AuditLogError? {
-    var reader = try AuditLogReader(directory: directory, filter: filter)
-    var damage: AuditLogError?
-    while true {
-      do throws(AuditLogError) {
-        guard let entry = try reader.next() else { return damage }
-        found(entry)
-      } catch {
-        guard case .malformedEntry = error else { throw error }
-        damage = damage ?? error
+  /// A record with its bytes as they stand.
+  struct Line: Hashable, Sendable {
+    let record: AuditRecord
+    let bytes: [UInt8]
+
+    init(_ entry: AuditLogReader.Entry) {
+      record = entry.record
+      bytes = entry.bytes
+    }
+  }
+}
+
+/// Shows records one after the other: at once where the form allows it, a table at the end.
+private struct RecordDisplay {
+  let format: AuditListCommand.Format
+  private var table = RecordRow.table
+  private var count: UInt64 = 0
+  private var sent: UInt64 = 0
+  private var bytes: UInt64 = 0
+
+  init(format: AuditListCommand.Format) {
+    self.format = format
+    if format == .csv { Output.standard.write(RecordCSV.header) }
+  }
+
+  mutating func take(_ line: AuditListCommand.Line) {
+    count += 1
+    switch format {
+    case .jsonl: Output.standard.write(line.bytes + [0x0A])
+    case .csv: Output.standard.write(RecordCSV.row(entry: line.bytes))
+    case .table:
+      table.append(RecordRow.cells(line.record))
+      if line.record.event == .messageSent {
+        sent += 1
+        bytes &+= line.record.message?.bytes ?? 0
       }
     }
   }
 
-  private var filter: AuditFilter {
-    var filter = AuditFilter()
-    filter.from = since?.time
-    filter.to = until?.time
-    filter.run = runIdentifier
-    filter.round = round
-    filter.kind = kind
-    filter.destination = destination
-    filter.source = source
-    filter.events = event.isEmpty ? nil : Set(event)
-    return filter
-  }
-
-  private static func show(_ records: [AuditRecord]) {
-    guard !records.isEmpty else {
-      Output.standard.line("No record matches.")
+  func finish(omitted: UInt64) {
+    guard format == .table else { return }
+    let output = Output.standard
+    guard count > 0 else {
+      output.line("No record matches.")
       return
     }
-    var table = Table([
-      .number("entry"), .text("time (UTC)"), .text("event"), .text("peer"), .text("message"), .number("bytes"),
-      .text("SHA-256"), .text("round"), .text("remark"),
-    ])
-    for record in records {
-      table.append([
-        "\(record.sequence)", "\(record.time)", "\(record.event.rawValue)", "\(peer(of: record))",
-        "\(message(of: record))", "\(record.message.map { Figures.grouped($0.bytes) } ?? "")",
-        "\(record.message.map { String($0.sha256.hexadecimal.prefix(16)) } ?? "")", "\(round(of: record))",
-        remark(on: record),
-      ])
-    }
-    Output.standard.table(table)
-    let sent = records.filter { $0.event == .messageSent }
-    let bytes = sent.reduce(UInt64(0)) { $0 &+ ($1.message?.bytes ?? 0) }
-    Output.standard.line()
-    Output.standard.line(
-      "\(Figures.counted(records.count, "record")); sent: \(Figures.counted(sent.count, "message")), \(Figures.bytes(bytes))"
+    output.table(table)
+    output.line()
+    let earlier = omitted > 0 ? " before them: \(Figures.grouped(omitted));" : ""
+    output.line(
+      "\(Figures.counted(count, "record"));\(earlier) sent: \(Figures.counted(sent, "message")), \(Figures.bytes(bytes))"
     )
-  }
-
-  private static func peer(of record: AuditRecord) -> String {
-    if let peer = record.destination { return "→ \(peer.name?.value ?? peer.address ?? "unknown")" }
-    if let peer = record.source { return "← \(peer.name?.value ?? peer.address ?? "unknown")" }
-    return ""
-  }
-
-  private static func message(of record: AuditRecord) -> String {
-    guard let label = record.message?.label else { return record.task ?? "" }
-    return label.stage.map { $0 == label.kind ? label.kind : "\(label.kind) \($0)" } ?? label.kind
-  }
-
-  private static func round(of record: AuditRecord) -> String {
-    guard let round = record.round else { return "" }
-    return record.attempt.map { $0 > 1 ? "\(round), attempt \($0)" : "\(round)" } ?? "\(round)"
-  }
-
-  private static func remark(on record: AuditRecord) -> StyledText {
-    if let error = record.error { return StyledText(error.code, .bad) }
-    if let suppressed = record.suppressed {
-      return StyledText(
-        "\(suppressed.count) more from \(Figures.counted(suppressed.addresses, "address", "addresses"))", .caution)
+    if count > UInt64(AuditListCommand.longTable) {
+      output.line(
+        "\("Shorter:", .faint) --last 40 for the latest, --since 1h, --event messageSent; or bauta audit report for figures"
+      )
     }
-    if let policy = record.policy, policy.decision == .refused { return StyledText("refused: \(policy.rule)", .bad) }
-    if let outcome = record.outcome, outcome != .succeeded { return StyledText(outcome.rawValue, .caution) }
-    if let handshake = record.handshake { return "\(handshake.version) \(handshake.cipher ?? "")" }
-    if let masked = record.maskedInput { return "\(masked.masks) masks, \(masked.dimension) + \(masked.counters)" }
-    return ""
   }
 }
-
-extension AuditRecord.Event: ExpressibleByArgument {}

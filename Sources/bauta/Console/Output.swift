@@ -49,6 +49,9 @@ final class Output: Sendable {
     }
   }
 
+  /// False once a write has failed: nobody reads any more, and waiting for something to write is in vain.
+  var hasReader: Bool { state.withLock { $0.failure == nil } }
+
   /// Writes what is pending: before waiting for something, so that progress is seen.
   func flush() { state.withLock { flush(&$0) } }
 

@@ -1,0 +1,104 @@
+import ArgumentParser
+import AuditLog
+
+struct AuditShowCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "show", abstract: "Show one record in words, with what each field means.",
+    discussion: """
+        bauta audit show alder 12
+        bauta audit show alder 12 --next
+        bauta audit show alder 12..15
+        bauta audit show alder 12 --json | sha256sum
+
+      With --json it prints the record as it stands, byte for byte, and a newline. The record is shown whether the log \
+      is right or not: see `bauta audit verify`.
+      """)
+
+  @Argument(help: "Directory of an organisation, a server or a log.", completion: .directory)
+  var directory: String
+
+  @Argument(help: ArgumentHelp("Number of an entry, or two of them: 12..15.", valueName: "entry"))
+  var entry: EntryRange
+
+  @Flag(help: "Show the entry before as well.")
+  var previous = false
+
+  @Flag(help: "Show the entry after as well.")
+  var next = false
+
+  @OptionGroup var format: JSONOption
+
+  func run() async throws {
+    try LocalFile.requireDirectory(directory)
+    let first = previous && entry.first > 0 ? entry.first - 1 : entry.first
+    let last = next ? entry.last + 1 : entry.last
+    var shown: UInt64 = 0
+    var seen: UInt64?
+    let asJSON = format.json
+    let damage = try LogScan.run(directory) { entry in
+      let sequence = entry.record.sequence
+      seen = max(seen ?? 0, sequence)
+      guard sequence >= first else { return true }
+      guard sequence <= last else { return false }
+      if asJSON {
+        Output.standard.write(entry.bytes + [0x0A])
+      } else {
+        if shown > 0 { Output.standard.line() }
+        Self.show(entry)
+      }
+      shown += 1
+      return sequence < last
+    }
+    if shown > 0 { return }
+    if let damage { throw damage }
+    let problem = seen.map { "it has no entry \(entry.first); the last one is \($0)" } ?? "it has no entries"
+    throw CommandError.unsuitable(path: directory, problem: problem, remedy: "See `bauta audit list --last 20`.")
+  }
+
+  /// A hash in hexadecimal.
+  private static let longestAligned = 64
+
+  private static func show(_ entry: AuditLogReader.Entry) {
+    let record = entry.record
+    let values = RecordValues(entry: entry.bytes)
+    let output = Output.standard
+    output.line(
+      "\("Entry \(record.sequence)", .strong) of \(record.organization), \(record.time): \(record.event.rawValue)")
+    output.line("\(record.event.meaning)")
+    output.line("leaf hash \(entry.leaf)")
+    for group in RecordField.Group.allCases {
+      let rows = RecordField.all.filter { $0.group == group }.compactMap { field in
+        values[field].map { (field: field, value: StyledText($0)) }
+      }
+      guard !rows.isEmpty else { continue }
+      output.line()
+      output.line("\(group.title, .strong). \(group.explanation)")
+      let nameWidth = rows.map { $0.field.path.count }.max() ?? 0
+      // A value that is longer does not push the others' meanings away.
+      let valueWidth = rows.map { $0.value.width }.filter { $0 <= longestAligned }.max() ?? 0
+      for (field, value) in rows {
+        let gap = String(repeating: " ", count: nameWidth - field.path.count + 2)
+        let rest = String(repeating: " ", count: max(0, valueWidth - value.width) + 2)
+        output.line("  \(field.path)\(gap)\(value)\(rest)\(field.meaning, .faint)")
+      }
+    }
+  }
+}
+
+/// One entry, or all from one to another.
+struct EntryRange: ExpressibleByArgument, Sendable, Equatable {
+  let first: UInt64
+  let last: UInt64
+
+  init?(argument: String) {
+    let parts = argument.split(separator: ".", omittingEmptySubsequences: false)
+    let numbers = parts.compactMap { UInt64($0) }
+    // No entry has a number that an entry cannot hold, and the one after it is a number too.
+    guard numbers.allSatisfy({ $0 < 1 << 53 }), let first = numbers.first, let last = numbers.last, first <= last else {
+      return nil
+    }
+    guard parts.count == 1 || parts.count == 3 && parts[1].isEmpty && numbers.count == 2 else { return nil }
+    self.first = first
+    self.last = last
+  }
+}
