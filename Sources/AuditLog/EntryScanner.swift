@@ -132,8 +132,8 @@ private struct EntryScan {
       return time()
     case .oneOf: return choice(node)
     case .keeper:
-      guard let text = plain() else { return false }
-      return text.count == keeper.count && memcmp(text.baseAddress, keeper.baseAddress, text.count) == 0
+      guard let text = plain(), let start = text.baseAddress, let known = keeper.baseAddress else { return false }
+      return text.count == keeper.count && memcmp(start, known, text.count) == 0
     case .organizationName: return plain().map(EntryText.isOrganizationName) ?? false
     case .messageID: return plain().map(EntryText.isMessageIdentifier) ?? false
     case .decimal:
@@ -173,11 +173,11 @@ private struct EntryScan {
   }
 
   private mutating func choice(_ node: CompiledEntrySchema.Node) -> Bool {
-    guard let text = plain() else { return false }
+    guard let text = plain(), let start = text.baseAddress else { return false }
     for choice in node.children.first..<node.children.end {
       let run = choices[Int(choice)]
       guard Int(run.end - run.first) == text.count,
-        memcmp(text.baseAddress, texts + Int(run.first), text.count) == 0
+        memcmp(start, texts + Int(run.first), text.count) == 0
       else { continue }
       if node.capture == .event { result.event = Int(choice - node.children.first) }
       return true

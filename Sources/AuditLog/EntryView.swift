@@ -15,24 +15,39 @@ struct EntryView {
   /// The places of the exporters' digits in `bytes`; −1 where there is none.
   private let destination: Int
   private let source: Int
+  /// Of an entry that the scanner left to `AuditRecord`.
+  private let known: AuditRecord?
 
   /// `bytes` must be what `scanned` was made from.
   init(_ scanned: ScannedEntry, bytes: UnsafeRawBufferPointer) {
     sequence = scanned.sequence
-    event = AuditRecord.Event.allCases[scanned.event]
+    event = Self.events[scanned.event]
     messageBytes = scanned.messageBytes
     self.bytes = bytes
     destination = scanned.destinationExporter
     source = scanned.sourceExporter
+    known = nil
   }
 
+  init(_ record: AuditRecord, bytes: UnsafeRawBufferPointer) {
+    sequence = record.sequence
+    event = record.event
+    messageBytes = record.message?.bytes
+    self.bytes = bytes
+    destination = -1
+    source = -1
+    known = record
+  }
+
+  private static let events = AuditRecord.Event.allCases
+
   /// The connection on which it was sent.
-  var destinationExporter: SHA256Digest? { exporter(at: destination) }
+  var destinationExporter: SHA256Digest? { known?.destination?.exporter ?? exporter(at: destination) }
   /// The connection on which it was received.
-  var sourceExporter: SHA256Digest? { exporter(at: source) }
+  var sourceExporter: SHA256Digest? { known?.source?.exporter ?? exporter(at: source) }
 
   /// The whole record: some ten times the work of everything else about an entry, so only for events that are rare.
-  var record: AuditRecord? { try? AuditRecord(entry: bytes) }
+  var record: AuditRecord? { known ?? (try? AuditRecord(entry: bytes)) }
 
   private func exporter(at place: Int) -> SHA256Digest? {
     guard place >= 0 else { return nil }

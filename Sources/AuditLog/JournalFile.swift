@@ -3,7 +3,12 @@ import TransparencyLog
 
 /// The names of a log's files, and where the log of an organisation's directory lies.
 enum LogLayout {
+  /// The entries that are not in a sealed segment yet.
   static let journal = "journal"
+  /// Sealed segments, by the entries that they hold.
+  static let segments = "journal.d"
+  /// Within `segments`: from where on entries are kept, and which entry says so.
+  static let pruned = "pruned"
   static let checkpoint = "checkpoint"
   static let tiles = "tile"
   static let verifierKey = "log.vkey"
@@ -72,70 +77,5 @@ final class JournalFile: Sendable {
       throw .fileOperation(.truncate, path: path, code: errno)
     }
     try synchronize()
-  }
-}
-
-/// Reads a journal line by line in flat memory: one buffer, and a line of at most an entry's length.
-final class JournalScanner {
-  struct Line {
-    /// Without the newline; nil if the line is longer than an entry can be, and was skipped.
-    let bytes: [UInt8]?
-    /// From the start of the file.
-    let offset: UInt64
-  }
-
-  private let path: String
-  private let descriptor: Int32
-  private var buffer = [UInt8](repeating: 0, count: 1 << 16)
-  private var filled = 0
-  private var place = 0
-  private var isAtEnd = false
-  /// Where the next line begins.
-  private(set) var offset: UInt64 = 0
-  /// Bytes after the last newline, known at the end: a line that a crash cut off.
-  private(set) var tornBytes: UInt64 = 0
-
-  /// - Throws: `noJournal`, `storage`.
-  init(directory: String) throws(AuditLogError) {
-    path = "\(directory)/\(LogLayout.journal)"
-    // Non-blocking, so that a named pipe in the journal's place cannot hold us.
-    descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else {
-      if errno == ENOENT || errno == ENOTDIR { throw .noJournal(path: path) }
-      throw .storage(.fileOperation(.open, path: path, code: errno))
-    }
-    do { _ = try DurableFile.regularFileSize(descriptor, path: path) } catch { throw .storage(error) }
-  }
-
-  deinit {
-    if descriptor >= 0 { close(descriptor) }
-  }
-
-  /// The next whole line, or nil at the end.
-  func next() throws(AuditLogError) -> Line? {
-    var line: [UInt8] = []
-    var length: UInt64 = 0
-    while true {
-      if place == filled {
-        if isAtEnd {
-          tornBytes = length
-          return nil
-        }
-        do { filled = try DurableFile.read(descriptor, into: &buffer, path: path) } catch { throw .storage(error) }
-        place = 0
-        isAtEnd = filled < buffer.count
-        continue
-      }
-      let rest = buffer[place..<filled]
-      let end = rest.firstIndex(of: 0x0A) ?? filled
-      length += UInt64(end - place)
-      if length <= UInt64(AuditRecord.maximumBytes) { line.append(contentsOf: buffer[place..<end]) }
-      place = end
-      guard end < filled else { continue }
-      place += 1
-      let start = offset
-      offset += length + 1
-      return Line(bytes: length <= UInt64(AuditRecord.maximumBytes) ? line : nil, offset: start)
-    }
   }
 }

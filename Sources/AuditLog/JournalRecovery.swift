@@ -53,7 +53,7 @@ struct JournalRecovery {
     let sequence = builder.size
     let signedSize = checkpoint?.checkpoint.size ?? 0
     guard let entry = line.bytes else {
-      throw .malformedEntry(.tooLong, path: path, sequence: sequence, byte: line.offset)
+      throw .malformedEntry(line.defect ?? .tooLong, path: path, sequence: sequence, byte: line.offset)
     }
     if sequence >= signedSize {
       do {

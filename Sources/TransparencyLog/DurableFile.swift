@@ -38,18 +38,25 @@ package enum DurableFile {
   package static func read(
     _ descriptor: Int32, into buffer: inout [UInt8], path: String
   ) throws(TransparencyLogError) -> Int {
-    var filled = 0
-    var failure: Int32 = 0
-    buffer.withUnsafeMutableBytes { space in
-      while filled < space.count {
-        let count = Foundation.read(descriptor, space.baseAddress?.advanced(by: filled), space.count - filled)
-        if count < 0, errno == EINTR { continue }
-        if count < 0 { failure = errno }
-        if count <= 0 { break }
-        filled += count
-      }
+    // A closure that throws would lose the type of the error.
+    let result = buffer.withUnsafeMutableBytes { space in
+      Result { () throws(TransparencyLogError) in try read(descriptor, into: space, path: path) }
     }
-    guard failure == 0 else { throw .fileOperation(.read, path: path, code: failure) }
+    return try result.get()
+  }
+
+  /// Fills `space` from the file's position; returns how much there was.
+  package static func read(
+    _ descriptor: Int32, into space: UnsafeMutableRawBufferPointer, path: String
+  ) throws(TransparencyLogError) -> Int {
+    var filled = 0
+    while filled < space.count {
+      let count = Foundation.read(descriptor, space.baseAddress?.advanced(by: filled), space.count - filled)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw .fileOperation(.read, path: path, code: errno) }
+      if count == 0 { break }
+      filled += count
+    }
     return filled
   }
 
