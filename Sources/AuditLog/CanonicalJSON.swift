@@ -21,7 +21,7 @@ public enum CanonicalJSON: Hashable, Sendable {
 
   public var text: String { String(decoding: serialized, as: UTF8.self) }
 
-  private func write(to output: inout [UInt8]) {
+  func write(to output: inout [UInt8]) {
     switch self {
     case .null: output.append(contentsOf: "null".utf8)
     case .boolean(let flag): output.append(contentsOf: (flag ? "true" : "false").utf8)

@@ -1,7 +1,7 @@
 import Cryptography
 
 /// What the value of a member of an entry can be.
-enum EntryValue {
+enum EntryValue: Sendable {
   case text
   /// 0 … 2⁵³ − 1.
   case count
@@ -24,7 +24,7 @@ enum EntryCapture: UInt8 {
   case none, event, time, sequence, previous, messageBytes, destinationExporter, sourceExporter
 }
 
-struct EntryMember {
+struct EntryMember: Sendable {
   let name: String
   let value: EntryValue
   let isRequired: Bool

@@ -48,8 +48,9 @@ final class JournalScanner {
   private var place = 0
   private var isAtEnd = false
 
+  /// - Parameter isActiveOnly: begins with the active journal.
   /// - Throws: `noJournal`, `storage`.
-  init(directory: String) throws(AuditLogError) {
+  init(directory: String, isActiveOnly: Bool = false) throws(AuditLogError) {
     self.directory = directory
     let path = "\(directory)/\(LogLayout.journal)"
     // Before the segments are listed: what is sealed in between is then in both, and skipped.
@@ -71,7 +72,8 @@ final class JournalScanner {
       active = descriptor
       self.segments = segments
       files = segments.sealed.map(\.path) + [LogLayout.journal]
-      position = segments.first
+      position = isActiveOnly ? segments.end : segments.first
+      file = isActiveOnly ? segments.sealed.count : 0
     }
     try openFile()
   }

@@ -4,6 +4,9 @@ import Foundation
 package enum DurableFile {
   package static func explanation(ofCode code: Int32) -> String { String(cString: strerror(code)) }
 
+  /// Whether an operation failed for want of space, or of the right to more of it.
+  package static func isLackOfSpace(_ code: Int32) -> Bool { [ENOSPC, EDQUOT, EFBIG].contains(code) }
+
   package static func parent(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
@@ -98,10 +101,14 @@ package enum DurableFile {
     let temporary = path + temporarySuffix
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode)
     guard descriptor >= 0 else { throw .fileOperation(.open, path: temporary, code: errno) }
-    do {
+    do throws(TransparencyLogError) {
       defer { close(descriptor) }
       try write(bytes, to: descriptor, path: temporary)
       try synchronize(descriptor, path: temporary)
+    } catch {
+      // On a full disk, what could not be written whole must not take the space that is left.
+      unlink(temporary)
+      throw error
     }
     guard rename(temporary, path) == 0 else { throw .fileOperation(.rename, path: path, code: errno) }
     if synchronizingDirectory { try synchronizeDirectory(parent(of: path)) }
