@@ -19,7 +19,7 @@ struct PreparedEntry: Sendable {
     for name in given { members[name] = .null }
     var pieces: [[UInt8]] = []
     var piece = [UInt8(ascii: "{")]
-    let sorted = members.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+    let sorted = members.sorted { CanonicalJSON.precedes($0.key, $1.key) }
     for (place, member) in sorted.enumerated() {
       if place > 0 { piece.append(UInt8(ascii: ",")) }
       CanonicalJSON.string(member.key).write(to: &piece)

@@ -17,7 +17,7 @@ private final class SmallDisk {
     guard mount("bauta-test", path, "tmpfs", 0, "size=\(kibibytes)k,nr_inodes=4096") == 0 else { return nil }
   }
 
-  deinit { umount2(path, Int32(MNT_DETACH.rawValue)) }
+  deinit { umount2(path, Int32(MNT_DETACH)) }
 
   /// Leaves room for `bytes` and no more.
   func fill(except bytes: Int) throws {

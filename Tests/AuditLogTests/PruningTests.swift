@@ -168,7 +168,7 @@ import TransparencyLog
     if step == .markerWritten, after > 0 { return }
     try makeSegmented()
     let interruption = Interruption(step, after: after)
-    let writer = try openSegmented(log) { (step) throws(AuditLogError) in try interruption.reached(step) }
+    let writer = try openSegmented(log, step: { (step) throws(AuditLogError) in try interruption.reached(step) })
     #expect(throws: AuditLogError.writerFailed) { try writer.prune(below: 512) }
     #expect(interruption.isDone)
     writer.journal.unlock()

@@ -34,7 +34,7 @@ final class Interruption: Sendable {
 @Suite struct SegmentTests {
   private let directory: TemporaryDirectory
   private var log: String { directory.path }
-  private static let names = (0..<3).map { JournalSegment(first: 256 * $0, last: 256 * $0 + 255)?.name ?? "" }
+  private static let segments = (0..<3).map { JournalSegment(first: 256 * $0, last: 256 * $0 + 255)?.name ?? "" }
 
   init() throws { directory = try TemporaryDirectory() }
 
@@ -46,15 +46,15 @@ final class Interruption: Sendable {
 
   @Test func whatIsSignedMovesToSegments() throws {
     try makeSegmented()
-    #expect(Self.names[1] == "0000000000000256-0000000000000511")
-    #expect(try names("\(log)/journal.d") == Self.names)
+    #expect(Self.segments[1] == "0000000000000256-0000000000000511")
+    #expect(try names("\(log)/journal.d") == Self.segments)
     #expect(try journalLines(log).count == 232)
     #expect(try sequences(log) == Array(0..<1000))
     let report = try verify(log)
     #expect(report.verified, "\(report.failures)")
     #expect(report.size == 1000)
     #expect(report.pruned == 0)
-    let mode = try FileManager.default.attributesOfItem(atPath: "\(log)/journal.d/\(Self.names[0])")
+    let mode = try FileManager.default.attributesOfItem(atPath: "\(log)/journal.d/\(Self.segments[0])")
     #expect(mode[.posixPermissions] as? Int == 0o600)
 
     let again = try openSegmented(log)
@@ -73,9 +73,9 @@ final class Interruption: Sendable {
     #expect(writer.size == 700)
     try writer.fill(1)
     try writer.close()
-    #expect(try names("\(log)/journal.d") == Array(Self.names[..<2]))
+    #expect(try names("\(log)/journal.d") == Array(Self.segments[..<2]))
     var joined: [UInt8] = []
-    for name in Self.names[..<2] { joined += try read("\(log)/journal.d/\(name)") }
+    for name in Self.segments[..<2] { joined += try read("\(log)/journal.d/\(name)") }
     joined += try read("\(log)/journal")
     #expect(Array(joined.prefix(before.count)) == before)
     #expect(try verify(log).verified)
@@ -97,7 +97,7 @@ final class Interruption: Sendable {
   /// Opening reads only what is not sealed, so it cannot see this; verifying does, to the byte.
   @Test func everyChangedByteOfASegmentIsNoticedByVerifying() throws {
     try makeSegmented()
-    let path = "\(log)/journal.d/\(Self.names[1])"
+    let path = "\(log)/journal.d/\(Self.segments[1])"
     let original = try read(path)
     let line = try #require(original.firstIndex(of: 0x0A))
     for place in Array(0...line) + [original.count - 1] {
@@ -106,7 +106,7 @@ final class Interruption: Sendable {
       try write(bytes, to: path)
       let places = try verify(log).failures.map(\.at)
       #expect(!places.isEmpty && places.allSatisfy { $0.hasPrefix("journal") }, "byte \(place): \(places)")
-      #expect(places.contains { $0.hasPrefix("journal.d/\(Self.names[1]) entry") }, "byte \(place): \(places)")
+      #expect(places.contains { $0.hasPrefix("journal.d/\(Self.segments[1]) entry") }, "byte \(place): \(places)")
     }
     for changed in [Array(original.dropLast()), original + [0x61], Array(original[(line + 1)...]), []] {
       try write(changed, to: path)
@@ -120,7 +120,7 @@ final class Interruption: Sendable {
 
   @Test func aMissingSegmentIsRefusedAndNamed() throws {
     try makeSegmented()
-    for (place, name) in Self.names.enumerated() {
+    for (place, name) in Self.segments.enumerated() {
       let path = "\(log)/journal.d/\(name)"
       let original = try read(path)
       try FileManager.default.removeItem(atPath: path)
@@ -181,7 +181,7 @@ final class Interruption: Sendable {
       if before > 0 { try makeLog(log, count: before) }
       for after in 0..<(step == .restWritten || step == .restRenamed ? 1 : segments) {
         let interruption = Interruption(step, after: after)
-        let writer = try openSegmented(log) { (step) throws(AuditLogError) in try interruption.reached(step) }
+        let writer = try openSegmented(log, step: { (step) throws(AuditLogError) in try interruption.reached(step) })
         while !interruption.isDone {
           do { try writer.fill(1) } catch AuditLogError.writerFailed { break }
         }
@@ -204,10 +204,10 @@ final class Interruption: Sendable {
 
   @Test func aSegmentThatIsNotWhatTheJournalRepeatsIsNotDropped() throws {
     let interruption = Interruption(.restWritten)
-    let writer = try openSegmented(log) { (step) throws(AuditLogError) in try interruption.reached(step) }
+    let writer = try openSegmented(log, step: { (step) throws(AuditLogError) in try interruption.reached(step) })
     while !interruption.isDone { _ = try? writer.fill(1) }
     writer.journal.unlock()
-    let path = "\(log)/journal.d/\(Self.names[0])"
+    let path = "\(log)/journal.d/\(Self.segments[0])"
     var bytes = try read(path)
     bytes[10] ^= 1
     try write(bytes, to: path)
