@@ -185,7 +185,7 @@ struct LogVerification {
     }
     if pass.signedRoot == signed.root {
       note(.root, .passed, detail: "the first \(signed.size) entries of the journal give the signed root")
-      layout.append(comparison.inventory.missing(size: signed.size, kept: pruned))
+      layout.append(comparison.inventory.missing(size: signed.size, kept: pass.keptSince))
       concludeFiles(comparison, layout, pass.tiles, pass.bundles)
       return
     }
@@ -194,7 +194,7 @@ struct LogVerification {
     if second.isSigned {
       // The tiles are what was signed, so they show which entry of the journal is not.
       note(.root, .failed, at: second.difference ?? LogLayout.journal, detail: "not what the checkpoint signed")
-      layout.append(comparison.inventory.missing(size: signed.size, kept: pruned))
+      layout.append(comparison.inventory.missing(size: signed.size, kept: pass.keptSince))
       concludeFiles(comparison, layout, second.tiles, second.bundles)
       return
     }
@@ -204,7 +204,7 @@ struct LogVerification {
         detail: "the journal has \(pass.size) entries, the checkpoint was signed over \(signed.size)")
     } else {
       note(.root, .failed, at: LogLayout.journal, detail: "neither journal nor tiles give the root in the checkpoint")
-      layout.append(comparison.inventory.missing(size: signed.size, kept: pruned))
+      layout.append(comparison.inventory.missing(size: signed.size, kept: pass.keptSince))
     }
     concludeFiles(comparison, layout, pass.tiles, pass.bundles)
   }

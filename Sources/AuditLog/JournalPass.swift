@@ -15,6 +15,8 @@ struct JournalPass {
   /// From where on entries are kept according to a record under the checkpoint; 0 without one.
   private(set) var prunedBelow: UInt64 = 0
   private(set) var prunedBy: UInt64?
+  /// Bundles below it need not be there.
+  var keptSince: UInt64 { first <= prunedBelow ? prunedBelow : 0 }
   private(set) var tornBytes: UInt64 = 0
   private(set) var repeatedLines: UInt64 = 0
   /// The names of the journal's files, the active one last.
