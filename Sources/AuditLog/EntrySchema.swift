@@ -44,39 +44,41 @@ struct EntryMember: Sendable {
 /// A member that is missing here costs time, not correctness: entries that have it are read by `AuditRecord`. One that
 /// `AuditRecord` would refuse must not be here; tests hold the two against each other.
 enum EntrySchema {
-  static let members: [EntryMember] = [
-    .required("schema", .oneOf([AuditRecord.schema])),
-    .required("organization", .keeper),
-    .required("sequence", .count, capture: .sequence),
-    .required("previous", .previous, capture: .previous),
-    .required("time", .time, capture: .time),
-    .required("event", .oneOf(AuditRecord.Event.allCases.map(\.rawValue)), capture: .event),
-    .optional("clock", .text),
-    .optional("actor", .group([.required("service", .text), .optional("keyID", .keyID)])),
-    .optional("destination", peer(.destinationExporter)),
-    .optional("source", peer(.sourceExporter)),
-    .optional(
-      "handshake", .group([.required("version", .text), .optional("cipher", .text), .optional("group", .text)])),
-    .optional(
-      "suppressed",
-      .group([
-        .required("count", .count), .optional("first", .time), .optional("last", .time), .required("addresses", .count),
-      ])),
-    .optional("federation", .text),
-    .optional("manifest", .digest),
-    .optional("plan", .digest),
-    .optional("run", .text),
-    .optional("round", .count),
-    .optional("attempt", .count),
-    .optional("task", .text),
-    .optional("context", .digest),
-    .optional("transcript", .digest),
-    .optional("message", message),
-    .optional("messageID", .messageID),
-    .optional("maskedInput", maskedInput),
-    .optional("model", .digest),
-    .optional("program", .digest),
-  ] + decisions
+  static let members: [EntryMember] =
+    [
+      .required("schema", .oneOf([AuditRecord.schema])),
+      .required("organization", .keeper),
+      .required("sequence", .count, capture: .sequence),
+      .required("previous", .previous, capture: .previous),
+      .required("time", .time, capture: .time),
+      .required("event", .oneOf(AuditRecord.Event.allCases.map(\.rawValue)), capture: .event),
+      .optional("clock", .text),
+      .optional("actor", .group([.required("service", .text), .optional("keyID", .keyID)])),
+      .optional("destination", peer(.destinationExporter)),
+      .optional("source", peer(.sourceExporter)),
+      .optional(
+        "handshake", .group([.required("version", .text), .optional("cipher", .text), .optional("group", .text)])),
+      .optional(
+        "suppressed",
+        .group([
+          .required("count", .count), .optional("first", .time), .optional("last", .time),
+          .required("addresses", .count),
+        ])),
+      .optional("federation", .text),
+      .optional("manifest", .digest),
+      .optional("plan", .digest),
+      .optional("run", .text),
+      .optional("round", .count),
+      .optional("attempt", .count),
+      .optional("task", .text),
+      .optional("context", .digest),
+      .optional("transcript", .digest),
+      .optional("message", message),
+      .optional("messageID", .messageID),
+      .optional("maskedInput", maskedInput),
+      .optional("model", .digest),
+      .optional("program", .digest),
+    ] + decisions
 
   private static let decisions: [EntryMember] = [
     .optional("cohortSizes", .group([.required("u2", .count), .optional("u3", .count)])),
@@ -121,7 +123,8 @@ enum EntrySchema {
   ])
 
   private static let maskedInput = EntryValue.group([
-    .required("dimension", .count), .required("counters", .count), .required("bits", .count), .required("masks", .count),
+    .required("dimension", .count), .required("counters", .count), .required("bits", .count),
+    .required("masks", .count),
     .optional("clip", .decimal), .optional("localNoise", .decimal), .optional("epsilonCharged", .decimal),
     .optional("epsilonTotal", .decimal), .optional("commitment", .digest),
   ])

@@ -25,7 +25,8 @@ struct JournalSealer {
     do throws(TransparencyLogError) {
       try DurableFile.createDirectories("\(directory)/\(LogLayout.segments)", mode: 0o700)
     } catch { throw .storage(error) }
-    while signed >= next, signed - next >= entries, let segment = JournalSegment(first: next, last: next + entries - 1) {
+    while signed >= next, signed - next >= entries, let segment = JournalSegment(first: next, last: next + entries - 1)
+    {
       start = try write(segment, from: start)
       segments.append(segment)
       next += entries

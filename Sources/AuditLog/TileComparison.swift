@@ -13,7 +13,8 @@ struct TileComparison: Sendable {
   func check(level: Int, index: UInt64, hashes: UnsafeRawBufferPointer, failures: inout FailureList) {
     let known = hashes.count / TreeHash.byteCount
     for address in found(.hashes(level: level), index, known: known) {
-      if let failure = tile(address, UnsafeRawBufferPointer(rebasing: hashes[..<(address.width * TreeHash.byteCount)])) {
+      if let failure = tile(address, UnsafeRawBufferPointer(rebasing: hashes[..<(address.width * TreeHash.byteCount)]))
+      {
         failures.append(failure)
       }
     }

@@ -52,7 +52,12 @@ struct DiskFullTests {
     for id in 0..<10 { try send(id) }
     try disk.fill(except: 8192)
     var sent = 10
-    let error = #expect(throws: AuditLogError.self) { while true { try send(sent); sent += 1 } }
+    let error = #expect(throws: AuditLogError.self) {
+      while true {
+        try send(sent)
+        sent += 1
+      }
+    }
     guard case .storage(.fileOperation(.write, _, let code)) = error else { throw TestFailure("\(error as Any)") }
     #expect(code == ENOSPC)
     #expect(error?.remedy.contains("Free space") == true)
