@@ -30,6 +30,7 @@ let package = Package(
     .library(name: "SecureAggregation", targets: ["SecureAggregation"]),
     .library(name: "FederationSimulation", targets: ["FederationSimulation"]),
     .library(name: "TransparencyLog", targets: ["TransparencyLog"]),
+    .library(name: "AuditLog", targets: ["AuditLog"]),
     .library(name: "MutualTLS", targets: ["MutualTLS"]),
     .library(name: "Federation", targets: ["Federation", "FederationClient", "FederationServer"]),
   ],

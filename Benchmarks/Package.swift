@@ -18,6 +18,8 @@ let package = Package(
       dependencies: [
         .product(name: "Cryptography", package: "bauta"),
         .product(name: "SecureAggregation", package: "bauta"),
+        .product(name: "TransparencyLog", package: "bauta"),
+        .product(name: "AuditLog", package: "bauta"),
         .product(name: "FederationSimulation", package: "bauta"),
         .product(name: "MutualTLS", package: "bauta"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),

@@ -26,6 +26,8 @@ public enum AuditLogError: BlamedError, Equatable {
   /// An earlier write could neither be completed nor undone: what is on disk is uncertain until the log is reopened.
   case writerFailed
   case noJournal(path: String)
+  /// Entries that ought to be in a sealed segment are in none, and nothing on record says that they are no longer kept.
+  case segmentMissing(path: String, sequence: UInt64)
   case storage(TransparencyLogError)
 
   public enum EntryDefect: Hashable, Sendable {
@@ -36,6 +38,8 @@ public enum AuditLogError: BlamedError, Equatable {
     case field(String)
     case organization
     case sequence(found: UInt64)
+    /// A sealed segment ends within a line.
+    case torn
     case previous
   }
 
@@ -52,6 +56,7 @@ public enum AuditLogError: BlamedError, Equatable {
     case .closed: "audit-log-closed"
     case .writerFailed: "audit-log-failed"
     case .noJournal: "audit-journal-missing"
+    case .segmentMissing: "audit-segment-missing"
     case .storage(let error): error.code
     }
   }
@@ -60,7 +65,7 @@ public enum AuditLogError: BlamedError, Equatable {
     switch self {
     case .invalidField, .recordTooLong, .closed: .caller
     case .malformedEntry, .rolledBack, .journalAltered, .foreignCheckpoint, .foreignOrganization, .locked,
-      .writerFailed, .noJournal:
+      .writerFailed, .noJournal, .segmentMissing:
       .local
     case .storage(let error): error.blame
     }
@@ -82,13 +87,15 @@ public enum AuditLogError: BlamedError, Equatable {
     case .closed: "the audit log has been closed"
     case .writerFailed: "the audit log stopped after a failed write"
     case .noJournal(let path): "\(path) is missing"
+    case .segmentMissing(let path, let sequence):
+      "\(path) has no segment with entry \(sequence), and no record says that it is no longer kept"
     case .storage(let error): error.message
     }
   }
 
   public var remedy: String {
     switch self {
-    case .malformedEntry, .journalAltered, .rolledBack:
+    case .malformedEntry, .journalAltered, .rolledBack, .segmentMissing:
       "Run `bauta audit verify`, restore the log from a copy, and find out who changed it. Nothing is sent meanwhile."
     case .invalidField, .recordTooLong: "Record a shorter, printable value."
     case .foreignCheckpoint, .foreignOrganization: "Use the key and the directory that belong together."
@@ -110,6 +117,7 @@ extension AuditLogError.EntryDefect {
     case .field(let name): "the field \(name) is missing, unknown or not valid"
     case .organization: "the entry names another organisation"
     case .sequence(let found): "the entry says that it is entry \(found)"
+    case .torn: "the segment ends within the line"
     case .previous: "the entry does not continue the one before it"
     }
   }

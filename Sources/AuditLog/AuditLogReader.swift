@@ -43,35 +43,37 @@ public struct AuditLogReader {
   }
 
   private let scanner: JournalScanner
-  private let path: String
+  private let directory: String
   private let filter: AuditFilter
-  private var line: UInt64 = 0
+
+  /// The sequence of the first entry that is there: above 0 if those before it are no longer kept.
+  public var firstSequence: UInt64 { scanner.segments.first }
 
   /// - Parameter directory: of the log, or of the organisation that keeps it.
   /// - Throws: `noJournal`, `storage`.
   public init(directory: String, filter: AuditFilter = AuditFilter()) throws(AuditLogError) {
     let directory = LogLayout.logDirectory(of: directory)
-    path = "\(directory)/\(LogLayout.journal)"
+    self.directory = directory
     scanner = try JournalScanner(directory: directory)
     self.filter = filter
   }
 
   /// The next record that the filter lets pass, or nil at the end.
   ///
-  /// - Throws: `malformedEntry` for a line that is not a record; the following call goes on after it. `storage`.
+  /// - Throws: `malformedEntry` for a line that is not a record, `segmentMissing` where entries are gone: the following call
+  ///   goes on after it. `storage`.
   public mutating func next() throws(AuditLogError) -> Entry? {
-    while let read = try scanner.next() {
-      let sequence = line
-      line += 1
+    while true {
+      let sequence = scanner.position
+      guard let read = try scanner.next() else { return nil }
       do throws(EntryDefectError) {
-        guard let bytes = read.bytes else { throw EntryDefectError(.tooLong) }
+        guard let bytes = read.bytes else { throw EntryDefectError(read.defect ?? .tooLong) }
         let record = try AuditRecord(entry: bytes)
         if filter.matches(record) { return Entry(record: record, bytes: bytes) }
       } catch {
         let byte = read.offset + UInt64(error.byte)
-        throw .malformedEntry(error.defect, path: path, sequence: sequence, byte: byte)
+        throw .malformedEntry(error.defect, path: "\(directory)/\(read.file)", sequence: sequence, byte: byte)
       }
     }
-    return nil
   }
 }

@@ -16,73 +16,120 @@ public struct AppendedRecord: Hashable, Sendable {
 /// The one writer of a log on disk.
 ///
 /// An entry is a line of `journal`, brought to disk before an append returns; appends that wait at the same time share
-/// one fsync. Tiles and the signed checkpoint follow the journal every 256 entries, on `publish()` and at `close()`.
-/// Between two checkpoints the tail is chained by each entry's `previous`, so a change there is noticed as well,
-/// except to the very last entry.
+/// one fsync. Tiles and the signed checkpoint follow the journal whenever 256 entries wait for them, on `publish()` and at
+/// `close()`. Between two checkpoints the tail is chained by each entry's `previous`, so a change there is noticed as well,
+/// except to the very last entry. Entries under a checkpoint move on to sealed segments in `journal.d`.
+///
+/// A full disk is an error of the append that meets it, and leaves the log as it was: once there is space, the next append
+/// succeeds, without the log being opened again.
 ///
 /// Calls block for the time of a disk write and may come from any thread.
 public final class AuditLogWriter: Sendable {
-  /// At most this many entries wait for a checkpoint.
+  /// A checkpoint is due when so many entries wait for one.
   public static let publicationInterval: UInt64 = 256
+  /// If publishing fails, or cannot keep up, so many entries may wait before appends have to.
+  public static let maximumUnpublished: UInt64 = 16 * publicationInterval
+
+  /// What only tests change.
+  struct Options: Sendable {
+    /// In a sealed segment: whole bundles.
+    var segmentEntries: UInt64 = 65_536
+    /// Called after each step of a rearrangement of files; what it throws ends the rearrangement there, as a crash would.
+    var step: @Sendable (JournalStep) throws(AuditLogError) -> Void = { _ in }
+  }
 
   public let organization: OrganizationName
-  /// The directory that holds `journal`, `checkpoint` and `tile`.
+  /// The directory that holds `journal`, `journal.d`, `checkpoint` and `tile`.
   public let directory: String
 
-  private let logKey: LogSigningKey
-  private let clock: @Sendable () -> Date
+  let logKey: LogSigningKey
+  let clock: @Sendable () -> Date
+  let options: Options
   let journal: JournalFile
-  private let tiles: TileDirectory
-  private let state: Mutex<State>
-  /// How much of the journal is known to be on disk. Taken before `state`, never while holding it.
-  private let synchronizedLength: Mutex<UInt64>
+  let tiles: TileDirectory
+  // Taken in this order: publication, commit, state.
+  /// Held by the one that publishes, seals or prunes.
+  let publication = Mutex(())
+  let commit: GroupCommit
+  let state: Mutex<State>
 
-  private struct State {
+  struct State {
     var builder: TileBuilder
+    /// Of the active journal, in bytes.
     var length: UInt64
+    /// The entry with which the active journal begins.
+    var segmentStart: UInt64
     var lastLeaf: LeafHash?
     var checkpoint: SignedCheckpoint?
+    /// Why the last publication that fell due was not made, and at which size it is tried again.
+    var publicationFailure: AuditLogError?
+    var nextPublication: UInt64 = 0
+    /// The last time, as a record writes it.
+    var time: (value: AuditTime, text: [UInt8])?
     var isClosed = false
     var hasFailed = false
+
+    var signedSize: UInt64 { checkpoint?.checkpoint.size ?? 0 }
+    var unpublished: UInt64 { builder.size - signedSize }
   }
 
   /// Opens a log, making it if it does not exist.
   ///
   /// A torn last line is cut off: its append never returned, so nothing left under it. The entries under the
-  /// checkpoint must be those that this key signed; those after it must continue them.
+  /// checkpoint must be those that this key signed; those after it must continue them. Sealed segments must be there, but
+  /// are not read.
   ///
   /// - Parameters:
   ///   - directory: of the log itself (`log/` in an organisation's directory).
   ///   - clock: gives the time of each record; a test passes its own.
-  /// - Throws: `locked`, `rolledBack`, `journalAltered`, `malformedEntry`, `foreignCheckpoint`,
+  /// - Throws: `locked`, `rolledBack`, `journalAltered`, `segmentMissing`, `malformedEntry`, `foreignCheckpoint`,
   ///   `foreignOrganization`, `storage`.
-  public init(
+  public convenience init(
     directory: String, organization: OrganizationName, logKey: consuming LogSigningKey,
     clock: @escaping @Sendable () -> Date = { Date() }
   ) throws(AuditLogError) {
+    try self.init(
+      directory: directory, organization: organization, logKey: logKey, options: Options(), clock: clock)
+  }
+
+  init(
+    directory: String, organization: OrganizationName, logKey: consuming LogSigningKey, options: Options,
+    clock: @escaping @Sendable () -> Date
+  ) throws(AuditLogError) {
+    precondition(
+      options.segmentEntries > 0 && options.segmentEntries.isMultiple(of: UInt64(TileAddress.fullWidth)),
+      "a segment holds whole bundles")
     let directory = LogLayout.withoutTrailingSlash(directory)
     let journal = try JournalFile(directory: directory)
     let tiles = TileDirectory(path: directory)
     let key = NoteVerifierKey(organization: organization, key: logKey.verifyingKey)
-    let recovered = try JournalRecovery.recover(journal, tiles: tiles, organization: organization, key: key)
+    let recovered = try JournalRecovery.recover(
+      journal, tiles: tiles, organization: organization, key: key, step: options.step)
     self.organization = organization
     self.directory = directory
     self.logKey = logKey
     self.clock = clock
+    self.options = options
     self.journal = journal
     self.tiles = tiles
     state = Mutex(
       State(
-        builder: recovered.builder, length: recovered.length, lastLeaf: recovered.lastLeaf,
-        checkpoint: recovered.checkpoint))
-    synchronizedLength = Mutex(recovered.length)
+        builder: recovered.builder, length: recovered.length, segmentStart: recovered.segmentStart,
+        lastLeaf: recovered.lastLeaf, checkpoint: recovered.checkpoint))
+    // What a process before wrote without waiting may be in the file and not on disk: only what is signed is known to be.
+    commit = GroupCommit(synchronized: recovered.checkpoint?.checkpoint.size ?? 0)
+    if let below = recovered.unfinishedPruning { try removePruned(below: below) }
   }
 
-  /// The number of entries.
+  /// The number of entries, kept or not.
   public var size: UInt64 { state.withLock { $0.builder.size } }
 
   /// The last checkpoint that was published.
   public var checkpoint: SignedCheckpoint? { state.withLock { $0.checkpoint } }
+
+  /// Why the last checkpoint that fell due could not be published; nil if it could. Meanwhile entries are on disk, but
+  /// not signed; appends go on until too many wait.
+  public var publicationFailure: AuditLogError? { state.withLock { $0.publicationFailure } }
 
   /// The name and key under which checkpoints are signed: what `log.vkey` holds.
   public var verifierKey: NoteVerifierKey<LogKeyRole> {
@@ -92,13 +139,11 @@ public final class AuditLogWriter: Sendable {
   /// Appends one record.
   ///
   /// - Parameter durable: false leaves the entry to the next fsync: for records that nothing waits for.
-  /// - Throws: `invalidField`, `recordTooLong` (the log is as before), `storage`, `writerFailed`, `closed`. After
-  ///   `storage` from the publication that falls due every 256 entries, the record itself *is* on disk.
+  /// - Throws: `invalidField`, `recordTooLong`, `storage` (the log is as before), `writerFailed`, `closed`. A checkpoint
+  ///   that falls due and cannot be published is no error of the record, which is on disk: see `publicationFailure`.
   @discardableResult
   public func append(_ draft: AuditRecord.Draft, durable: Bool = true) throws(AuditLogError) -> AppendedRecord {
-    let (records, end) = try write([draft])
-    try finishAppend(end: end, durable: durable)
-    return records[0]
+    try append(contentsOf: [draft], durable: durable)[0]
   }
 
   /// Appends several records with one fsync: all of them or none.
@@ -107,86 +152,66 @@ public final class AuditLogWriter: Sendable {
     contentsOf drafts: [AuditRecord.Draft], durable: Bool = true
   ) throws(AuditLogError) -> [AppendedRecord] {
     if drafts.isEmpty { return [] }
-    let (records, end) = try write(drafts)
-    try finishAppend(end: end, durable: durable)
+    var prepared: [PreparedEntry] = []
+    for draft in drafts { prepared.append(try PreparedEntry(draft, organization: organization)) }
+    if state.withLock({ $0.unpublished >= Self.maximumUnpublished }) { try publishWhatIsDue() }
+    let (records, size) = try write(prepared)
+    if durable { try synchronize(to: size) }
+    publishIfDue()
     return records
   }
 
   /// Brings to disk what was appended without waiting for it.
   public func synchronize() throws(AuditLogError) {
-    try synchronize(to: state.withLock { $0.length })
-  }
-
-  /// Writes tiles and a checkpoint over all entries; does nothing if there is one already.
-  ///
-  /// - Throws: `storage`; then the former checkpoint stands, and the next call tries again.
-  @discardableResult
-  public func publish() throws(AuditLogError) -> SignedCheckpoint {
-    try publish(closing: false)
-  }
-
-  /// Publishes and lets the log go. Later calls throw `closed`; closing twice is harmless.
-  ///
-  /// - Throws: as `publish()`; then the log is still open.
-  public func close() throws(AuditLogError) {
-    if state.withLock({ $0.isClosed }) { return }
-    try publish(closing: true)
-    journal.unlock()
+    try synchronize(to: state.withLock { $0.builder.size })
   }
 
   // MARK: - Steps
 
-  @discardableResult
-  private func publish(closing: Bool) throws(AuditLogError) -> SignedCheckpoint {
-    try synchronizedLength.withLock { (synchronized: inout UInt64) throws(AuditLogError) -> SignedCheckpoint in
-      try state.withLock { (state: inout State) throws(AuditLogError) -> SignedCheckpoint in
-        try Self.requireUsable(state)
-        // The checkpoint may not be ahead of the journal.
-        if synchronized < state.length { try synchronizeJournal(&state) }
-        synchronized = state.length
-        let checkpoint = try publish(&state)
-        state.isClosed = closing
-        return checkpoint
-      }
-    }
-  }
-
-  private static func requireUsable(_ state: State) throws(AuditLogError) {
+  static func requireUsable(_ state: State) throws(AuditLogError) {
     if state.isClosed { throw .closed }
     if state.hasFailed { throw .writerFailed }
   }
 
   private func write(
-    _ drafts: [AuditRecord.Draft]
-  ) throws(AuditLogError) -> (records: [AppendedRecord], end: UInt64) {
+    _ prepared: [PreparedEntry]
+  ) throws(AuditLogError) -> (records: [AppendedRecord], size: UInt64) {
     try state.withLock { (state: inout State) throws(AuditLogError) -> ([AppendedRecord], UInt64) in
       try Self.requireUsable(state)
-      guard let time = AuditTime(clock()) else { throw .invalidField("time") }
+      let time = try now(&state)
       var previous = state.lastLeaf
-      var entries: [[UInt8]] = []
+      var entries: [(bytes: [UInt8], leaf: LeafHash)] = []
       var records: [AppendedRecord] = []
-      for draft in drafts {
+      var lines: [UInt8] = []
+      for prepared in prepared {
         let sequence = state.builder.size + UInt64(records.count)
-        let record = AuditRecord(
-          organization: organization, sequence: sequence, previous: previous, time: time, content: draft)
-        let entry = try record.entry()
+        let entry = try prepared.entry(sequence: sequence, previous: previous, time: time.text)
         let leaf = MerkleHashing.leaf(entry)
         previous = leaf
-        entries.append(entry)
-        records.append(AppendedRecord(sequence: sequence, leaf: leaf, time: time))
+        lines.append(contentsOf: entry)
+        lines.append(0x0A)
+        entries.append((entry, leaf))
+        records.append(AppendedRecord(sequence: sequence, leaf: leaf, time: time.value))
       }
-      let lines = Array(entries.joined(separator: [0x0A])) + [0x0A]
       try writeLines(lines, &state)
       for entry in entries {
-        do throws(TransparencyLogError) { try state.builder.append(entry) } catch {
+        do throws(TransparencyLogError) { try state.builder.append(entry.bytes, leaf: entry.leaf) } catch {
           state.hasFailed = true
           throw .storage(error)
         }
       }
       state.length += UInt64(lines.count)
       state.lastLeaf = previous
-      return (records, state.length)
+      return (records, state.builder.size)
     }
+  }
+
+  private func now(_ state: inout State) throws(AuditLogError) -> (value: AuditTime, text: [UInt8]) {
+    guard let time = AuditTime(clock()) else { throw .invalidField("time") }
+    if let known = state.time, known.value == time { return known }
+    let known = (value: time, text: Array(time.description.utf8))
+    state.time = known
+    return known
   }
 
   private func writeLines(_ lines: [UInt8], _ state: inout State) throws(AuditLogError) {
@@ -197,50 +222,18 @@ public final class AuditLogWriter: Sendable {
     }
   }
 
-  private func finishAppend(end: UInt64, durable: Bool) throws(AuditLogError) {
-    if durable { try synchronize(to: end) }
-    let isDue = state.withLock { state in
-      state.builder.size - (state.checkpoint?.checkpoint.size ?? 0) >= Self.publicationInterval
-    }
-    if isDue { try publish() }
-  }
-
-  /// Returns when the first `end` bytes of the journal are on disk. Whoever comes while another's fsync runs waits,
-  /// and finds that one of the next covers it too.
-  private func synchronize(to end: UInt64) throws(AuditLogError) {
-    try synchronizedLength.withLock { (synchronized: inout UInt64) throws(AuditLogError) in
-      if synchronized >= end { return }
+  /// Returns when the first `size` entries are on disk.
+  func synchronize(to size: UInt64) throws(AuditLogError) {
+    try commit.wait(for: size) { () throws(AuditLogError) -> UInt64 in
       let target = try state.withLock { (state: inout State) throws(AuditLogError) -> UInt64 in
         if state.hasFailed { throw .writerFailed }
-        return state.length
+        return state.builder.size
       }
       do throws(TransparencyLogError) { try journal.synchronize() } catch {
         state.withLock { $0.hasFailed = true }
         throw .storage(error)
       }
-      synchronized = target
+      return target
     }
-  }
-
-  private func synchronizeJournal(_ state: inout State) throws(AuditLogError) {
-    do throws(TransparencyLogError) { try journal.synchronize() } catch {
-      state.hasFailed = true
-      throw .storage(error)
-    }
-  }
-
-  private func publish(_ state: inout State) throws(AuditLogError) -> SignedCheckpoint {
-    if let checkpoint = state.checkpoint, checkpoint.checkpoint.size == state.builder.size { return checkpoint }
-    do throws(TransparencyLogError) {
-      let completed = state.builder.completed
-      try tiles.write(completed + state.builder.partials)
-      let checkpoint = try SignedCheckpoint.signing(
-        origin: organization, size: state.builder.size, root: state.builder.root, key: logKey)
-      try tiles.write(checkpoint)
-      state.checkpoint = checkpoint
-      state.builder.discardCompleted()
-      try tiles.removePartials(of: completed.map(\.address))
-      return checkpoint
-    } catch { throw .storage(error) }
   }
 }

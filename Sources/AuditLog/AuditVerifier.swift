@@ -6,7 +6,8 @@ import TransparencyLog
 /// Never throws: whatever the files hold ends up in the report. It does not show that the log is complete or the
 /// only one its keeper made: for that, cosignatures and `reconcile`.
 ///
-/// Memory: about 100 bytes an entry.
+/// Memory does not grow with the log: the journal is read once, and each tile and bundle is compared with it when it is
+/// full. A journal that does not give the signed root is read a second time, to name the entry.
 public enum AuditVerifier {
   /// - Parameters:
   ///   - logDirectory: of the log, or of the organisation that keeps it.
@@ -19,9 +20,7 @@ public enum AuditVerifier {
     var verification = LogVerification(directory: LogLayout.logDirectory(of: logDirectory))
     verification.checkCheckpoint(verifierKey: verifierKey)
     verification.checkCosignatures(cosigners)
-    verification.checkJournal()
-    verification.checkRoot()
-    verification.checkFiles()
+    verification.checkEntries()
     verification.checkTail()
     verification.note(
       .byteAccounting, .notChecked,
@@ -46,20 +45,18 @@ public enum AuditVerifier {
 
 /// The state of one verification: what has been read so far, and the checks made.
 struct LogVerification {
-  /// Rows of one kind beyond this many are summed up in one.
-  static let maximumFailures = 20
-
   let directory: String
   let tiles: TileDirectory
   var checkpoint: SignedCheckpoint?
   var isAuthentic = false
   var keyName: NoteKeyName?
-  /// The leaves of the journal, also of lines that are not records.
-  var journal = MerkleTree()
-  /// The tree that files are compared with: the journal's, or that of the tiles if only they give the signed root.
-  var reference = MerkleTree()
-  var journalIsReadable = false
-  var tornBytes: UInt64 = 0
+  /// Of the journal: those that are no longer kept count.
+  private(set) var size: UInt64 = 0
+  /// How many entries are rightly no longer kept.
+  private(set) var pruned: UInt64 = 0
+  private var tornBytes: UInt64 = 0
+  /// What looks at every accepted entry in turn.
+  var entryChecks: [any EntryCheck] = []
   private var checks: [VerificationReport.Check] = []
 
   init(directory: String) {
@@ -71,7 +68,7 @@ struct LogVerification {
     let size = checkpoint?.checkpoint.size
     return VerificationReport(
       log: directory, origin: checkpoint?.checkpoint.origin, size: size, root: checkpoint?.checkpoint.root,
-      unsignedTail: journal.size > (size ?? 0) ? journal.size - (size ?? 0) : 0, checks: checks)
+      unsignedTail: self.size > (size ?? 0) ? self.size - (size ?? 0) : 0, pruned: pruned, checks: checks)
   }
 
   mutating func note(
@@ -81,11 +78,11 @@ struct LogVerification {
   }
 
   /// The failures of one check, or that it passed.
-  mutating func conclude(_ name: VerificationReport.CheckName, _ failures: [VerificationFailure], passed: String) {
-    if failures.isEmpty { note(name, .passed, detail: passed) }
-    for failure in failures.prefix(Self.maximumFailures) { note(name, .failed, at: failure.at, detail: failure.detail) }
-    if failures.count > Self.maximumFailures {
-      note(name, .failed, detail: "and \(failures.count - Self.maximumFailures) more")
+  mutating func conclude(_ name: VerificationReport.CheckName, _ failures: FailureList, passed: String) {
+    if failures.count == 0 { note(name, .passed, detail: passed) }
+    for failure in failures.kept { note(name, .failed, at: failure.at, detail: failure.detail) }
+    if failures.count > failures.kept.count {
+      note(name, .failed, detail: "and \(failures.count - failures.kept.count) more")
     }
   }
 
@@ -132,7 +129,7 @@ struct LogVerification {
       return
     }
     var cosigners = 0
-    var failures: [VerificationFailure] = []
+    var failures = FailureList()
     for witness in policy.witnesses {
       switch checkpoint.cosignature(by: witness) {
       case .valid: cosigners += 1
@@ -147,86 +144,78 @@ struct LogVerification {
     conclude(.cosignatures, failures, passed: count)
   }
 
-  // MARK: - Journal
+  // MARK: - Entries
 
-  mutating func checkJournal() {
-    var failures: [VerificationFailure] = []
-    do {
-      let scanner = try JournalScanner(directory: directory)
-      var previous: LeafHash?
-      while let line = try scanner.next() {
-        let sequence = journal.size
-        if let defect = Self.defect(in: line, sequence: sequence, previous: previous, organization: keyName) {
-          let byte = line.offset + UInt64(defect.byte)
-          failures.append(.init("journal entry \(sequence) byte \(byte)", defect.defect.explanation))
-        }
-        // A line too long to be an entry still takes its place, so that those after it keep theirs.
-        let leaf = MerkleHashing.leaf(line.bytes ?? [])
-        journal.append(leaf)
-        previous = leaf
-      }
-      tornBytes = scanner.tornBytes
-      journalIsReadable = true
-    } catch {
-      failures.append(.init(LogLayout.journal, error.message))
+  /// The journal, the root, and every file, in one pass; in a second one if the root is not the signed one.
+  mutating func checkEntries() {
+    let keeper = keyName.flatMap { try? OrganizationName($0.value) }
+    let origin = checkpoint.flatMap { try? OrganizationName($0.checkpoint.origin) }
+    let comparison = TileComparison(tiles: tiles, inventory: TileInventory(directory: directory))
+    var pass = JournalPass(
+      directory: directory, comparison: comparison,
+      worker: JournalBlockWorker(comparison: comparison, keeper: keeper, origin: origin),
+      signedSize: checkpoint?.checkpoint.size, checks: entryChecks)
+    pass.run()
+    size = pass.size
+    tornBytes = pass.tornBytes
+    pruned = pass.first <= pass.prunedBelow ? pass.first : 0
+    conclude(.journal, pass.journal, passed: passedDetail(pass))
+    checkRoot(pass, comparison)
+    for check in pass.checks { check.conclude(in: &self) }
+  }
+
+  private func passedDetail(_ pass: JournalPass) -> String {
+    var detail = "\(pass.size) entries in sequence, each continuing the one before it"
+    if pruned > 0 {
+      let record = pass.prunedBy.map { "entry \($0)" } ?? "no entry"
+      detail += "; the first \(pruned) are no longer kept, as \(record) says, and were checked by their hashes"
     }
-    conclude(.journal, failures, passed: "\(journal.size) entries in sequence, each continuing the one before it")
+    if pass.repeatedLines > 0 {
+      detail += "; the journal repeats \(pass.repeatedLines) of a sealed segment, which were not read twice"
+    }
+    return detail
   }
 
-  private static func defect(
-    in line: JournalScanner.Line, sequence: UInt64, previous: LeafHash?, organization: NoteKeyName?
-  ) -> EntryDefectError? {
-    do throws(EntryDefectError) {
-      guard let bytes = line.bytes else { throw EntryDefectError(.tooLong) }
-      let record = try AuditRecord(entry: bytes)
-      let expected = organization.flatMap { try? OrganizationName($0.value) } ?? record.organization
-      try record.requireContinuing(organization: expected, sequence: sequence, previous: previous)
-      return nil
-    } catch { return error }
-  }
-
-  mutating func checkRoot() {
-    reference = journal
+  private mutating func checkRoot(_ pass: JournalPass, _ comparison: TileComparison) {
+    var layout = comparison.inventory.strange
     guard let signed = checkpoint?.checkpoint, isAuthentic else {
       note(.root, .notChecked, detail: "there is no authentic checkpoint to compare with")
+      concludeFiles(comparison, layout, pass.tiles, pass.bundles)
       return
     }
-    if journal.size >= signed.size, journal.root(size: signed.size) == signed.root {
+    if pass.signedRoot == signed.root {
       note(.root, .passed, detail: "the first \(signed.size) entries of the journal give the signed root")
+      layout.append(comparison.inventory.missing(size: signed.size, kept: pass.keptSince))
+      concludeFiles(comparison, layout, pass.tiles, pass.bundles)
       return
     }
-    if let fromTiles = try? Self.tree(from: tiles, size: signed.size), fromTiles.root() == signed.root {
+    var second = TilePass(comparison: comparison, signed: signed)
+    second.run(size: pass.size)
+    if second.isSigned {
       // The tiles are what was signed, so they show which entry of the journal is not.
-      reference = fromTiles
-      note(.root, .failed, at: firstDifference(signedSize: signed.size), detail: "not what the checkpoint signed")
-    } else if journal.size < signed.size {
-      note(.root, .failed, at: "journal entry \(journal.size)", detail: truncationDetail(signed.size))
+      note(.root, .failed, at: second.difference ?? LogLayout.journal, detail: "not what the checkpoint signed")
+      layout.append(comparison.inventory.missing(size: signed.size, kept: pass.keptSince))
+      concludeFiles(comparison, layout, second.tiles, second.bundles)
+      return
+    }
+    if pass.size < signed.size {
+      note(
+        .root, .failed, at: "journal entry \(pass.size)",
+        detail: "the journal has \(pass.size) entries, the checkpoint was signed over \(signed.size)")
     } else {
       note(.root, .failed, at: LogLayout.journal, detail: "neither journal nor tiles give the root in the checkpoint")
+      layout.append(comparison.inventory.missing(size: signed.size, kept: pass.keptSince))
     }
+    concludeFiles(comparison, layout, pass.tiles, pass.bundles)
   }
 
-  private func firstDifference(signedSize: UInt64) -> String {
-    let common = min(journal.size, signedSize)
-    let place = (0..<common).first { journal.leaf(at: $0) != reference.leaf(at: $0) } ?? common
-    return "journal entry \(place)"
-  }
-
-  private func truncationDetail(_ signedSize: UInt64) -> String {
-    "the journal has \(journal.size) entries, the checkpoint was signed over \(signedSize)"
-  }
-
-  private static func tree(from tiles: TileDirectory, size: UInt64) throws(TransparencyLogError) -> MerkleTree {
-    var tree = MerkleTree()
-    // Tile by tile, so that a size that no file backs ends at the first one missing.
-    var index: UInt64 = 0
-    let full = UInt64(TileAddress.fullWidth)
-    while tree.size < size {
-      let address = TileAddress(kind: .hashes(level: 0), index: index, width: Int(min(size - tree.size, full)))
-      for hash in try tiles.hashes(of: address) { tree.append(LeafHash(hash)) }
-      index += 1
-    }
-    return tree
+  private mutating func concludeFiles(
+    _ comparison: TileComparison, _ layout: FailureList, _ tiles: FailureList, _ bundles: FailureList
+  ) {
+    let inventory = comparison.inventory
+    conclude(.layout, layout, passed: "the files are those of a log of this size")
+    conclude(.tiles, tiles, passed: "\(inventory.tiles) tiles agree with the entries")
+    conclude(.entryBundles, bundles, passed: "\(inventory.bundles) entry bundles agree with the entries")
   }
 
   mutating func checkTail() {
@@ -237,7 +226,7 @@ struct LogVerification {
       note(.unsignedTail, .passed, detail: "every entry is under the checkpoint")
     } else {
       note(
-        .unsignedTail, .notChecked, at: count > 0 ? "journal entry \(journal.size - count)" : LogLayout.journal,
+        .unsignedTail, .notChecked, at: count > 0 ? "journal entry \(size - count)" : LogLayout.journal,
         detail: "\(count) entries after the checkpoint are chained but not signed yet\(torn)")
     }
   }

@@ -21,7 +21,7 @@ public enum CanonicalJSON: Hashable, Sendable {
 
   public var text: String { String(decoding: serialized, as: UTF8.self) }
 
-  private func write(to output: inout [UInt8]) {
+  func write(to output: inout [UInt8]) {
     switch self {
     case .null: output.append(contentsOf: "null".utf8)
     case .boolean(let flag): output.append(contentsOf: (flag ? "true" : "false").utf8)
@@ -36,7 +36,7 @@ public enum CanonicalJSON: Hashable, Sendable {
       output.append(UInt8(ascii: "]"))
     case .object(let members):
       output.append(UInt8(ascii: "{"))
-      let sorted = members.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+      let sorted = members.sorted { Self.precedes($0.key, $1.key) }
       for (place, member) in sorted.enumerated() {
         if place > 0 { output.append(UInt8(ascii: ",")) }
         Self.write(member.key, to: &output)
@@ -47,8 +47,34 @@ public enum CanonicalJSON: Hashable, Sendable {
     }
   }
 
+  /// The order of the bytes of two names.
+  static func precedes(_ left: String, _ right: String) -> Bool {
+    // The generic comparison of collections goes byte by byte through calls.
+    left.utf8.withContiguousStorageIfAvailable { left in
+      right.utf8.withContiguousStorageIfAvailable { right in
+        for place in 0..<min(left.count, right.count) where left[place] != right[place] {
+          return left[place] < right[place]
+        }
+        return left.count < right.count
+      }
+    }.flatMap { $0 } ?? left.utf8.lexicographicallyPrecedes(right.utf8)
+  }
+
+  /// Nothing in it has to be escaped.
+  private static func isPlain(_ text: String) -> Bool {
+    text.utf8.withContiguousStorageIfAvailable { bytes in
+      for byte in bytes where byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return false }
+      return true
+    } ?? false
+  }
+
   private static func write(_ text: String, to output: inout [UInt8]) {
     output.append(UInt8(ascii: "\""))
+    if isPlain(text) {
+      output.append(contentsOf: text.utf8)
+      output.append(UInt8(ascii: "\""))
+      return
+    }
     for byte in text.utf8 {
       switch byte {
       case UInt8(ascii: "\""), UInt8(ascii: "\\"): output.append(contentsOf: [UInt8(ascii: "\\"), byte])

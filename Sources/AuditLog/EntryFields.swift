@@ -42,7 +42,9 @@ struct EntryFieldWriter {
 
 enum EntryText {
   static func isAllowed(_ text: String) -> Bool {
-    text.utf8.count <= EntryFieldWriter.maximumTextBytes && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+    guard text.utf8.count <= EntryFieldWriter.maximumTextBytes else { return false }
+    for byte in text.utf8 where byte < 0x20 || byte == 0x7F { return false }
+    return true
   }
 }
 

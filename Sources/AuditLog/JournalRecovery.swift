@@ -2,31 +2,109 @@ import Cryptography
 import TransparencyLog
 
 /// What opening a log finds out before anything may be appended.
+///
+/// Sealed segments are not read: the tiles of their entries, which the signed root vouches for, stand for them. Only when
+/// the tiles do not give that root, is the whole journal read.
 struct JournalRecovery {
   var builder = TileBuilder()
+  /// Of the active journal, in bytes.
   var length: UInt64 = 0
+  /// The entry with which the active journal begins.
+  var segmentStart: UInt64 = 0
   var lastLeaf: LeafHash?
   var checkpoint: SignedCheckpoint?
+  /// What is not to be kept any more and may still be there: an earlier process ended while it was removed.
+  var unfinishedPruning: UInt64?
 
-  /// Reads the whole journal against its checkpoint and cuts a torn last line off.
+  /// Reads the journal against its checkpoint, cuts a torn last line off, and finishes what a crash interrupted.
   static func recover(
-    _ journal: JournalFile, tiles: TileDirectory, organization: OrganizationName, key: NoteVerifierKey<LogKeyRole>
+    _ journal: JournalFile, tiles: TileDirectory, organization: OrganizationName, key: NoteVerifierKey<LogKeyRole>,
+    step: @escaping @Sendable (JournalStep) throws(AuditLogError) -> Void
   ) throws(AuditLogError) -> JournalRecovery {
-    var recovery = JournalRecovery()
-    recovery.checkpoint = try ownCheckpoint(tiles, organization: organization, key: key)
-    let scanner = try JournalScanner(directory: tiles.path)
-    while let line = try scanner.next() {
-      try recovery.replay(line, path: journal.path, organization: organization)
+    let checkpoint = try ownCheckpoint(tiles, organization: organization, key: key)
+    let segments: JournalSegments
+    do { segments = try JournalSegments(listing: tiles.path) } catch { throw .storage(error) }
+    let folder = "\(tiles.path)/\(LogLayout.segments)"
+    if let gap = segments.gap { throw .segmentMissing(path: folder, sequence: gap) }
+    if segments.first > 0, !PrunedProof.holds(segments, tiles: tiles, checkpoint: checkpoint?.checkpoint) {
+      throw .segmentMissing(path: folder, sequence: 0)
     }
-    let size = recovery.builder.size
-    if let signed = recovery.checkpoint?.checkpoint, size < signed.size {
+    var recovery = try replay(journal, tiles: tiles, organization: organization, checkpoint: checkpoint, segments)
+    if let below = segments.marker?.below, segments.sealed.first.map({ $0.first < below }) ?? false,
+      PrunedProof.holds(segments, tiles: tiles, checkpoint: checkpoint?.checkpoint)
+    {
+      recovery.unfinishedPruning = below
+    }
+    let scanner = try JournalScanner(directory: tiles.path, isActiveOnly: true)
+    if scanner.repeatedLines > 0 {
+      recovery.length -= try JournalSealer(directory: tiles.path, journal: journal, step: step)
+        .finish(segments, repeated: scanner.repeatedLines, length: recovery.length)
+    }
+    return recovery
+  }
+
+  private static func replay(
+    _ journal: JournalFile, tiles: TileDirectory, organization: OrganizationName, checkpoint: SignedCheckpoint?,
+    _ segments: JournalSegments
+  ) throws(AuditLogError) -> JournalRecovery {
+    let sealed = segments.end
+    if sealed > 0, let checkpoint, sealed <= checkpoint.checkpoint.size {
+      do throws(AuditLogError) {
+        return try JournalRecovery(after: sealed, tiles: tiles, checkpoint: checkpoint)
+          .replayed(journal, tiles: tiles, organization: organization)
+      } catch {
+        // Tiles that were changed, or a journal: reading all of it tells which.
+        guard segments.first == 0 else { throw error }
+      }
+    } else if segments.first > 0 {
+      throw .segmentMissing(path: "\(tiles.path)/\(LogLayout.segments)", sequence: 0)
+    }
+    var recovery = JournalRecovery()
+    recovery.checkpoint = checkpoint
+    return try recovery.replayed(journal, tiles: tiles, organization: organization)
+  }
+
+  private init() {}
+
+  /// Goes on after sealed segments, from what the tiles hold of them.
+  private init(after sealed: UInt64, tiles: TileDirectory, checkpoint: SignedCheckpoint) throws(AuditLogError) {
+    let full = UInt64(TileAddress.fullWidth)
+    do throws(TransparencyLogError) {
+      let reader = TileReader(directory: tiles, size: checkpoint.checkpoint.size)
+      builder = TileBuilder(resuming: try reader.edge(at: sealed))
+      let address = TileAddress(kind: .hashes(level: 0), index: sealed / full - 1)
+      let hashes = try tiles.hashes(of: address)
+      // The chain goes on from the last hash of a tile whose root the edge has, and with it the signed root.
+      var tile = TileTree()
+      for hash in hashes { tile.append(LeafHash(hash)) }
+      guard try reader.node(level: 8, index: sealed / full - 1) == tile.root, let last = hashes.last else {
+        throw .malformedTile(path: "\(tiles.path)/\(address.path)")
+      }
+      lastLeaf = LeafHash(last)
+    } catch { throw .storage(error) }
+    segmentStart = sealed
+    self.checkpoint = checkpoint
+  }
+
+  private consuming func replayed(
+    _ journal: JournalFile, tiles: TileDirectory, organization: OrganizationName
+  ) throws(AuditLogError) -> JournalRecovery {
+    let scanner = try JournalScanner(directory: tiles.path, isActiveOnly: segmentStart > 0)
+    segmentStart = scanner.segments.end
+    try requireSigned(path: journal.path)
+    while let line = try scanner.next() {
+      try replay(line, path: "\(tiles.path)/\(line.file)", organization: organization)
+      try requireSigned(path: journal.path)
+    }
+    let size = builder.size
+    if let signed = checkpoint?.checkpoint, size < signed.size {
       throw .rolledBack(path: journal.path, entries: size, checkpoint: signed.size)
     }
-    recovery.length = scanner.offset
+    length = scanner.offset
     if scanner.tornBytes > 0 {
       do { try journal.truncate(to: scanner.offset) } catch { throw .storage(error) }
     }
-    return recovery
+    return self
   }
 
   private static func ownCheckpoint(
@@ -51,11 +129,10 @@ struct JournalRecovery {
     _ line: JournalScanner.Line, path: String, organization: OrganizationName
   ) throws(AuditLogError) {
     let sequence = builder.size
-    let signedSize = checkpoint?.checkpoint.size ?? 0
     guard let entry = line.bytes else {
-      throw .malformedEntry(.tooLong, path: path, sequence: sequence, byte: line.offset)
+      throw .malformedEntry(line.defect ?? .tooLong, path: path, sequence: sequence, byte: line.offset)
     }
-    if sequence >= signedSize {
+    if sequence >= checkpoint?.checkpoint.size ?? 0 {
       do {
         let record = try AuditRecord(entry: entry)
         try record.requireContinuing(organization: organization, sequence: sequence, previous: lastLeaf)
@@ -65,12 +142,30 @@ struct JournalRecovery {
       }
     }
     do { lastLeaf = try builder.append(entry) } catch { throw .storage(error) }
-    guard let signed = checkpoint?.checkpoint, builder.size <= signed.size else { return }
     // Tiles up to the checkpoint are on disk already; those after it may not be, and are written again.
-    builder.discardCompleted()
-    if builder.size == signed.size, builder.root != signed.root {
-      throw .journalAltered(path: path, checkpoint: signed.size)
-    }
+    if builder.size <= checkpoint?.checkpoint.size ?? 0 { builder.discardCompleted() }
+  }
+
+  private func requireSigned(path: String) throws(AuditLogError) {
+    guard let signed = checkpoint?.checkpoint, builder.size == signed.size, builder.root != signed.root else { return }
+    throw .journalAltered(path: path, checkpoint: signed.size)
+  }
+}
+
+/// Whether the log itself says that its first entries are no longer kept.
+enum PrunedProof {
+  /// True if the entry that the marker names says so and is in the signed tree, as far as the tiles show.
+  static func holds(_ segments: JournalSegments, tiles: TileDirectory, checkpoint: Checkpoint?) -> Bool {
+    guard let marker = segments.marker, let checkpoint, marker.record < checkpoint.size,
+      segments.first <= marker.below
+    else { return false }
+    let reader = TileReader(directory: tiles, size: checkpoint.size)
+    guard let entry = try? reader.entry(at: marker.record),
+      let proof = try? reader.inclusionProof(index: marker.record),
+      proof.verifies(leaf: MerkleHashing.leaf(entry), root: checkpoint.root),
+      let record = try? AuditRecord(entry: entry)
+    else { return false }
+    return record.event == .entriesPruned && record.pruned?.below == marker.below
   }
 }
 

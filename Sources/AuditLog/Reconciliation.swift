@@ -59,6 +59,8 @@ private struct TolerantReader {
 
   init(directory: String) throws(AuditLogError) {
     reader = try AuditLogReader(directory: directory)
+    // What is no longer kept is not missing; whether a record says so is for the verifier.
+    expected = reader.firstSequence
   }
 
   mutating func next() throws(AuditLogError) -> AuditLogReader.Entry? {
@@ -71,6 +73,8 @@ private struct TolerantReader {
       } catch .malformedEntry(let defect, _, _, let byte) {
         gaps.append((expected, "the entry at byte \(byte) cannot be read: \(defect.explanation)"))
         expected += 1
+      } catch .segmentMissing {
+        // The entry that comes next shows how many.
       }
     }
   }

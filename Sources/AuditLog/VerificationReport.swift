@@ -44,6 +44,8 @@ public struct VerificationReport: Hashable, Sendable {
   public let root: TreeHash?
   /// Entries after the checkpoint.
   public let unsignedTail: UInt64
+  /// Entries that are no longer kept, as a record in the log says; their hashes are, and were checked.
+  public let pruned: UInt64
   public let checks: [Check]
 
   /// True if the checkpoint is authentic and nothing failed. What was not checked does not count: read the list.
@@ -51,8 +53,9 @@ public struct VerificationReport: Hashable, Sendable {
     checks.contains { $0.name == .checkpoint && $0.result == .passed } && !checks.contains { $0.result == .failed }
   }
 
+  /// `pruned` is there only if it is not 0.
   public var json: CanonicalJSON {
-    .object([
+    var members: [String: CanonicalJSON] = [
       "schema": .string(Self.schema),
       "log": .string(log),
       "origin": origin.map { .string($0) } ?? .null,
@@ -67,7 +70,9 @@ public struct VerificationReport: Hashable, Sendable {
             "at": .string(check.at), "detail": .string(check.detail),
           ])
         }),
-    ])
+    ]
+    if pruned > 0 { members["pruned"] = .integer(Int64(clamping: pruned)) }
+    return .object(members)
   }
 }
 

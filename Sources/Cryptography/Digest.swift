@@ -72,6 +72,12 @@ public struct Digest<Role: DigestRole>: Hashable, Sendable, Comparable, CustomSt
   /// The digest of the bytes in `buffer`.
   public init(hashing buffer: UnsafeRawBufferPointer) { storage = SHA256.digest(buffer) }
 
+  /// The first 32 bytes of `buffer`, which has as many; of any alignment.
+  public init(copying buffer: UnsafeRawBufferPointer) {
+    precondition(buffer.count >= Bytes32.byteCount, "a digest has 32 bytes")
+    storage = buffer.loadUnaligned(as: Bytes32.self)
+  }
+
   /// The same digest in another role: a deliberate step, for the code that knows why it is right.
   public init<Other>(_ other: Digest<Other>) { storage = other.storage }
 

@@ -5,14 +5,15 @@ public enum MerkleHashing {
 
   /// SHA-256(0x00 ‖ entry).
   public static func leaf(_ entry: some Collection<UInt8>) -> LeafHash {
-    entry.withContiguousBytes { leaf(entry: $0) }
+    entry.withContiguousBytes { leaf($0) }
   }
 
   // The same, not generic: callers are in other modules, where the generic one is not specialised.
   /// SHA-256(0x00 ‖ entry).
-  public static func leaf(_ entry: [UInt8]) -> LeafHash { entry.withUnsafeBytes { leaf(entry: $0) } }
+  public static func leaf(_ entry: [UInt8]) -> LeafHash { entry.withUnsafeBytes { leaf($0) } }
 
-  private static func leaf(entry: UnsafeRawBufferPointer) -> LeafHash {
+  /// SHA-256(0x00 ‖ entry).
+  public static func leaf(_ entry: UnsafeRawBufferPointer) -> LeafHash {
     guard entry.count < maximumCopyByteCount else {
       var hasher = SHA256Hasher()
       hasher.update(CollectionOfOne(0x00))
@@ -48,6 +49,31 @@ public enum MerkleHashing {
       left.copyBytes(to: input.octets + 1)
       right.copyBytes(to: input.octets + 33)
       return SHA256Digest(storage: SHA256.digest(UnsafeRawBufferPointer(input)))
+    }
+  }
+
+  /// The root over the hashes of 1, 2, 4, … subtrees of one size, 32 bytes each and one after the other.
+  public static func root(ofSubtrees hashes: UnsafeRawBufferPointer) -> SHA256Digest {
+    let count = hashes.count / Bytes32.byteCount
+    precondition(
+      count > 0 && count & (count - 1) == 0 && hashes.count == count * Bytes32.byteCount,
+      "a complete tree has a power of two of hashes of 32 bytes")
+    return withUnsafeTemporaryAllocation(byteCount: hashes.count, alignment: 8) { level in
+      level.copyMemory(from: hashes)
+      return withUnsafeTemporaryAllocation(byteCount: 65, alignment: 1) { input in
+        input[0] = 0x01
+        let pair = UnsafeMutableRawBufferPointer(rebasing: input[1...])
+        var width = count
+        while width > 1 {
+          width /= 2
+          for place in 0..<width {
+            // Where a node is put, its children have been read.
+            pair.copyMemory(from: UnsafeRawBufferPointer(rebasing: level[(64 * place)..<(64 * place + 64)]))
+            SHA256.digest(UnsafeRawBufferPointer(input)).copyBytes(to: level.octets + 32 * place)
+          }
+        }
+        return SHA256Digest(storage: Bytes32 { $0.update(from: level.octets, count: Bytes32.byteCount) })
+      }
     }
   }
 

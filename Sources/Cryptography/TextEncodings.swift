@@ -45,12 +45,12 @@ public enum Base64 {
 /// Lowercase hexadecimal, two digits a byte.
 public enum Hexadecimal {
   public static func encode(_ bytes: some Collection<UInt8>) -> String {
-    let digits = Array("0123456789abcdef".utf8)
+    func digit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
     return String(unsafeUninitializedCapacity: 2 * bytes.count) { output in
       var position = 0
       for byte in bytes {
-        output[position] = digits[Int(byte >> 4)]
-        output[position + 1] = digits[Int(byte & 15)]
+        output[position] = digit(byte >> 4)
+        output[position + 1] = digit(byte & 15)
         position += 2
       }
       return position

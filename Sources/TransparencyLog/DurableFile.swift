@@ -4,6 +4,9 @@ import Foundation
 package enum DurableFile {
   package static func explanation(ofCode code: Int32) -> String { String(cString: strerror(code)) }
 
+  /// Whether an operation failed for want of space, or of the right to more of it.
+  package static func isLackOfSpace(_ code: Int32) -> Bool { [ENOSPC, EDQUOT, EFBIG].contains(code) }
+
   package static func parent(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
@@ -38,18 +41,25 @@ package enum DurableFile {
   package static func read(
     _ descriptor: Int32, into buffer: inout [UInt8], path: String
   ) throws(TransparencyLogError) -> Int {
-    var filled = 0
-    var failure: Int32 = 0
-    buffer.withUnsafeMutableBytes { space in
-      while filled < space.count {
-        let count = Foundation.read(descriptor, space.baseAddress?.advanced(by: filled), space.count - filled)
-        if count < 0, errno == EINTR { continue }
-        if count < 0 { failure = errno }
-        if count <= 0 { break }
-        filled += count
-      }
+    // A closure that throws would lose the type of the error.
+    let result = buffer.withUnsafeMutableBytes { space in
+      Result { () throws(TransparencyLogError) in try read(descriptor, into: space, path: path) }
     }
-    guard failure == 0 else { throw .fileOperation(.read, path: path, code: failure) }
+    return try result.get()
+  }
+
+  /// Fills `space` from the file's position; returns how much there was.
+  package static func read(
+    _ descriptor: Int32, into space: UnsafeMutableRawBufferPointer, path: String
+  ) throws(TransparencyLogError) -> Int {
+    var filled = 0
+    while filled < space.count {
+      let count = Foundation.read(descriptor, space.baseAddress?.advanced(by: filled), space.count - filled)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw .fileOperation(.read, path: path, code: errno) }
+      if count == 0 { break }
+      filled += count
+    }
     return filled
   }
 
@@ -91,10 +101,14 @@ package enum DurableFile {
     let temporary = path + temporarySuffix
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode)
     guard descriptor >= 0 else { throw .fileOperation(.open, path: temporary, code: errno) }
-    do {
+    do throws(TransparencyLogError) {
       defer { close(descriptor) }
       try write(bytes, to: descriptor, path: temporary)
       try synchronize(descriptor, path: temporary)
+    } catch {
+      // On a full disk, what could not be written whole must not take the space that is left.
+      unlink(temporary)
+      throw error
     }
     guard rename(temporary, path) == 0 else { throw .fileOperation(.rename, path: path, code: errno) }
     if synchronizingDirectory { try synchronizeDirectory(parent(of: path)) }

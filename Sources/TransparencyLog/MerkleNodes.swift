@@ -23,12 +23,7 @@ public enum TreeHashing {
 
   /// SHA-256(0x01 ‖ left ‖ right).
   public static func node(_ left: TreeHash, _ right: TreeHash) -> TreeHash {
-    var input = [UInt8]()
-    input.reserveCapacity(1 + 2 * TreeHash.byteCount)
-    input.append(1)
-    input.append(contentsOf: left.bytes)
-    input.append(contentsOf: right.bytes)
-    return TreeHash(hashing: input)
+    TreeHash(MerkleHashing.node(SHA256Digest(left), SHA256Digest(right)))
   }
 
   /// SHA-256(0x00 ‖ entry), in its place in the tree.

@@ -35,7 +35,7 @@ public struct MerkleTree: MerkleNodeSource, Sendable {
 /// The root of a growing tree in O(log n) memory, for those who need no proofs.
 public struct MerkleFrontier: Sendable {
   /// The complete subtrees, largest first: one for each set bit of `size`.
-  private var peaks: [TreeHash] = []
+  package private(set) var peaks: [TreeHash] = []
 
   public private(set) var size: UInt64 = 0
 
@@ -43,7 +43,7 @@ public struct MerkleFrontier: Sendable {
 
   public mutating func append(_ leaf: LeafHash) { append(node: TreeHash(leaf)) }
 
-  mutating func append(node: TreeHash) {
+  package mutating func append(node: TreeHash) {
     var node = node
     for _ in 0..<(~size).trailingZeroBitCount {
       node = TreeHashing.node(peaks.removeLast(), node)

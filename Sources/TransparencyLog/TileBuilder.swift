@@ -13,39 +13,62 @@ public struct TileBuilder: Sendable {
   /// The longest entry that the two-byte length of a bundle can say.
   public static let maximumEntryBytes = 65_535
 
-  private struct Level {
-    var index: UInt64 = 0
-    var hashes: [TreeHash] = []
-  }
-
-  private var levels: [Level] = [Level()]
+  private var tree: TileTree
   private var bundle: [UInt8] = []
   private var complete: [TileContents] = []
-  private var frontier = MerkleFrontier()
 
-  public init() {}
+  public init() {
+    tree = TileTree()
+  }
 
-  public var size: UInt64 { frontier.size }
-  public var root: TreeHash { frontier.root }
+  /// Goes on where a tree ends that has only full bundles.
+  package init(resuming tree: TileTree) {
+    precondition(tree.alignedSize == tree.size, "only full bundles can be left behind")
+    self.tree = tree
+  }
+
+  public var size: UInt64 { tree.size }
+  public var root: TreeHash { tree.root }
+
+  /// The number of entries in full bundles.
+  package var alignedSize: UInt64 { tree.alignedSize }
+  /// The root over the entries in full bundles.
+  package var alignedRoot: TreeHash { tree.alignedRoot }
 
   /// Adds an entry and returns its leaf hash.
   ///
   /// - Throws: `entryTooLong`; then nothing has changed.
   @discardableResult
   public mutating func append(_ entry: some Collection<UInt8>) throws(TransparencyLogError) -> LeafHash {
-    guard entry.count <= Self.maximumEntryBytes else { throw .entryTooLong(bytes: entry.count) }
+    try append(Array(entry))
+  }
+
+  // The same, not generic: callers are in other modules, where the generic one is not specialised.
+  /// Adds an entry and returns its leaf hash.
+  ///
+  /// - Throws: `entryTooLong`; then nothing has changed.
+  @discardableResult
+  public mutating func append(_ entry: [UInt8]) throws(TransparencyLogError) -> LeafHash {
     let leaf = MerkleHashing.leaf(entry)
+    try append(entry, leaf: leaf)
+    return leaf
+  }
+
+  /// Adds an entry whose leaf hash is known already.
+  ///
+  /// - Throws: `entryTooLong`; then nothing has changed.
+  package mutating func append(_ entry: [UInt8], leaf: LeafHash) throws(TransparencyLogError) {
+    guard entry.count <= Self.maximumEntryBytes else { throw .entryTooLong(bytes: entry.count) }
     bundle.append(UInt8(entry.count >> 8))
     bundle.append(UInt8(entry.count & 0xFF))
     bundle.append(contentsOf: entry)
-    let bundleIndex = levels[0].index
-    frontier.append(leaf)
-    append(TreeHash(leaf), level: 0)
-    if levels[0].index > bundleIndex {
-      complete.append(TileContents(address: TileAddress(kind: .entries, index: bundleIndex), bytes: bundle))
-      bundle.removeAll(keepingCapacity: true)
-    }
-    return leaf
+    tree.append(leaf)
+    guard tree.size == tree.alignedSize else { return }
+    complete += tree.completed
+    tree.discardCompleted()
+    let index = tree.size / UInt64(TileAddress.fullWidth) - 1
+    complete.append(TileContents(address: TileAddress(kind: .entries, index: index), bytes: bundle))
+    bundle.removeAll(keepingCapacity: true)
   }
 
   /// Tiles that became full and have not been discarded, in the order in which they did.
@@ -56,31 +79,23 @@ public struct TileBuilder: Sendable {
     complete.removeAll()
   }
 
-  /// The tiles at the right edge that are not full.
-  public var partials: [TileContents] {
-    var tiles: [TileContents] = []
-    for (number, level) in levels.enumerated() where !level.hashes.isEmpty {
-      let address = TileAddress(kind: .hashes(level: number), index: level.index, width: level.hashes.count)
-      tiles.append(TileContents(address: address, bytes: level.hashes.flatMap(\.bytes)))
-    }
-    if let base = levels.first, !base.hashes.isEmpty {
-      let address = TileAddress(kind: .entries, index: base.index, width: base.hashes.count)
-      tiles.append(TileContents(address: address, bytes: bundle))
-    }
-    return tiles
+  /// Forgets the first so many full tiles: they are on disk.
+  package mutating func discardCompleted(_ count: Int) {
+    complete.removeFirst(min(count, complete.count))
   }
 
-  private mutating func append(_ hash: TreeHash, level: Int) {
-    levels[level].hashes.append(hash)
-    guard levels[level].hashes.count == TileAddress.fullWidth else { return }
-    let full = levels[level]
-    let address = TileAddress(kind: .hashes(level: level), index: full.index)
-    complete.append(TileContents(address: address, bytes: full.hashes.flatMap(\.bytes)))
-    levels[level].index += 1
-    levels[level].hashes.removeAll(keepingCapacity: true)
-    if level + 1 == levels.count { levels.append(Level()) }
-    append(Self.root(of: full.hashes[...]), level: level + 1)
+  /// The tiles at the right edge that are not full.
+  public var partials: [TileContents] {
+    let width = Int(tree.size - tree.alignedSize)
+    if width == 0 { return tree.partials() }
+    let index = tree.size / UInt64(TileAddress.fullWidth)
+    return tree.partials() + [
+      TileContents(address: TileAddress(kind: .entries, index: index, width: width), bytes: bundle)
+    ]
   }
+
+  /// Those of the tree of `alignedSize` entries.
+  package var alignedPartials: [TileContents] { tree.partials(fromLevel: 1) }
 
   /// The root over a run of hashes of complete subtrees.
   static func root(of hashes: ArraySlice<TreeHash>) -> TreeHash {

@@ -90,9 +90,11 @@ extension Digest {
   static func list(_ bytes: [UInt8]) -> [Digest]? {
     guard bytes.count.isMultiple(of: byteCount) else { return nil }
     var digests: [Digest] = []
-    for start in stride(from: 0, to: bytes.count, by: byteCount) {
-      guard let digest = try? Digest(bytes: bytes[start..<start + byteCount]) else { return nil }
-      digests.append(digest)
+    digests.reserveCapacity(bytes.count / byteCount)
+    bytes.withUnsafeBytes { buffer in
+      for start in stride(from: 0, to: buffer.count, by: byteCount) {
+        digests.append(Digest(copying: UnsafeRawBufferPointer(rebasing: buffer[start..<start + byteCount])))
+      }
     }
     return digests
   }
@@ -143,6 +145,33 @@ public struct TileReader: MerkleNodeSource, Sendable {
     let bundle = index / full
     let address = TileAddress(kind: .entries, index: bundle, width: Int(min(size - bundle * full, full)))
     return Array(try directory.entries(of: address)[Int(index % full)])
+  }
+
+  /// The right edge of the tree of the first `size` leaves, to go on from there.
+  ///
+  /// - Parameter size: a multiple of 256, at most this reader's size.
+  /// - Throws: `missingFile`, `malformedTile`, file errors.
+  package func edge(at size: UInt64) throws(TransparencyLogError) -> TileTree {
+    guard size <= self.size, size.isMultiple(of: UInt64(TileAddress.fullWidth)) else {
+      throw .outOfRange(requested: size, size: self.size)
+    }
+    let full = UInt64(TileAddress.fullWidth)
+    var edge: [[TreeHash]] = []
+    var level = 1
+    while level <= TileAddress.maximumLevel, size >> UInt64(8 * level) > 0 {
+      let count = size >> UInt64(8 * level)
+      let index = count / full
+      let width = Int(count % full)
+      if width == 0 {
+        edge.append([])
+      } else {
+        let available = Int(min((self.size >> UInt64(8 * level)) - index * full, full))
+        let address = TileAddress(kind: .hashes(level: level), index: index, width: available)
+        edge.append(Array(try directory.hashes(of: address).prefix(width)))
+      }
+      level += 1
+    }
+    return TileTree(resumingAt: size, edge: edge)
   }
 
   /// The root computed from the leaf hashes of every level-0 tile; upper tiles are not used.

@@ -98,6 +98,9 @@ public enum TransparencyLogError: BlamedError, Equatable {
     case .entryTooLong: "Record less in one entry."
     case .missingFile, .malformedTile: "Restore the log's directory from a copy and verify it."
     case .notARegularFile, .fileTooLarge: "Remove what is not part of the log from its directory."
+    case .fileOperation(_, let path, let code) where DurableFile.isLackOfSpace(code):
+      "Free space where \(path) lies, or raise the quota or limit that holds there. Nothing is sent meanwhile; a log that is "
+        + "open goes on by itself once it can write."
     case .fileOperation: "Check the path, its permissions and the free space."
     case .signing(let error): error.remedy
     }

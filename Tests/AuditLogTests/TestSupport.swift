@@ -1,7 +1,8 @@
-import AuditLog
 import Cryptography
 import Foundation
 import TransparencyLog
+
+@testable import AuditLog
 
 /// A directory that disappears with its owner.
 final class TemporaryDirectory: Sendable {
@@ -86,4 +87,37 @@ extension VerificationReport {
   var failures: [Check] { checks.filter { $0.result == .failed } }
 
   func result(_ name: CheckName) -> Result? { checks.first { $0.name == name }?.result }
+}
+
+/// A log whose segments are short enough for a test to fill.
+func openSegmented(
+  _ directory: String, entries: UInt64 = 256, clock: @escaping @Sendable () -> Date = Fixed.clock,
+  step: @escaping @Sendable (JournalStep) throws(AuditLogError) -> Void = { _ in }
+) throws -> AuditLogWriter {
+  try AuditLogWriter(
+    directory: directory, organization: try OrganizationName("alder.example"), logKey: try Fixed.key(),
+    options: .init(segmentEntries: entries, step: step), clock: clock)
+}
+
+extension AuditLogWriter {
+  /// Appends `count` records, one by one, whose round is their sequence.
+  func fill(_ count: Int, durable: Bool = false) throws {
+    for _ in 0..<count {
+      var draft = AuditRecord.Draft(.roundCompleted)
+      draft.round = Int(size)
+      try append(draft, durable: durable)
+    }
+  }
+}
+
+/// Every record, which must be in sequence from `first`.
+func sequences(_ directory: String) throws -> [UInt64] {
+  var reader = try AuditLogReader(directory: directory)
+  var found: [UInt64] = []
+  while let entry = try reader.next() { found.append(entry.record.sequence) }
+  return found
+}
+
+func names(_ directory: String) throws -> [String] {
+  try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
 }

@@ -12,6 +12,7 @@ enum Suite: String, CaseIterable, ExpressibleByArgument {
   case unmasking
   case memory
   case transport
+  case audit
   case all
 }
 
@@ -29,19 +30,22 @@ struct Effort {
 struct BenchmarksCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bauta-benchmarks",
-    abstract: "Measure the secure sum against this machine's own AES-256-CTR, and the transport against plain TLS.",
+    abstract: "Measure the secure sum, the transport and the audit log against what this machine does by itself.",
     discussion: """
       The reference is 'openssl speed -evp aes-256-ctr', run in turns with ours. One core is compared in processor time, \
       several in wall time. 'transport' compares gRPC over mutual TLS with two threads that only write and \
-      read TLS. Figures are medians, with smallest and largest in parentheses. Keep the machine idle: \
+      read TLS, 'audit' appends with an fsync alone and verifying with SHA-256 alone. Figures are medians, with smallest and largest in parentheses. Keep the machine idle: \
       'all' takes about ten minutes on two cores and up to 8 GiB of memory; --quick takes two.
       """)
 
-  @Argument(help: "masking, packing, sharing, feldman, rounds, unmasking, memory, transport or all.")
+  @Argument(help: "masking, packing, sharing, feldman, rounds, unmasking, memory, transport, audit or all.")
   var suites: [Suite] = [.all]
 
   @Flag(help: "Fewer repetitions and smaller sums.")
   var quick = false
+
+  @Flag(help: "With audit: ten million records as well, 12 GB of files.")
+  var large = false
 
   @Flag(help: "Print Markdown, as in Benchmarks/RESULTS.md.")
   var markdown = false
@@ -50,8 +54,16 @@ struct BenchmarksCommand: AsyncParsableCommand {
   @Option(help: .hidden)
   var measurement: MemoryMeasurement?
 
+  /// As above, for a log that is verified.
+  @Option(help: .hidden)
+  var verification: AuditVerification?
+
   func run() async throws {
     try initializeCryptography()
+    if let verification {
+      print(try verification.run().line)
+      return
+    }
     if let measurement {
       print(try measurement.run().line)
       return
@@ -83,6 +95,7 @@ struct BenchmarksCommand: AsyncParsableCommand {
     case .unmasking: try UnmaskingSuite(effort: effort).run()
     case .memory: try MemorySuite(effort: effort).run()
     case .transport: try await TransportSuite(effort: effort).run()
+    case .audit: try AuditSuite(effort: effort, isLarge: large).run()
     case .all: SuiteResult(sections: [])
     }
   }
@@ -90,6 +103,7 @@ struct BenchmarksCommand: AsyncParsableCommand {
   private var command: String {
     var words = suites.map(\.rawValue)
     if quick { words.append("--quick") }
+    if large { words.append("--large") }
     return "make bench ARGS=\"\(words.joined(separator: " "))\""
   }
 
