@@ -31,59 +31,78 @@ struct ByteAccounting {
 
   private var open: [SHA256Digest: Connection] = [:]
   private var closed: Set<SHA256Digest> = []
+  /// Of a log whose first entries are no longer kept: the connections of which the beginning is.
+  private var begun: Set<SHA256Digest>?
+  private var curtailed: Set<SHA256Digest> = []
   private var underway: [MessageIdentifier: (connection: SHA256Digest, bytes: UInt64)] = [:]
-  private var failures: [Finding] = []
+  private var failures = FailureList()
+  private var hasStarted = false
   private var unmeteredMessages: UInt64 = 0
   private var unmeteredConnections: UInt64 = 0
   private var accountedMessages: UInt64 = 0
   private var accountedBytes: UInt64 = 0
   private var accountedConnections: UInt64 = 0
 
-  /// Whether a record of this event matters here.
-  static func concerns(_ event: AuditRecord.Event) -> Bool {
-    switch event {
-    case .messageSent, .delivery, .connectionTraffic, .connectionClosed: true
-    case .messageReceived, .handshake, .handshakeRefused, .policyDecision, .approval, .manifestChange, .keyChange,
-      .privacyCharge, .runStarted, .roundStarted, .roundCompleted, .runEnded, .stopped, .serviceStarted,
-      .serviceStopped, .stateAcknowledged, .checkpointCosigned, .checkpointWitnessed, .checkpointConflict,
-      .openingRequested, .openingConsented, .maskedInputOpened, .sealedSecretsErased, .entriesPruned:
-      false
-    }
-  }
-
   mutating func take(_ record: AuditRecord) {
+    start(at: record.sequence)
     switch record.event {
-    case .messageSent: takeMessage(record)
-    case .delivery:
-      guard record.outcome == .succeeded, let id = record.message?.id ?? record.messageID,
-        let message = underway.removeValue(forKey: id)
-      else { return }
-      open[message.connection]?.unresolved -= message.bytes
+    case .handshake: begin(record.source?.exporter)
+    case .messageSent:
+      takeMessage(
+        record.message?.id, bytes: record.message?.bytes, connection: record.destination?.exporter,
+        sequence: record.sequence)
+    case .delivery: takeDelivery(record.message?.id ?? record.messageID, record.outcome)
     case .connectionTraffic: count(record, isLast: false)
     case .connectionClosed: if record.destination != nil { count(record, isLast: true) }
     default: break
     }
   }
 
-  private mutating func takeMessage(_ record: AuditRecord) {
-    guard let message = record.message else { return }
-    guard let connection = record.destination?.exporter else {
+  private mutating func start(at sequence: UInt64) {
+    guard !hasStarted else { return }
+    hasStarted = true
+    if sequence > 0 { begun = [] }
+  }
+
+  private mutating func begin(_ connection: SHA256Digest?) {
+    if let connection { begun?.insert(connection) }
+  }
+
+  /// Whether messages on this connection may be among the entries that are no longer kept.
+  private mutating func isCurtailed(_ connection: SHA256Digest) -> Bool {
+    guard let begun, !begun.contains(connection) else { return false }
+    curtailed.insert(connection)
+    return true
+  }
+
+  private mutating func takeMessage(
+    _ id: MessageIdentifier?, bytes: UInt64?, connection: SHA256Digest?, sequence: UInt64
+  ) {
+    guard let id, let bytes else { return }
+    guard let connection else {
       unmeteredMessages += 1
       return
     }
+    guard !isCurtailed(connection) else { return }
     guard !closed.contains(connection) else {
-      return fail(record, "a message was recorded for a connection that had ended")
+      return fail(sequence, "a message was recorded for a connection that had ended")
     }
-    let (bytes, overflow) = message.bytes.addingReportingOverflow(Self.prefixBytes)
-    var state = open[connection] ?? Connection(first: record.sequence)
-    let (sum, isTooMuch) = state.recorded.addingReportingOverflow(bytes)
-    guard !overflow, !isTooMuch else { return fail(record, "its length is out of range") }
+    // Lengths on record have at most 53 bits.
+    let framed = bytes &+ Self.prefixBytes
+    var state = open[connection] ?? Connection(first: sequence)
+    let (sum, isTooMuch) = state.recorded.addingReportingOverflow(framed)
+    guard !isTooMuch else { return fail(sequence, "its length is out of range") }
     state.messages += 1
     state.recorded = sum
-    state.unresolved += bytes
+    state.unresolved += framed
     open[connection] = state
     // An earlier copy of the same message stays of unknown delivery.
-    underway[message.id] = (connection, bytes)
+    underway[id] = (connection, framed)
+  }
+
+  private mutating func takeDelivery(_ id: MessageIdentifier?, _ outcome: AuditRecord.Outcome?) {
+    guard outcome == .succeeded, let id, let message = underway.removeValue(forKey: id) else { return }
+    open[message.connection]?.unresolved -= message.bytes
   }
 
   private mutating func count(_ record: AuditRecord, isLast: Bool) {
@@ -95,20 +114,21 @@ struct ByteAccounting {
       return
     }
     guard let expected = Self.plaintextBytes(traffic), expected == traffic.plaintextBytes else {
-      return fail(record, "\(traffic.plaintextBytes) bytes are not what the frames come to")
+      return fail(record.sequence, "\(traffic.plaintextBytes) bytes are not what the frames come to")
     }
     let data = traffic.frames[.data]?.bytes ?? 0
     guard let connection else {
-      if data > 0 { fail(record, "\(data) bytes of messages left before the connection was accepted") }
+      if data > 0 { fail(record.sequence, "\(data) bytes of messages left before the connection was accepted") }
       return
     }
-    guard !closed.contains(connection) else { return fail(record, "the connection had ended") }
+    guard !isCurtailed(connection) else { return }
+    guard !closed.contains(connection) else { return fail(record.sequence, "the connection had ended") }
     var state = open[connection] ?? Connection(first: record.sequence)
     if let last = state.lastCount, !Self.continues(traffic, last.traffic) {
-      fail(record, "counts less than entry \(last.sequence)")
+      fail(record.sequence, "counts less than entry \(last.sequence)")
     }
     if data > state.recorded {
-      fail(record, "\(data) bytes of messages left, and \(state.recorded) were on the record")
+      fail(record.sequence, "\(data) bytes of messages left, and \(state.recorded) were on the record")
     }
     state.lastCount = (record.sequence, traffic)
     open[connection] = state
@@ -117,7 +137,7 @@ struct ByteAccounting {
     closed.insert(connection)
     underway = underway.filter { $0.value.connection != connection }
     if data <= state.recorded, state.recorded - data > state.unresolved {
-      fail(record, "\(state.recorded - data) bytes of messages did not leave, though they were delivered")
+      fail(record.sequence, "\(state.recorded - data) bytes of messages did not leave, though they were delivered")
     }
     accountedConnections += 1
     accountedMessages += state.messages
@@ -145,16 +165,16 @@ struct ByteAccounting {
       }
   }
 
-  private mutating func fail(_ record: AuditRecord, _ detail: String) {
-    failures.append(Finding(result: .failed, at: "journal entry \(record.sequence)", detail: detail))
+  private mutating func fail(_ sequence: UInt64, _ detail: String) {
+    failures.append(.init("journal entry \(sequence)", detail))
   }
 
   // MARK: -
 
-  /// The failures, or what was accounted for; then what could not be checked.
-  var findings: [Finding] {
-    var findings = failures
-    if failures.isEmpty, accountedConnections > 0 {
+  /// What was accounted for if nothing failed, and what could not be checked.
+  private var findings: [Finding] {
+    var findings: [Finding] = []
+    if failures.count == 0, accountedConnections > 0 {
       findings.append(
         Finding(
           result: .passed, at: "",
@@ -168,6 +188,12 @@ struct ByteAccounting {
           result: .notChecked, at: "journal entry \(connection.first)",
           detail: "a connection that begins here was not closed on the record: it is unaccounted for \(place)"))
     }
+    if !curtailed.isEmpty {
+      findings.append(
+        Finding(
+          result: .notChecked, at: "",
+          detail: "\(curtailed.count) connections began before the entries that are kept"))
+    }
     if unmeteredConnections > 0 {
       findings.append(
         Finding(
@@ -179,10 +205,32 @@ struct ByteAccounting {
           result: .notChecked, at: "",
           detail: "\(unmeteredMessages) messages went to destinations whose connections are not metered"))
     }
-    if findings.isEmpty {
+    if findings.isEmpty, failures.count == 0 {
       findings.append(
         Finding(result: .notChecked, at: "", detail: "the log records no connection that its keeper made"))
     }
     return findings
+  }
+}
+
+extension ByteAccounting: EntryCheck {
+  mutating func observe(_ entry: borrowing EntryView) {
+    start(at: entry.sequence)
+    switch entry.event {
+    case .handshake: begin(entry.sourceExporter)
+    case .messageSent:
+      takeMessage(
+        entry.messageID, bytes: entry.messageBytes, connection: entry.destinationExporter, sequence: entry.sequence)
+    case .delivery: takeDelivery(entry.messageID, entry.outcome)
+    case .connectionTraffic, .connectionClosed: if let record = entry.record { take(record) }
+    default: break
+    }
+  }
+
+  func conclude(in verification: inout LogVerification) {
+    if failures.count > 0 { verification.conclude(.byteAccounting, failures, passed: "") }
+    for finding in findings {
+      verification.note(.byteAccounting, finding.result, at: finding.at, detail: finding.detail)
+    }
   }
 }

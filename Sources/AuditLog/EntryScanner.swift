@@ -11,6 +11,11 @@ struct ScannedEntry {
   /// 64 hexadecimal digits.
   var previous = -1
   var messageBytes: UInt64?
+  /// Of the message that is told of, else of the one that is only named.
+  var messageID = -1
+  var messageIDLength = 0
+  /// In `AuditRecord.Outcome.allCases`.
+  var outcome = -1
   var destinationExporter = -1
   var sourceExporter = -1
 }
@@ -135,7 +140,10 @@ private struct EntryScan {
       guard let text = plain(), let start = text.baseAddress, let known = keeper.baseAddress else { return false }
       return text.count == keeper.count && memcmp(start, known, text.count) == 0
     case .organizationName: return plain().map(EntryText.isOrganizationName) ?? false
-    case .messageID: return plain().map(EntryText.isMessageIdentifier) ?? false
+    case .messageID:
+      guard let text = plain(), EntryText.isMessageIdentifier(text) else { return false }
+      if result.messageID < 0 { (result.messageID, result.messageIDLength) = (start + 1, text.count) }
+      return true
     case .decimal:
       guard let text = plain(), text.count <= 32 else { return false }
       return AuditDecimal(String(decoding: text, as: UTF8.self)) != nil
@@ -180,6 +188,7 @@ private struct EntryScan {
         memcmp(start, texts + Int(run.first), text.count) == 0
       else { continue }
       if node.capture == .event { result.event = Int(choice - node.children.first) }
+      if node.capture == .outcome { result.outcome = Int(choice - node.children.first) }
       return true
     }
     return false

@@ -21,7 +21,7 @@ enum EntryValue: Sendable {
 
 /// Values that a scan keeps.
 enum EntryCapture: UInt8 {
-  case none, event, time, sequence, previous, messageBytes, destinationExporter, sourceExporter
+  case none, event, time, sequence, previous, messageBytes, messageID, outcome, destinationExporter, sourceExporter
 }
 
 struct EntryMember: Sendable {
@@ -74,7 +74,7 @@ enum EntrySchema {
       .optional("context", .digest),
       .optional("transcript", .digest),
       .optional("message", message),
-      .optional("messageID", .messageID),
+      .optional("messageID", .messageID, capture: .messageID),
       .optional("maskedInput", maskedInput),
       .optional("model", .digest),
       .optional("program", .digest),
@@ -86,7 +86,7 @@ enum EntrySchema {
     .optional("approver", .text),
     .optional("purpose", .text),
     .optional("retention", .text),
-    .optional("outcome", .oneOf(AuditRecord.Outcome.allCases.map(\.rawValue))),
+    .optional("outcome", .oneOf(AuditRecord.Outcome.allCases.map(\.rawValue)), capture: .outcome),
     .optional("error", .group([.required("code", .text), .required("blame", .oneOf(blames))])),
     .optional("receipt", .group([.required("index", .count), .required("leaf", .digest)])),
     .optional("traffic", traffic),
@@ -117,7 +117,7 @@ enum EntrySchema {
   }
 
   private static let message = EntryValue.group([
-    .required("id", .messageID), .required("kind", .text), .optional("stage", .text),
+    .required("id", .messageID, capture: .messageID), .required("kind", .text), .optional("stage", .text),
     .required("bytes", .count, capture: .messageBytes), .required("sha256", .digest), .optional("chunks", .count),
     .optional("resendOf", .count),
   ])

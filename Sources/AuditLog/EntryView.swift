@@ -9,12 +9,14 @@ struct EntryView {
   let event: AuditRecord.Event
   /// The length of the message that the entry is about.
   let messageBytes: UInt64?
+  let outcome: AuditRecord.Outcome?
   /// The canonical JSON.
   let bytes: UnsafeRawBufferPointer
 
   /// The places of the exporters' digits in `bytes`; −1 where there is none.
   private let destination: Int
   private let source: Int
+  private let identifier: Range<Int>
   /// Of an entry that the scanner left to `AuditRecord`.
   private let known: AuditRecord?
 
@@ -26,6 +28,9 @@ struct EntryView {
     self.bytes = bytes
     destination = scanned.destinationExporter
     source = scanned.sourceExporter
+    outcome = scanned.outcome < 0 ? nil : Self.outcomes[scanned.outcome]
+    let start = max(0, scanned.messageID)
+    identifier = start..<start + scanned.messageIDLength
     known = nil
   }
 
@@ -36,10 +41,19 @@ struct EntryView {
     self.bytes = bytes
     destination = -1
     source = -1
+    outcome = record.outcome
+    identifier = 0..<0
     known = record
   }
 
   private static let events = AuditRecord.Event.allCases
+  private static let outcomes = AuditRecord.Outcome.allCases
+
+  /// Of the message that the entry is about.
+  var messageID: MessageIdentifier? {
+    if let known { return known.message?.id ?? known.messageID }
+    return MessageIdentifier(String(decoding: UnsafeRawBufferPointer(rebasing: bytes[identifier]), as: UTF8.self))
+  }
 
   /// The connection on which it was sent.
   var destinationExporter: SHA256Digest? { known?.destination?.exporter ?? exporter(at: destination) }

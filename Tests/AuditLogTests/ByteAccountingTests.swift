@@ -49,10 +49,26 @@ import Testing
     return draft
   }
 
-  private func findings(_ drafts: [AuditRecord.Draft]) throws -> [ByteAccounting.Finding] {
-    var accounting = ByteAccounting()
-    for (place, draft) in drafts.enumerated() { accounting.take(try Self.record(place, draft)) }
-    return accounting.findings
+  /// What is found in entries from `first` on; the same when they pass as bytes, as in a verification.
+  private func findings(
+    _ drafts: [AuditRecord.Draft], from first: Int = 0
+  ) throws -> [VerificationReport.Check] {
+    var fromRecords = ByteAccounting()
+    var fromBytes = ByteAccounting()
+    let scanner = EntryScanner(keeper: try OrganizationName("alder.example"))
+    for (place, draft) in drafts.enumerated() {
+      let record = try Self.record(first + place, draft)
+      fromRecords.take(record)
+      try record.entry().withUnsafeBytes { bytes in
+        guard let scanned = scanner.scan(bytes) else { return fromBytes.observe(EntryView(record, bytes: bytes)) }
+        fromBytes.observe(EntryView(scanned, bytes: bytes))
+      }
+    }
+    var (one, other) = (LogVerification(directory: "nowhere"), LogVerification(directory: "nowhere"))
+    fromRecords.conclude(in: &one)
+    fromBytes.conclude(in: &other)
+    #expect(one.report == other.report)
+    return one.report.checks
   }
 
   private func failure(_ drafts: [AuditRecord.Draft]) throws -> String? {
@@ -151,9 +167,21 @@ import Testing
     #expect(found.map(\.result) == [.passed])
   }
 
-  @Test func numbersAtTheEndOfTheRangeDoNotTrap() throws {
+  @Test func ofAPrunedLogOnlyWhatIsKeptWholeIsChecked() throws {
+    let drafts = [
+      try Self.sent("a", bytes: 1), Self.delivered("a"), try Self.counted(.connectionClosed, data: 500),
+    ]
+    #expect(try findings(drafts).map(\.result) == [.failed])
+    #expect(
+      try findings(drafts, from: 256).map(\.detail) == ["1 connections began before the entries that are kept"])
+    var handshake = AuditRecord.Draft(.handshake)
+    handshake.source = try Self.peer(Self.exporter)
+    #expect(try findings([handshake] + drafts, from: 256).map(\.result) == [.failed])
+  }
+
+  @Test func numbersAtTheEndOfTheRangeAreNoTrap() throws {
     var draft = try Self.counted(.connectionClosed, data: 0)
-    draft.traffic?.frames[.data] = .init(frames: .max, bytes: .max)
+    draft.traffic?.frames[.data] = .init(frames: 1 << 52, bytes: (1 << 53) - 1)
     #expect(try failure([draft]) != nil)
   }
 }

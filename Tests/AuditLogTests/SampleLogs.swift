@@ -95,7 +95,7 @@ enum SampleLogs {
     draft.error = .init(code: "tls-refused", blame: .peer)
     draft.receipt = .init(index: 9, leaf: LeafHash(hashing: [10]))
     draft.traffic = .init(
-      plaintextBytes: 1_033, frames: [.data: .init(frames: 1, bytes: 1_000)], headerLists: 0,
+      plaintextBytes: 57, frames: [.settings: .init(frames: 1, bytes: 24)], headerLists: 0,
       headersSHA256: SHA256Digest(hashing: [11]))
     draft.checkpoint = .init(
       origin: "birch.example", size: 7, root: TreeHash(hashing: [12]), witness: "hub.example",
