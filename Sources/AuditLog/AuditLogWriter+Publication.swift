@@ -38,10 +38,9 @@ extension AuditLogWriter {
 
   /// After an append: the record is on disk, so whatever fails here is not its failure.
   func publishIfDue() {
-    guard state.withLock({ $0.unpublished >= Self.publicationInterval && $0.builder.size >= $0.nextPublication })
-    else { return }
     // Whoever publishes takes what has come by then; the next append sees to the rest.
     _ = publication.withLockIfAvailable { _ in
+      guard state.withLock({ $0.isPublicationDue }) else { return }
       do throws(AuditLogError) {
         try publishHeld(isAligned: true)
         sealIfDue()

@@ -51,7 +51,7 @@ public final class AuditLogWriter: Sendable {
   /// Held by the one that publishes, seals or prunes.
   let publication = Mutex(())
   let commit: GroupCommit
-  let state: Mutex<State>
+  let state: Guarded<State>
 
   struct State {
     var builder: TileBuilder
@@ -71,6 +71,9 @@ public final class AuditLogWriter: Sendable {
 
     var signedSize: UInt64 { checkpoint?.checkpoint.size ?? 0 }
     var unpublished: UInt64 { builder.size - signedSize }
+    var isPublicationDue: Bool {
+      unpublished >= AuditLogWriter.publicationInterval && builder.size >= nextPublication
+    }
   }
 
   /// Opens a log, making it if it does not exist.
@@ -112,7 +115,7 @@ public final class AuditLogWriter: Sendable {
     self.options = options
     self.journal = journal
     self.tiles = tiles
-    state = Mutex(
+    state = Guarded(
       State(
         builder: recovered.builder, length: recovered.length, segmentStart: recovered.segmentStart,
         lastLeaf: recovered.lastLeaf, checkpoint: recovered.checkpoint))
@@ -154,11 +157,15 @@ public final class AuditLogWriter: Sendable {
     if drafts.isEmpty { return [] }
     var prepared: [PreparedEntry] = []
     for draft in drafts { prepared.append(try PreparedEntry(draft, organization: organization)) }
-    if state.withLock({ $0.unpublished >= Self.maximumUnpublished }) { try publishWhatIsDue() }
-    let (records, size) = try write(prepared)
-    if durable { try synchronize(to: size) }
-    publishIfDue()
-    return records
+    var written = try write(prepared)
+    while written == nil {
+      try publishWhatIsDue()
+      written = try write(prepared)
+    }
+    guard let written else { return [] }
+    if durable { try synchronize(to: written.size) }
+    if written.isPublicationDue { publishIfDue() }
+    return written.records
   }
 
   /// Brings to disk what was appended without waiting for it.
@@ -173,11 +180,18 @@ public final class AuditLogWriter: Sendable {
     if state.hasFailed { throw .writerFailed }
   }
 
-  private func write(
-    _ prepared: [PreparedEntry]
-  ) throws(AuditLogError) -> (records: [AppendedRecord], size: UInt64) {
-    try state.withLock { (state: inout State) throws(AuditLogError) -> ([AppendedRecord], UInt64) in
+  private struct Written {
+    let records: [AppendedRecord]
+    /// Of the log.
+    let size: UInt64
+    let isPublicationDue: Bool
+  }
+
+  /// - Returns: nil if nothing was written, because too many entries wait for a checkpoint.
+  private func write(_ prepared: [PreparedEntry]) throws(AuditLogError) -> Written? {
+    try state.withLock { (state: inout State) throws(AuditLogError) -> Written? in
       try Self.requireUsable(state)
+      if state.unpublished >= Self.maximumUnpublished { return nil }
       let time = try now(&state)
       var previous = state.lastLeaf
       var entries: [(bytes: [UInt8], leaf: LeafHash)] = []
@@ -202,7 +216,7 @@ public final class AuditLogWriter: Sendable {
       }
       state.length += UInt64(lines.count)
       state.lastLeaf = previous
-      return (records, state.builder.size)
+      return Written(records: records, size: state.builder.size, isPublicationDue: state.isPublicationDue)
     }
   }
 
