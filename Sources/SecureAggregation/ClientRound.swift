@@ -134,10 +134,12 @@ public struct ClientRound: ~Copyable, Sendable {
   ///   - term: of the shape of the parameters. That its integers are within their bounds is checked for an
   ///     ``EncodedTerm`` only.
   ///   - lanes: cores that may be used.
-  /// - Throws: ``AggregationError``, or what `spool` throws. The machine is as it was then, and what was spooled is to be
+  ///   - sealing: is shown z and b once, where the organisation keeps them sealed for an auditor; nil keeps nothing.
+  /// - Throws: ``AggregationError``, or what `sealing` or `spool` throws. The machine is as it was then, and what was spooled is to be
   ///   thrown away.
   public mutating func receive(
     _ delivery: ShareDelivery, term: some TermSource, lanes: Lanes = .one, signer: borrowing IdentitySigningKey,
+    sealing: ((borrowing MaskingSecrets, MaskedInputMessage) throws -> Void)? = nil,
     spool: (UnsafeRawBufferPointer) throws -> Void
   ) throws -> MaskedInputMessage {
     guard stage == .awaitingShares else { throw wrongStage }
@@ -147,7 +149,8 @@ public struct ClientRound: ~Copyable, Sendable {
     let step: MaskingStep
     do {
       step = try client.mask(
-        delivery, term: term, position: position, lanes: lanes, context: context, signer: signer, spool: spool)
+        delivery, term: term, position: position, lanes: lanes, context: context, signer: signer, sealing: sealing,
+        spool: spool)
     } catch {
       state = .shared(client)
       throw error
