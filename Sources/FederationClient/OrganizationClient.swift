@@ -181,6 +181,7 @@ public struct OrganizationClient: Sendable {
       parts: .init(
         name: name, policy: { () throws(FederationError) in try directory.policy() }, dataPath: dataPath, log: log,
         store: store, gate: gate, runsDirectory: "\(directory.path)/runs", spoolDirectory: "\(directory.path)/spool",
+        sealedDirectory: directory.sealedPath,
         observe: observe),
       membership: membership, identity: identity, progress: progress)
     return (session, gate)

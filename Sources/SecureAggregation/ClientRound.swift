@@ -134,12 +134,13 @@ public struct ClientRound: ~Copyable, Sendable {
   ///   - term: of the shape of the parameters. That its integers are within their bounds is checked for an
   ///     ``EncodedTerm`` only.
   ///   - lanes: cores that may be used.
-  ///   - sealing: is shown z and b once, where the organisation keeps them sealed for an auditor; nil keeps nothing.
+  ///   - sealing: is shown z and b once, for an organisation that keeps them sealed for an auditor; by default nothing
+  ///     is kept.
   /// - Throws: ``AggregationError``, or what `sealing` or `spool` throws. The machine is as it was then, and what was spooled is to be
   ///   thrown away.
   public mutating func receive(
     _ delivery: ShareDelivery, term: some TermSource, lanes: Lanes = .one, signer: borrowing IdentitySigningKey,
-    sealing: ((borrowing MaskingSecrets, MaskedInputMessage) throws -> Void)? = nil,
+    sealing: (borrowing MaskingSecrets, MaskedInputMessage) throws -> Void = { _, _ in },
     spool: (UnsafeRawBufferPointer) throws -> Void
   ) throws -> MaskedInputMessage {
     guard stage == .awaitingShares else { throw wrongStage }
