@@ -115,7 +115,8 @@ public final class OpeningDesk: Sendable {
     guard terms.organization != name else { throw .ownRequest }
     guard let member = manifest.organization(named: terms.organization) else { throw .notAMember(terms.organization) }
     try OpeningNote.require(request.note, by: member, what: "the request")
-    guard let signed = try statement(in: terms.context), signed.opening == terms.opening, signed.statement == terms.statement,
+    guard let signed = try statement(in: terms.context), signed.opening == terms.opening,
+      signed.statement == terms.statement,
       signed.survivors.sorted() == terms.survivors, signed.assumedCorrupt == terms.assumedCorrupt
     else { throw .unknownStatement(terms.opening) }
     guard signed.survivors.contains(terms.organization) else { throw .notInSum(terms.organization) }

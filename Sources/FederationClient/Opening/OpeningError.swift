@@ -112,7 +112,8 @@ public enum OpeningError: BlamedError {
     if let underlying { return underlying.blame }
     return switch self {
     case .unreadable, .secretsReadOutOfOrder: .local
-    case .missingSecrets, .pastWindow, .otherAuditor, .notOpenable, .ownRequest, .otherRequest, .unknownStatement: .caller
+    case .missingSecrets, .pastWindow, .otherAuditor, .notOpenable, .ownRequest, .otherRequest, .unknownStatement:
+      .caller
     case .tooFewConsents: .participants
     case _: .peer
     }
@@ -142,7 +143,8 @@ public enum OpeningError: BlamedError {
     case .otherRequest(let name): "the consent of \(name) is to another request"
     case .ownRequest: "the request is this organisation's own; it counts as its consent"
     case .otherFederation(let expected, let found): "the request is of \(found), not of \(expected)"
-    case .tooFewConsents(let have, let need): "\(have) of the \(need) members needed have agreed, the requester included"
+    case .tooFewConsents(let have, let need):
+      "\(have) of the \(need) members needed have agreed, the requester included"
     case .logNotVerified(let path, let detail): "the log at \(path) does not verify: \(detail)"
     case .requestNotRecorded(let entry): "the request is not in entry \(entry) of the log, under its checkpoint"
     case .egressMissing: "the log holds no masked input of this attempt"

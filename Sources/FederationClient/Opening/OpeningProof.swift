@@ -268,7 +268,8 @@ private struct OpeningRun {
     } catch { throw OpeningError(error) }
     step = .egress
     let traced = try EgressTrace(
-      records: records, evidence: evidence, commitment: commitment, answers: secrets.subject.answers, opening: terms.opening,
+      records: records, evidence: evidence, commitment: commitment, answers: secrets.subject.answers,
+      opening: terms.opening,
       kind: MessageKind.maskedInput.rawValue)
     try traced.compare(recomputed)
     pass("\(traced.description) in the log")

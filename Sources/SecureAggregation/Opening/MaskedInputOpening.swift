@@ -134,7 +134,9 @@ public enum MaskedInputOpening {
     passed(.advertisements)
     try checkSignature(evidence, roster: roster, position: position, context: context)
     passed(.signature)
-    guard let own = roster.advertisements[position] else { throw OpeningFault.evidence(.misuse(.notInCohort(organization))) }
+    guard let own = roster.advertisements[position] else {
+      throw OpeningFault.evidence(.misuse(.notInCohort(organization)))
+    }
     guard (try? secrets.mask.timesBasePoint()) == own.maskKey else { throw OpeningFault.maskKey }
     passed(.maskKey)
     guard (try? secrets.selfMask.timesBasePoint()) == own.selfMaskKey else { throw OpeningFault.selfMaskKey }

@@ -11,5 +11,5 @@ struct AuditCommand: AsyncParsableCommand {
         bauta audit verify alder birch cedar hub
         bauta audit reconcile alder birch cedar --ingress hub
       """,
-    subcommands: [AuditListCommand.self, AuditVerifyCommand.self, AuditReconcileCommand.self])
+    subcommands: [AuditListCommand.self, AuditVerifyCommand.self, AuditReconcileCommand.self, AuditOpenCommand.self])
 }
