@@ -77,7 +77,7 @@ public enum OpeningRefusal: BlamedError, Hashable {
     }
   }
 
-  public var blame: Blame { .participants }
+  public var blame: Blame { .caller }
 
   public var message: String {
     switch self {
