@@ -59,6 +59,7 @@ public enum CryptographicValue: String, Sendable {
   case sharePair = "pair of shares"
   case groupElement = "group element"
   case sealedBox = "sealed box"
+  case auditorKey = "auditor's secret key"
 }
 
 /// The text encodings of bytes.

@@ -11,6 +11,7 @@ extension ClientSession {
   /// Computes (or finds again) the term, and enters the attempt.
   func begin(_ task: TaskAnnouncement) throws(ClientError) -> Answer {
     abandonRound()
+    try sealedSecrets.abandoned()
     guard var active = run, task.opening.run == active.agreement.run else { throw .unexpected("a task of no run") }
     try adopt(task, &active)
     let opening = task.opening
@@ -53,6 +54,7 @@ extension ClientSession {
     } catch {
       return try refuse(context, .unavailable, error)
     }
+    try sealedSecrets.left(before: opening)
     try reach(.decided, .advertiseKeys, opening)
     // Attempt and term are on disk before anything of the attempt leaves; a later attempt masks the same integers.
     try parts.store.enter(
@@ -162,10 +164,14 @@ extension ClientSession {
     switch message {
     case .beaconRequest(let request):
       try reach(.decided, .beaconReveal, opening)
-      return answer(.beaconReveal(try current.machine.receive(request)), current)
+      let reveal = try current.machine.receive(request)
+      current.beaconRequest = request
+      return answer(.beaconReveal(reveal), current)
     case .roster(let roster):
       try reach(.decided, .shareKeys, opening)
-      return answer(.shareKeys(try current.machine.receive(roster, signer: identity)), current)
+      let shares = try current.machine.receive(roster, signer: identity)
+      current.roster = roster
+      return answer(.shareKeys(shares), current)
     case .shares(let delivery):
       try reach(.decided, .maskedInput, opening)
       return try mask(delivery, &current)
@@ -177,7 +183,8 @@ extension ClientSession {
       current.signedRoot = statement.statement.maskedInputRoot
       current.signedSurvivors = announcement.survivors(in: current.context)
       try current.ledger.recordStatement(attempt: attempt, statement: statement.statement.digest)
-      return try commit(.consistencyCheck(statement), current, signing: signed)
+      return try commit(
+        .consistencyCheck(statement), current, signing: signed, statement: signedStatement(statement, current))
     case .statements(let statements):
       // Asked again within one process: the machine has ended, and the bytes are those of before.
       if current.ledger.hasReleased { return try released(statements, opening, current.ledger, current.context) }
@@ -191,35 +198,16 @@ extension ClientSession {
     }
   }
 
-  /// Masks the term: in memory where the result goes along with its message, in a spool where it is uploaded before it.
-  private func mask(_ delivery: ShareDelivery, _ current: inout ActiveRound) throws -> Answer {
-    let lanes = Lanes(count: ProcessInfo.processInfo.activeProcessorCount)
-    current.shareSurvivors = delivery.members.count
-    guard current.context.maskedInputByteCount > WireLimits.segmentBytes else {
-      let input = try current.machine.receive(delivery, term: current.term, lanes: lanes, signer: identity)
-      return try commit(.maskedInput(input.message), current, body: input.body)
-    }
-    var message: MaskedInputMessage?
-    let term = current.term
-    let spool = try MaskedInputSpool.write(in: parts.spoolDirectory) { write in
-      message = try current.machine.receive(delivery, term: term, lanes: lanes, signer: identity, spool: write)
-    }
-    guard let message else { throw ClientError.unexpected("a masked input without message") }
-    var answer = try commit(.maskedInput(message), current)
-    answer.upload = spool
-    return answer
-  }
-
   /// Persists what binds this organisation, and only then lets it be sent.
-  private func commit(
+  func commit(
     _ message: ClientRoundMessage, _ current: borrowing ActiveRound, signing signed: SignedOpening? = nil,
-    body: [UInt8] = []
+    statement: ClientStore.SignedStatement? = nil, sealed: ClientStore.SealedEntry? = nil, body: [UInt8] = []
   ) throws(ClientError) -> Answer {
     let answer = answer(message, current, body: body)
     try parts.store.commit(
       .init(
         kind: message.kind.rawValue, identifier: answer.identifier, payload: MessageHash(hashing: message.encoded())),
-      of: current.opening, ledger: current.ledger, signing: signed)
+      of: current.opening, ledger: current.ledger, signing: signed, statement: statement, sealed: sealed)
     return answer
   }
 
@@ -299,6 +287,7 @@ extension ClientSession {
     _ context: AggregationContext, _ reason: RefusalClass, _ error: some BlamedError
   ) throws(ClientError) -> Answer {
     let run = run?.agreement.run
+    try sealedSecrets.abandoned()
     try record(.policyDecision) {
       $0.context = context.digest
       $0.policy = .init(.refused, rule: error.code)
@@ -321,6 +310,7 @@ extension ClientSession {
     }
     guard !active.cohort.isEmpty else {
       // Came back in the middle of a sum: the next task brings the model.
+      try sealedSecrets.summed(result.opening)
       return Answer(.ready)
     }
     if result == active.lastResult { return Answer(.ready) }
@@ -355,6 +345,7 @@ extension ClientSession {
     abandonRound()
     try reach(.decided, .ready, nil)
     try parts.store.close(result.opening)
+    try sealedSecrets.summed(result.opening)
     try record(.roundCompleted) {
       $0.task = result.opening.task.rawValue
       $0.round = result.opening.round
@@ -390,13 +381,13 @@ extension ClientSession {
   ) -> Answer {
     answer(
       message, body: body, opening: current.opening, context: current.context,
-      shareSurvivors: current.shareSurvivors, survivors: current.survivors)
+      shareSurvivors: current.shareSurvivors, survivors: current.survivors, commitment: current.commitment)
   }
 
   /// The message with what its record says beside its bytes.
   private func answer(
     _ message: ClientRoundMessage, body: [UInt8] = [], opening: OpeningIdentifier, context: AggregationContext? = nil,
-    shareSurvivors: Int? = nil, survivors: Int? = nil
+    shareSurvivors: Int? = nil, survivors: Int? = nil, commitment: TermCommitment? = nil
   ) -> Answer {
     var draft = AuditRecord.Draft(.messageSent)
     draft.task = opening.task.rawValue
@@ -410,7 +401,8 @@ extension ClientSession {
       draft.transcript = input.transcript
       draft.maskedInput = .init(
         dimension: context.parameters.tensorCount, counters: context.parameters.counterCount,
-        bits: context.parameters.bits, masks: shareSurvivors, clip: .init(context.parameters.clip))
+        bits: context.parameters.bits, masks: shareSurvivors, clip: .init(context.parameters.clip),
+        commitment: commitment)
     }
     progress(.sent(message.kind.rawValue, opening))
     let payload = RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded(), body: body)

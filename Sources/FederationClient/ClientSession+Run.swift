@@ -128,6 +128,7 @@ extension ClientSession {
     }
     try reach(.decided, .ready, nil)
     try parts.store.close(end.run)
+    try sealedSecrets.ended(end.run)
     try record(.runEnded) {
       $0.run = end.run.text
       $0.outcome = end.state == .completed ? .succeeded : .failed

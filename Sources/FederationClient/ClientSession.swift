@@ -29,6 +29,8 @@ actor ClientSession {
     let runsDirectory: String
     /// Where a long masked input lies while it is uploaded.
     let spoolDirectory: String
+    /// Where secrets for an auditor's opening lie, if the policy keeps any.
+    let sealedDirectory: String
     /// Told of every step of the order of writing.
     var observe: WritingObserver = { _ in }
     /// Passes between answers that bring a run no further.
@@ -58,9 +60,12 @@ actor ClientSession {
 
   let parts: Parts
   let identity: IdentitySigningKey
+  let sealedSecrets: SealedSecretsKeeper
   let progress: @Sendable (ClientEvent) -> Void
   var run: ActiveRun?
   var round: ActiveRound?
+  /// Number of the instruction that is being answered.
+  var answered: UInt64 = 0
   /// Runs that this process has accepted.
   var begun: Set<RunIdentifier> = []
   private var lastIdle: ContinuousClock.Instant?
@@ -97,6 +102,11 @@ actor ClientSession {
     var machine: ClientRound
     var ledger: AttemptLedger
     let term: EncodedTerm
+    /// What gave T1, to be sealed beside the secrets of the masked input.
+    var beaconRequest: BeaconRequest?
+    var roster: AdvertisementRoster?
+    /// To the term, in the record of the masked input.
+    var commitment: TermCommitment?
     /// |U2|, once known: as many masks are on the masked input, its own included.
     var shareSurvivors: Int?
     /// |U3|, once known.
@@ -112,6 +122,8 @@ actor ClientSession {
     progress: @escaping @Sendable (ClientEvent) -> Void
   ) {
     self.parts = parts
+    sealedSecrets = SealedSecretsKeeper(
+      directory: parts.sealedDirectory, store: parts.store, log: parts.log)
     self.membership = membership
     self.identity = identity
     self.progress = progress
@@ -121,9 +133,12 @@ actor ClientSession {
   ///
   /// - Throws: ``ClientError``; nothing leaves after it.
   func takePart() async throws(ClientError) -> ClientOutcome {
+    // Of an attempt that an earlier process or run was in, nothing comes any more.
+    try sealedSecrets.tidy()
     var instruction = try await greet()
     while true {
       let answer: Answer
+      answered = instruction.instruction
       switch instruction.body {
       case .wait:
         try await pace()

@@ -68,5 +68,39 @@ extension ClientStore {
         CREATE TABLE lost_history (time INTEGER NOT NULL) STRICT;
         CREATE TABLE lost_run (run TEXT PRIMARY KEY) STRICT;
         """),
+    Migration(
+      "openings for auditors",
+      sql: """
+        CREATE TABLE signed_statement (
+          context BLOB PRIMARY KEY,
+          run TEXT NOT NULL,
+          task TEXT NOT NULL,
+          round INTEGER NOT NULL,
+          attempt INTEGER NOT NULL,
+          transcript BLOB NOT NULL,
+          share_survivors BLOB NOT NULL,
+          input_survivors BLOB NOT NULL,
+          masked_input_root BLOB NOT NULL,
+          survivors TEXT NOT NULL,
+          assumed_corrupt INTEGER NOT NULL,
+          minimum_honest INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE opening_consent (
+          context BLOB NOT NULL,
+          slot INTEGER NOT NULL,
+          organization TEXT NOT NULL,
+          PRIMARY KEY (context, slot)
+        ) STRICT;
+        CREATE TABLE sealed_secret (
+          run TEXT NOT NULL,
+          task TEXT NOT NULL,
+          round INTEGER NOT NULL,
+          attempt INTEGER NOT NULL,
+          file TEXT NOT NULL,
+          until INTEGER NOT NULL,
+          summed INTEGER NOT NULL DEFAULT 0,
+          PRIMARY KEY (run, task, round, attempt)
+        ) STRICT;
+        """),
   ]
 }

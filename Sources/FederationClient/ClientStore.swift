@@ -171,12 +171,13 @@ final class ClientStore: Sendable {
     }
   }
 
-  /// Before one of a kind leaves: its hash, and with it the ledger and the set that is signed, together.
+  /// Before one of a kind leaves: its hash, and with it the ledger, the set and statement that are signed, and the file
+  /// that opens a masked input, together.
   ///
   /// - Throws: ``StateFault/otherMessage(_:kind:)`` if another was committed for the same attempt.
   func commit(
     _ message: CommittedMessage, of opening: OpeningIdentifier, ledger: AttemptLedger? = nil,
-    signing signed: SignedOpening? = nil
+    signing signed: SignedOpening? = nil, statement: SignedStatement? = nil, sealed: SealedEntry? = nil
   ) throws(ClientError) {
     if let earlier = try committed(message.kind, of: opening) {
       guard earlier == message else { throw .state(.otherMessage(opening, kind: message.kind)) }
@@ -204,6 +205,8 @@ final class ClientStore: Sendable {
           VALUES (?, ?, ?, ?, ?, ?, ?, ?)
           """, signed.values)
       }
+      if let statement { try Self.insert(statement, in: transaction) }
+      if let sealed { try Self.insert(sealed, in: transaction) }
     }
   }
 
@@ -252,13 +255,13 @@ final class ClientStore: Sendable {
     [.text(opening.run.text), .text(opening.task.rawValue), .integer(Int64(opening.round))]
   }
 
-  private func read<Result>(_ body: (ReadTransaction) throws -> Result) throws(ClientError) -> Result {
+  func read<Result>(_ body: (ReadTransaction) throws -> Result) throws(ClientError) -> Result {
     do { return try database.read(body) } catch { throw Self.failure(error) }
   }
 
   /// One transaction, under the next version of the state.
   @discardableResult
-  private func write<Result>(_ body: (WriteTransaction) throws -> Result) throws(ClientError) -> Result {
+  func write<Result>(_ body: (WriteTransaction) throws -> Result) throws(ClientError) -> Result {
     let position = lastRecord.withLock { $0 }
     do {
       return try database.write { transaction in

@@ -112,6 +112,13 @@ public struct OrganizationClient: Sendable {
     do throws(ClientError) {
       if isService { try record(.serviceStarted, in: log) }
       let session = try makeSession(log: log, status: status, isService: isService, progress: tell)
+      // Also while the server cannot be reached.
+      let watching = Task {
+        await session.session.sealedSecrets.watch {
+          tell(.trouble(code: $0.code, reason: $0.message, remedy: $0.remedy))
+        }
+      }
+      defer { watching.cancel() }
       result = await Self.bounded(grace: Self.grace) {
         await work(session.session)
       } onCancel: {
@@ -183,6 +190,7 @@ public struct OrganizationClient: Sendable {
       parts: .init(
         name: name, policy: { () throws(FederationError) in try directory.policy() }, dataPath: dataPath, log: log,
         store: store, gate: gate, runsDirectory: "\(directory.path)/runs", spoolDirectory: "\(directory.path)/spool",
+        sealedDirectory: directory.sealedPath,
         observe: observe),
       membership: membership, identity: identity, progress: progress)
     return (session, gate)

@@ -134,10 +134,12 @@ public struct ClientRound: ~Copyable, Sendable {
   ///   - term: of the shape of the parameters. That its integers are within their bounds is checked for an
   ///     ``EncodedTerm`` only.
   ///   - lanes: cores that may be used.
-  /// - Throws: ``AggregationError``, or what `spool` throws. The machine is as it was then, and what was spooled is to be
+  ///   - sealing: is shown z and b once, for an organisation that keeps them sealed for an auditor.
+  /// - Throws: ``AggregationError``, or what `sealing` or `spool` throws. The machine is as it was then, and what was spooled is to be
   ///   thrown away.
   public mutating func receive(
     _ delivery: ShareDelivery, term: some TermSource, lanes: Lanes = .one, signer: borrowing IdentitySigningKey,
+    sealing: (borrowing MaskingSecrets, MaskedInputMessage) throws -> Void,
     spool: (UnsafeRawBufferPointer) throws -> Void
   ) throws -> MaskedInputMessage {
     guard stage == .awaitingShares else { throw wrongStage }
@@ -147,7 +149,8 @@ public struct ClientRound: ~Copyable, Sendable {
     let step: MaskingStep
     do {
       step = try client.mask(
-        delivery, term: term, position: position, lanes: lanes, context: context, signer: signer, spool: spool)
+        delivery, term: term, position: position, lanes: lanes, context: context, signer: signer, sealing: sealing,
+        spool: spool)
     } catch {
       state = .shared(client)
       throw error
@@ -155,6 +158,14 @@ public struct ClientRound: ~Copyable, Sendable {
     let message = step.message
     state = .masked(client.masked(step))
     return message
+  }
+
+  /// As above, where nothing is kept of z and b.
+  public mutating func receive(
+    _ delivery: ShareDelivery, term: some TermSource, lanes: Lanes = .one, signer: borrowing IdentitySigningKey,
+    spool: (UnsafeRawBufferPointer) throws -> Void
+  ) throws -> MaskedInputMessage {
+    try receive(delivery, term: term, lanes: lanes, signer: signer, sealing: { _, _ in }, spool: spool)
   }
 
   /// As above, with the masked input in memory.

@@ -63,11 +63,11 @@ private actor HubLink: ServerExchange {
 /// The coordinator with real clients in one process; members are killed, restarted and delayed as a test says.
 @Suite("Coordinator", .serialized, .timeLimit(.minutes(1)))
 struct CoordinatorTests {
-  private let federation: TestFederation
+  let federation: TestFederation
 
   init() throws { federation = try TestFederation(isInMemory: true) }
 
-  private struct Outcome {
+  struct Outcome {
     let report: RunReport
     let events: [RunEvent]
 
@@ -88,12 +88,12 @@ struct CoordinatorTests {
     }
   }
 
-  private static func kill(_ kind: OutboundKind, _ step: WritingStep, in task: TaskKind = .statistics) -> Killer {
+  static func kill(_ kind: OutboundKind, _ step: WritingStep, in task: TaskKind = .statistics) -> Killer {
     Killer { $0.kind == kind && $0.step == step && $0.opening?.task == task }
   }
 
   /// Long: a stage ends as soon as nobody is left to wait for.
-  private static let deadlines = "accept: 20s, fit: 20s, step: 20s, reconnect: 50ms"
+  static let deadlines = "accept: 20s, fit: 20s, step: 20s, reconnect: 50ms"
 
   /// One run from its start to its end.
   ///
@@ -101,7 +101,7 @@ struct CoordinatorTests {
   ///   - losses: where the processes of a member are killed, one after the other. Each is followed by another process,
   ///     unless the member is among `gone`.
   ///   - members: who takes part at all.
-  private func run(
+  func run(
     _ losses: [Int: [Killer]] = [:], gone: Set<Int> = [], members: [Int] = [0, 1, 2, 3],
     federation: TestFederation? = nil, graph: String = "complete", deadlines: String = deadlines,
     policies: [Int: String] = [:], bins: Int = 8,

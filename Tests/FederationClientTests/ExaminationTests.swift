@@ -26,6 +26,7 @@ struct ExaminationTests {
       .handshake(isPossible: true)
   }
 
+  /// Everything on record: handshakes, and what was written to the connections by their end.
   private func handshakes() throws -> [AuditRecord.Event] {
     var reader = try AuditLogReader(directory: server.place.logPath)
     var events: [AuditRecord.Event] = []
@@ -115,11 +116,11 @@ struct ExaminationTests {
     #expect(refused.verdict == .failed)
     #expect(refused.message.contains("refused this organisation's certificate"))
     #expect(refused.remedy != nil)
-    #expect(try handshakes() == [.handshake, .handshakeRefused])
+    #expect(try handshakes() == [.handshake, .connectionClosed, .handshakeRefused, .connectionClosed])
     await server.end()
     let gone = try await handshake()
     #expect(gone.verdict == .failed)
-    #expect(try handshakes().count == 2)
+    #expect(try handshakes().count == 4)
   }
 
   @Test("Without the log nothing is sent, and it is said why")

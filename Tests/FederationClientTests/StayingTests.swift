@@ -41,7 +41,8 @@ struct StayingTests {
       parts: .init(
         name: party.name, policy: { () throws(FederationError) in policy }, dataPath: federation.dataPath(party),
         log: log, store: store, gate: gate, runsDirectory: "\(federation.directory(party))/runs",
-        spoolDirectory: "\(federation.directory(party))/spool", idlePause: .milliseconds(1)),
+        spoolDirectory: "\(federation.directory(party))/spool",
+        sealedDirectory: "\(federation.directory(party))/sealed", idlePause: .milliseconds(1)),
       membership: try Membership(federation.place(party)), identity: try party.identity(), progress: progress)
   }
 

@@ -176,6 +176,7 @@ final class TestFederation: Sendable {
       parts: .init(
         name: party.name, policy: { () throws(FederationError) in policy }, dataPath: data, log: log, store: store,
         gate: gate, runsDirectory: "\(directory(party))/runs", spoolDirectory: "\(directory(party))/spool",
+        sealedDirectory: "\(directory(party))/sealed",
         observe: observe,
         idlePause: idlePause),
       membership: membership, identity: identity, progress: progress)

@@ -25,6 +25,41 @@ struct PolicyTests {
     #expect(template.hours == policy.hours)
   }
 
+  @Test("Secrets are kept for a time and for an auditor, both or neither")
+  func keptSecrets() throws {
+    #expect(try Policy(parsing: documentedPolicy).audit == nil)
+    #expect(try Policy(parsing: Policy.template).audit == nil)
+    let key = AuditorKeyPair.generate().publicKey
+    func policy(_ audit: String) throws -> Policy {
+      try Policy(parsing: documentedPolicy.replacingOccurrences(of: "{keepSecretsFor: 0d}", with: audit))
+    }
+    let kept = try policy("{keepSecretsFor: 30d, auditor: \(key)}")
+    #expect(kept.audit == Policy.AuditRules(keepSecretsFor: .seconds(30 * 86_400), auditor: key))
+    #expect(try policy("{keepSecretsFor: 30d, auditor: \"\(key)\"}").audit == kept.audit)
+    #expect(throws: FederationError.self) { try policy("{auditor: \(key)}") }
+    #expect(throws: FederationError.self) { try policy("{keepSecretsFor: 0d, auditor: \(key)}") }
+    #expect(try policy("{keepSecretsFor: 0d, auditor: null}").audit == nil)
+  }
+
+  @Test("An auditor's key is a file for its owner alone, and no other file is one")
+  func auditorKeyFile() throws {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("bauta-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let key = AuditorKeyPair.generate()
+    try AuditorKeyFile.create(path, key: key)
+    #expect(try AuditorKeyFile.load(path).publicKey == key.publicKey)
+    #expect(throws: FederationError.file(.exists(path: path))) { try AuditorKeyFile.create(path, key: key) }
+    chmod(path, 0o644)
+    #expect(throws: FederationError.file(.exposed(path: path, mode: 0o644))) { _ = try AuditorKeyFile.load(path) }
+    chmod(path, 0o600)
+    for text in [
+      "", "bauta/auditor-key/1 AAAA\n", "bauta/key/1 identity alder.example \(String(repeating: "A", count: 43))=\n",
+    ] {
+      try text.write(toFile: path, atomically: false, encoding: .utf8)
+      #expect(throws: FederationError.file(.auditorKey(path: path))) { _ = try AuditorKeyFile.load(path) }
+    }
+  }
+
   @Test(
     "Faults",
     arguments: [
@@ -53,7 +88,16 @@ struct PolicyTests {
       ),
       (
         "keepSecretsFor: 0d", "keepSecretsFor: 30d",
-        "policy.yaml:7:25: audit.keepSecretsFor: 30d is not available in this version; available: 0d"
+        "policy.yaml:7:25: audit.keepSecretsFor: name the auditor to whom the secrets are sealed"
+      ),
+      (
+        "keepSecretsFor: 0d", "keepSecretsFor: 3661d",
+        "policy.yaml:7:25: audit.keepSecretsFor: expected a duration from 0d to 3660d, such as 30d, found '3661d'"
+      ),
+      (
+        "keepSecretsFor: 0d", "keepSecretsFor: 30d, auditor: bauta-auditor+00000000+AAAA",
+        "policy.yaml:7:39: audit.auditor: expected an auditor's public key, as 'bauta audit open key' prints it or null, "
+          + "found 'bauta-auditor+00000000+AAAA'"
       ),
       (
         "hours: any", "hours: always",

@@ -15,4 +15,6 @@ import Testing
   /// Of the two shares of an owner one kind leaves, under a proof.
   @Test func bothKinds() async throws { try await expectRefused() }
   @Test func shareWithoutProof() async throws { try await expectRefused() }
+  /// z and b are shown to be sealed, and not kept.
+  @Test func maskingSecretsKept() async throws { try await expectRefused() }
 }

@@ -173,7 +173,8 @@ struct MaskedInputCollectionTests {
       let shared = client.shared(step)
       var body: [UInt8] = []
       let masked = try shared.mask(
-        delivery, term: attacker.term, position: 4, lanes: .one, context: context, signer: attacker.identity.key
+        delivery, term: attacker.term, position: 4, lanes: .one, context: context, signer: attacker.identity.key,
+        sealing: { _, _ in }
       ) { body += $0 }
       exchange.bodies[attacker.name] = body
       try exchange.send(.maskedInput(masked.message), from: attacker.name)

@@ -19,6 +19,8 @@ public struct OrganizationDirectory: ParticipantDirectory, Equatable {
   }
 
   public var policyPath: String { "\(path)/policy.yaml" }
+  /// Secrets of masked inputs, sealed to an auditor, for as long as the policy keeps them.
+  public var sealedPath: String { "\(path)/sealed" }
 
   /// - Throws: ``FederationError/file(_:)``, ``FederationError/document(_:_:)``.
   public func policy() throws(FederationError) -> Policy { try Policy(contentsOf: policyPath) }

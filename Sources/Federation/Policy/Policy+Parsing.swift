@@ -15,15 +15,7 @@ extension Policy {
     bounds = try Bounds(top.mapping("bounds", keys: ["dimension", "bits", "clip", "rounds"]))
     privacy = try PrivacyUnit(top.mapping("privacy", keys: ["unit", "epsilon", "delta"], isRequired: true))
     hours = try AllowedHours(top)
-    let audit = try top.mapping("audit", keys: ["keepSecretsFor"])
-    keepSecretsFor = try audit.optional(
-      "keepSecretsFor", .duration("a duration such as 0d or 30d") { _ in true }, default: .zero)
-    guard keepSecretsFor == .zero else {
-      throw audit.fault(
-        "keepSecretsFor",
-        .notAvailable(
-          path: "audit.keepSecretsFor", found: DurationText.format(keepSecretsFor), available: "0d"))
-    }
+    audit = try Policy.AuditRules(top.mapping("audit", keys: ["keepSecretsFor", "auditor"]))
     self.text = text
     hash = SHA256Digest(hashing: Array(text.utf8))
   }
@@ -62,6 +54,7 @@ extension Policy {
 
     hours: any                    # when a run may begin, or a list: [mon-fri 08:00-18:00]
 
+    # Secrets for an auditor's opening of what left, as in {keepSecretsFor: 30d, auditor: bauta-auditor+…}; 0d keeps none.
     audit: {keepSecretsFor: 0d}
 
     """
@@ -116,6 +109,34 @@ extension Policy.PrivacyUnit {
     YAMLField(expected: "none (differential privacy is not available in this version)") { text, _ in
       Policy.PrivacyUnit(rawValue: text)
     }
+  }
+}
+
+extension Policy.AuditRules {
+  /// Longest time that secrets may be kept: they are the term of a masked input.
+  private static let longest = Duration.seconds(10 * 366 * 86_400)
+
+  /// Nil where nothing is kept.
+  fileprivate init?(_ group: YAMLMapping) throws(FederationError) {
+    keepSecretsFor = try group.optional(
+      "keepSecretsFor", .duration("a duration from 0d to 3660d, such as 30d") { $0 <= Self.longest }, default: .zero)
+    let key = YAMLField<AuditorPublicKey>(
+      expected: "an auditor's public key, as 'bauta audit open key' prints it"
+    ) { text, _ in try? AuditorPublicKey(text) }
+    let auditor = try group.nullable("auditor", key)
+    guard let auditor else {
+      guard keepSecretsFor == .zero else {
+        throw group.fault(
+          "keepSecretsFor",
+          .inconsistent(path: "audit.keepSecretsFor", problem: "name the auditor to whom the secrets are sealed"))
+      }
+      return nil
+    }
+    guard keepSecretsFor > .zero else {
+      throw group.fault(
+        "auditor", .inconsistent(path: "audit.auditor", problem: "say for how long, as in keepSecretsFor: 30d"))
+    }
+    self.auditor = auditor
   }
 }
 

@@ -9,8 +9,8 @@ public struct Policy: Sendable, Equatable {
   public let bounds: Bounds
   public let privacy: PrivacyUnit
   public let hours: AllowedHours
-  /// How long per-round secrets are kept for an opening by an auditor; zero in this version.
-  public let keepSecretsFor: Duration
+  /// Whether the secrets of masked inputs are kept, sealed, for an opening by an auditor; nil keeps nothing.
+  public let audit: AuditRules?
 
   /// The policy as written.
   public let text: String
@@ -45,6 +45,14 @@ public struct Policy: Sendable, Equatable {
     public let bits: ClosedRange<Int>
     public let clip: Double
     public let rounds: Int
+  }
+
+  /// Secrets of masked inputs kept for an opening.
+  public struct AuditRules: Sendable, Equatable {
+    /// From the making of a masked input to the erasure of what opens it.
+    public let keepSecretsFor: Duration
+    /// To whose key they are sealed: nobody else can open them, this organisation included.
+    public let auditor: AuditorPublicKey
   }
 
   public enum PrivacyUnit: String, Sendable, CaseIterable { case none }

@@ -243,7 +243,8 @@ extension SharedClient {
   /// - Parameter spool: is given the bytes of the masked input in order; what it throws is thrown on.
   borrowing func mask(
     _ delivery: ShareDelivery, term: some TermSource, position: Int, lanes: Lanes, context: AggregationContext,
-    signer: borrowing IdentitySigningKey, spool: (UnsafeRawBufferPointer) throws -> Void
+    signer: borrowing IdentitySigningKey, sealing: (borrowing MaskingSecrets, MaskedInputMessage) throws -> Void,
+    spool: (UnsafeRawBufferPointer) throws -> Void
   ) throws -> MaskingStep {
     let verified = try VerifiedDelivery(delivery, roster: roster, position: position, context: context)
     let organization = context.cohort[position].name
@@ -257,6 +258,7 @@ extension SharedClient {
       context: context.digest, transcript: roster.transcript, organization: organization,
       shareSurvivors: verified.digest, complaints: opened.complaints, maskedInputHash: hash,
       signature: payload.signature(by: signer))
+    try sealing(MaskingSecrets(mask: try secrets.mask(), selfMask: try secrets.selfMask()), message)
     return MaskingStep(delivery: verified, opened: opened, message: message)
   }
 

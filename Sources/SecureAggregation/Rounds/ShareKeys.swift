@@ -137,7 +137,7 @@ struct VerifiedRoster: Sendable {
   /// - Parameters:
   ///   - own: What the checking client sent itself.
   ///   - list: The list for which it revealed its nonce; nil on the complete graph.
-  fileprivate init(
+  init(
     _ roster: AdvertisementRoster, position: Int, own: AdvertiseKeysMessage, list: BeaconRequest?,
     context: AggregationContext
   ) throws(AggregationError) {

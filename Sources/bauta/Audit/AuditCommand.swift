@@ -19,6 +19,6 @@ struct AuditCommand: AsyncParsableCommand {
     subcommands: [
       AuditListCommand.self, AuditShowCommand.self, AuditWatchCommand.self, AuditExportCommand.self,
       AuditVerifyCommand.self, AuditReconcileCommand.self, AuditReportCommand.self, AuditProveCommand.self,
-      AuditCheckProofCommand.self, AuditServeCommand.self, AuditWitnessCommand.self,
+      AuditCheckProofCommand.self, AuditServeCommand.self, AuditWitnessCommand.self, AuditOpenCommand.self,
     ])
 }

@@ -1,0 +1,386 @@
+import AuditLog
+import Cryptography
+import Federation
+import Foundation
+import SecureAggregation
+import Synchronization
+import Testing
+
+@testable import FederationClient
+
+/// Real clients with a coordinator in one process, under a policy that keeps secrets for an auditor.
+@Suite("Openings", .serialized, .timeLimit(.minutes(1)))
+struct OpeningTests {
+  private let runs: CoordinatorTests
+  private let key = KeyOfAuditor()
+  private var federation: TestFederation { runs.federation }
+
+  private final class KeyOfAuditor: Sendable { let pair = AuditorKeyPair.generate() }
+
+  init() throws { runs = try CoordinatorTests() }
+
+  private var policy: String {
+    Policy.template.replacingOccurrences(
+      of: "audit: {keepSecretsFor: 0d}", with: "audit: {keepSecretsFor: 30d, auditor: \(key.pair.publicKey)}")
+  }
+
+  private var policies: [Int: String] { Dictionary(uniqueKeysWithValues: (0..<4).map { ($0, policy) }) }
+
+  private func sealedDirectory(_ index: Int) -> String { "\(federation.directory(federation.parties[index]))/sealed" }
+
+  private func files(_ index: Int) -> [String] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: sealedDirectory(index))) ?? []).sorted()
+  }
+
+  private func erased(_ index: Int) throws -> [AuditRecord] {
+    try federation.records(federation.parties[index]).filter { $0.event == .sealedSecretsErased }
+  }
+
+  /// What an organisation does between runs, with its log and state.
+  private func atDesk<Result>(_ index: Int, _ body: (OpeningDesk) throws -> Result) throws -> Result {
+    let party = federation.parties[index]
+    let log = try federation.writer(party)
+    let desk = OpeningDesk(
+      name: party.name, manifest: federation.manifest.manifest, sealedDirectory: sealedDirectory(index), log: log,
+      store: try ClientStore(path: federation.statePath(party), reviewedAgainst: log), identity: try party.identity(),
+      minimumHonest: 2)
+    do {
+      let result = try body(desk)
+      try desk.close()
+      return result
+    } catch {
+      try? desk.close()
+      throw error
+    }
+  }
+
+  private func refusal(_ index: Int, _ body: (OpeningDesk) throws -> Void) throws -> String {
+    do {
+      try atDesk(index, body)
+    } catch let error as OpeningError {
+      return error.code
+    }
+    return "nothing"
+  }
+
+  private func request(_ run: RunIdentifier, by index: Int = 0, task: TaskKind = .fit) throws -> OpeningRequest {
+    try atDesk(index) {
+      // Handed over as a file.
+      try OpeningRequest(
+        parsing: $0.request(run: run, task: task, round: task == .statistics ? 0 : 1).serialized)
+    }
+  }
+
+  private func consents(_ members: [Int], to request: OpeningRequest) throws -> [OpeningConsent] {
+    try members.map { index in
+      try atDesk(index) { try OpeningConsent(parsing: $0.consent(to: request).serialized) }
+    }
+  }
+
+  private func prove(
+    _ request: OpeningRequest, _ consents: [OpeningConsent], at moment: Date = Date()
+  ) throws -> OpeningReport {
+    try atDesk(0) { try $0.prove(.init(request: request, consents: consents), key: key.pair, at: moment) }
+  }
+
+  @Test("What left is proved: secrets are kept for every sum, a quorum agrees, and every step holds")
+  func whole() async throws {
+    let outcome = try await runs.run(policies: policies)
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    let run = outcome.report.run
+    for index in 0..<4 {
+      #expect(files(index) == ["\(run)-evaluate-1-1", "\(run)-fit-1-1", "\(run)-statistics-0-1"])
+      let path = "\(sealedDirectory(index))/\(run)-fit-1-1"
+      #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o600)
+      #expect(try SealedFile(path: path).header.organization == federation.names[index])
+    }
+    for task in [TaskKind.statistics, .fit, .evaluate] {
+      let request = try request(run, task: task)
+      let report = try prove(request, try consents([1, 2], to: request))
+      #expect(report.holds, "\(task): \(report.failure?.step.rawValue ?? "") \(report.failure?.error.message ?? "")")
+      #expect(report.passed.map(\.step) == OpeningReport.Step.allCases.filter { $0 != .ingress })
+      #expect(report.wasUnsealed)
+    }
+    let records = try federation.records(federation.parties[0])
+    #expect(records.filter { $0.event == .openingRequested }.count == 3)
+    let opened = records.filter { $0.event == .maskedInputOpened }
+    #expect(opened.map(\.outcome) == [.succeeded, .succeeded, .succeeded])
+    #expect(opened.allSatisfy { $0.opening?.auditor == key.pair.publicKey.digest })
+    #expect(try federation.records(federation.parties[1]).filter { $0.event == .openingConsented }.count == 3)
+    #expect(try federation.records(federation.parties[3]).filter { $0.event == .openingConsented }.isEmpty)
+    #expect(federation.parties.allSatisfy(federation.verify))
+  }
+
+  @Test("One opening a slot: whoever comes second finds no quorum, and nothing is unsealed without one")
+  func slots() async throws {
+    let run = try await runs.run(policies: policies).report.run
+    let request = try request(run)
+    let rule = request.terms.rule
+    #expect(rule.slots == 1 && rule.quorum == 3)
+    let agreed = try consents([1, 2], to: request)
+    // Agreed to: the slot is gone for those who did, in their own name too.
+    #expect(try refusal(1) { _ = try $0.request(run: run, task: .fit, round: 1) } == "opening-beyond-honest-minimum")
+    #expect(
+      try refusal(0) { _ = try $0.request(run: run, task: .fit, round: 1, slot: 2) } == "opening-beyond-honest-minimum")
+    // doum has agreed to nothing and asks for itself; the others do not agree.
+    let second = try self.request(run, by: 3)
+    for index in 0..<3 { #expect(try refusal(index) { _ = try $0.consent(to: second) } == "opening-slot-taken") }
+    #expect(try refusal(3) { _ = try $0.consent(to: request) } == "opening-slot-taken")
+    // Asking again, and agreeing again, are one and the same.
+    #expect(try self.request(run).terms == request.terms)
+    _ = try consents([1], to: request)
+    #expect(try refusal(0) { _ = try $0.consent(to: request) } == "opening-own-request")
+    #expect(try refusal(1) { _ = try $0.request(run: run, task: .fit, round: 2) } == "opening-not-openable")
+
+    // Without a quorum, with one consent twice, and with consents to something else.
+    for few in [[], [agreed[0]], [agreed[0], agreed[0]]] {
+      let report = try prove(request, few)
+      #expect(report.failure?.error.code == "opening-too-few-consents" && !report.wasUnsealed)
+    }
+    #expect(try prove(second, agreed).failure?.step == .request)
+    let other = try self.request(run, task: .evaluate)
+    #expect(try prove(other, agreed).failure?.error.code == "opening-other-request")
+    let refused = try federation.records(federation.parties[0]).filter { $0.event == .maskedInputOpened }
+    #expect(refused.count == 5 && refused.allSatisfy { $0.outcome == .refused && $0.error != nil })
+    #expect(try prove(request, agreed).holds)
+  }
+
+  @Test("A consent is remembered: neither a lost state nor a lost log makes room for a second organisation")
+  func remembered() async throws {
+    let run = try await runs.run(policies: policies).report.run
+    let first = try request(run)
+    _ = try consents([1], to: first)
+    let second = try request(run, by: 3)
+    let party = federation.parties[1]
+    // The state forgets what was agreed to; the log does not.
+    try Self.forget(first.terms.context, in: federation.statePath(party))
+    #expect(try refusal(1) { _ = try $0.consent(to: second) } == "opening-slot-taken")
+  }
+
+  private static func forget(_ context: ContextDigest, in path: String) throws {
+    let store = try ClientStore(path: path)
+    try store.write { try $0.execute("DELETE FROM opening_consent") }
+    #expect(try store.consents(in: context).isEmpty)
+  }
+
+  @Test("A statement that was not signed as the request says it is not agreed to")
+  func foreignStatement() async throws {
+    let run = try await runs.run(policies: policies).report.run
+    let honest = try request(run)
+    func forged(_ old: String, _ new: String) throws -> OpeningRequest {
+      let text = String(decoding: honest.note.text, as: UTF8.self).replacingOccurrences(of: old, with: new)
+      let note = try OpeningNote.signed(
+        text, by: federation.names[0], key: federation.parties[0].identity(), what: "the request")
+      return try OpeningRequest(parsing: note.serialized)
+    }
+    let terms = honest.terms
+    let (names, statement) = (federation.names, terms.statement)
+    for (old, new, code) in [
+      ("attempt: 1", "attempt: 2", "opening-unknown-statement"),
+      ("context: \(terms.context)", "context: \(statement.transcript)", "opening-unknown-statement"),
+      (
+        "maskedInputRoot: \(statement.maskedInputRoot)", "maskedInputRoot: \(terms.context)",
+        "opening-unknown-statement"
+      ),
+      ("survivors: \(names[0]) \(names[1]) ", "survivors: \(names[0]) ", "opening-unknown-statement"),
+      ("assumedCorrupt: 1", "assumedCorrupt: 0", "opening-unknown-statement"),
+      ("slot: 1", "slot: 2", "opening-beyond-honest-minimum"),
+      ("federation: fraud.example", "federation: other.example", "opening-other-federation"),
+    ] {
+      let request = try forged(old, new)
+      #expect(request != honest)
+      #expect(try refusal(1) { _ = try $0.consent(to: request) } == code, "\(new)")
+    }
+    // Signed by somebody else than it names.
+    let note = try OpeningNote.signed(
+      honest.note.textString, by: names[0], key: federation.parties[2].identity(), what: "the request")
+    #expect(
+      try refusal(1) { _ = try $0.consent(to: OpeningRequest(parsing: note.serialized)) } == "opening-note-not-signed")
+    #expect(try federation.records(federation.parties[1]).filter { $0.event == .openingConsented }.isEmpty)
+    // Notes have one form.
+    #expect(throws: OpeningError.self) { try forged("slot: 1", "slot: 01") }
+    #expect(throws: OpeningError.self) { try forged("slot: 1", "slot:  1") }
+    #expect(throws: OpeningError.self) { try OpeningRequest(parsing: Array(honest.serialized.dropLast())) }
+    #expect(throws: OpeningError.self) { try OpeningConsent(parsing: honest.serialized) }
+  }
+
+  @Test("A file that is altered, cut, of another organisation, or past its time proves nothing, each by its name")
+  func files() async throws {
+    let run = try await runs.run(policies: policies).report.run
+    let request = try request(run)
+    let agreed = try consents([1, 2], to: request)
+    let path = "\(sealedDirectory(0))/\(run)-fit-1-1"
+    let sealed = try Data(contentsOf: URL(fileURLWithPath: path))
+    func code(_ bytes: Data?) throws -> String? {
+      try? FileManager.default.removeItem(atPath: path)
+      try bytes?.write(to: URL(fileURLWithPath: path))
+      return try prove(request, agreed).failure?.error.code
+    }
+    func flipped(_ place: Int) -> Data {
+      var bytes = sealed
+      bytes[place] ^= 1
+      return bytes
+    }
+    let headerLength = Int(sealed[2]) << 8 | Int(sealed[3])
+    #expect(try code(nil) == "opening-secrets-missing")
+    #expect(try code(Data()) == "opening-file-malformed")
+    #expect(try code(flipped(0)) == "opening-file-malformed")
+    #expect(try code(sealed.dropLast()) == "opening-file-truncated")
+    #expect(try code(sealed + [0]) == "opening-file-truncated")
+    for place in [4 + headerLength, 4 + headerLength + 90, sealed.count / 2, sealed.count - 1] {
+      #expect(try code(flipped(place)) == "opening-file-altered", "\(place)")
+    }
+    // In the header the window is authenticated too: a file cannot be made to last longer.
+    #expect(try code(sealed) == nil)
+    let header = try SealedFile(path: path).header
+    let longer = SealedHeader(
+      organization: header.organization, opening: header.opening, context: header.context,
+      commitment: header.commitment, auditor: header.auditor, sealedAt: header.sealedAt, until: header.until + 86_400,
+      subjectByteCount: header.subjectByteCount, tensorCount: header.tensorCount, counterCount: header.counterCount)
+    var prolonged = Data(sealed.prefix(4))
+    prolonged.append(contentsOf: longer.encoded())
+    prolonged.append(sealed.suffix(from: 4 + headerLength))
+    #expect(prolonged.count == sealed.count)
+    #expect(try code(prolonged) == "opening-file-altered")
+    let others = try Data(contentsOf: URL(fileURLWithPath: "\(sealedDirectory(1))/\(run)-fit-1-1"))
+    #expect(try code(others) == "opening-other-file")
+    let task = try Data(contentsOf: URL(fileURLWithPath: "\(sealedDirectory(0))/\(run)-evaluate-1-1"))
+    #expect(try code(task) == "opening-other-file")
+    try sealed.write(to: URL(fileURLWithPath: path))
+    let late = try prove(request, agreed, at: Date() + 31 * 86_400)
+    #expect(late.failure?.error.code == "opening-past-window" && !late.wasUnsealed)
+    let wrong = AuditorKeyPair.generate()
+    let other = try atDesk(0) { try $0.prove(.init(request: request, consents: agreed), key: wrong) }
+    #expect(other.failure?.error.code == "opening-other-auditor" && !other.wasUnsealed)
+    #expect(try prove(request, agreed).holds)
+  }
+
+  @Test("A log that says something else left does not pass, nor does one without the request")
+  func logs() async throws {
+    let run = try await runs.run(policies: policies).report.run
+    let request = try request(run)
+    let agreed = try consents([1, 2], to: request)
+    let party = federation.parties[0]
+    // A masked input of the same attempt, that nobody has asked about.
+    let log = try federation.writer(party)
+    let sent = try #require(
+      try federation.records(party).first {
+        $0.event == .messageSent && $0.message?.label.kind == "masked-input" && $0.task == "fit"
+      })
+    let label = MessageLabel(id: .random(), kind: "masked-input")
+    _ = try log.recordEgress(sent.content, message: label, payload: [1, 2, 3])
+    try log.close()
+    #expect(try prove(request, agreed).failure?.error.code == "opening-egress-repeated")
+    // A request that was never on the record where it says.
+    let forged = try OpeningNote.signed(
+      request.note.textString.replacingOccurrences(of: "entry: \(request.entry)", with: "entry: 0"),
+      by: party.name, key: party.identity(), what: "the request")
+    let moved = try OpeningRequest(parsing: forged.serialized)
+    #expect(try prove(moved, try consents([1, 2], to: moved)).failure?.error.code == "opening-not-recorded")
+  }
+
+  @Test("The file is on disk before the record, and the record before the bytes")
+  func order() async throws {
+    let seen = Mutex<[String]>([])
+    let directory = sealedDirectory(0)
+    let party = federation.parties[0]
+    let federation = federation
+    let watch = Killer { point in
+      guard point.kind == .maskedInput, point.opening?.task == .statistics else { return false }
+      let files = (try? FileManager.default.contentsOfDirectory(atPath: directory))?.count ?? 0
+      let records = (try? federation.records(party))?.count { $0.message?.label.kind == "masked-input" } ?? 0
+      seen.withLock { $0.append("\(point.step.rawValue): \(files) files, \(records) records") }
+      return point.step == .recorded
+    }
+    _ = try await runs.run([0: [watch]], policies: policies)
+    #expect(
+      seen.withLock { $0 } == [
+        "decided: 0 files, 0 records", "persisted: 1 files, 0 records", "recorded: 1 files, 1 records",
+      ])
+    // Killed before it was sent: the next process erases what would open it, and says so.
+    let attempts = try erased(0)
+    #expect(attempts.map(\.task) == ["statistics"] && attempts.map(\.attempt) == [1])
+    #expect(!files(0).contains { $0.contains("statistics") })
+    #expect(files(0).contains { $0.contains("evaluate") })
+  }
+
+  @Test("What cannot be sealed is not sent")
+  func unsealable() async throws {
+    try Data().write(to: URL(fileURLWithPath: sealedDirectory(0)))
+    let outcome = try await runs.run(policies: policies)
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    #expect(outcome.survivors(of: .statistics) == Array(federation.names.dropFirst()))
+    let records = try federation.records(federation.parties[0])
+    #expect(records.contains { $0.message?.label.kind == "share-keys" })
+    #expect(!records.contains { $0.message?.label.kind.hasPrefix("masked-input") == true })
+  }
+
+  @Test("Without the policy nothing is kept, and the record holds a commitment all the same, never twice the same")
+  func policyOff() async throws {
+    let outcome = try await runs.run()
+    #expect(outcome.report.state == .completed)
+    #expect((0..<4).allSatisfy { files($0).isEmpty })
+    let commitments = try federation.parties.flatMap { try federation.records($0) }
+      .filter { $0.message?.label.kind == "masked-input" }.map { $0.maskedInput?.commitment }
+    #expect(commitments.count == 12 && commitments.allSatisfy { $0 != nil } && Set(commitments).count == 12)
+    #expect(
+      try refusal(0) { _ = try $0.request(run: outcome.report.run, task: .fit, round: 1) } == "opening-not-openable")
+  }
+
+  @Test("Files of an attempt that ended without a sum are gone with it")
+  func abandoned() async throws {
+    // Three of four are lost before they release anything; the next attempt is the sum, without the fourth.
+    let losses = Dictionary(uniqueKeysWithValues: (0..<3).map { ($0, [CoordinatorTests.kill(.unmasking, .decided)]) })
+    let outcome = try await runs.run(losses, policies: policies)
+    #expect(outcome.report.state == .completed && outcome.failedAttempts == 1)
+    let run = outcome.report.run
+    for index in 0..<3 {
+      #expect(files(index).filter { $0.contains("statistics") } == ["\(run)-statistics-0-2"])
+      #expect(try erased(index).map(\.attempt) == [1])
+    }
+    #expect(!files(3).contains { $0.contains("statistics") })
+    // Three are in the sum: one opening would leave one honest member of them.
+    let code = try refusal(0) { _ = try $0.request(run: run, task: .statistics, round: 0) }
+    #expect(code == "opening-beyond-honest-minimum")
+  }
+
+  @Test("When its time is over a file is erased, also by a client that only waits, and what is erased stays so")
+  func window() async throws {
+    let run = try await runs.run(policies: policies).report.run
+    let party = federation.parties[0]
+    let log = try federation.writer(party)
+    let store = try ClientStore(path: federation.statePath(party), reviewedAgainst: log)
+    let moment = Mutex(Date() + 29 * 86_400)
+    let keeper = SealedSecretsKeeper(
+      directory: sealedDirectory(0), store: store, log: log, now: { moment.withLock { $0 } })
+    try keeper.tidy()
+    #expect(files(0).count == 3)
+    #expect(try erased(0).isEmpty)
+    moment.withLock { $0 += 2 * 86_400 }
+    let watching = Task { await keeper.watch(every: .milliseconds(5)) { Issue.record("\($0.message)") } }
+    while try !store.sealedSecrets().isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+    watching.cancel()
+    await watching.value
+    #expect(files(0).isEmpty)
+    #expect(try erased(0).count == 3)
+    try keeper.tidy()
+    #expect(try erased(0).count == 3)
+    // What nothing is known of was never sent, and is removed.
+    try Data([1]).write(to: URL(fileURLWithPath: "\(sealedDirectory(0))/\(run)-fit-9-1"))
+    try Data([1]).write(to: URL(fileURLWithPath: "\(sealedDirectory(0))/\(run)-fit-9-2.tmp"))
+    try keeper.tidy()
+    #expect(files(0).isEmpty)
+    #expect(try erased(0).count == 4)
+    try log.close()
+  }
+
+  @Test("A long masked input is opened from its segments, each byte for byte")
+  func segments() async throws {
+    let outcome = try await runs.run(policies: policies, bins: 40_960)
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    let request = try request(outcome.report.run, task: .evaluate)
+    let report = try prove(request, try consents([1, 2], to: request))
+    #expect(report.holds, "\(report.failure?.error.message ?? "")")
+    #expect(report.passed.last?.detail.contains("after 2 segments") == true)
+  }
+}
