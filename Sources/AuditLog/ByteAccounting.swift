@@ -35,6 +35,8 @@ struct ByteAccounting {
   private var begun: Set<SHA256Digest>?
   private var curtailed: Set<SHA256Digest> = []
   private var underway: [MessageIdentifier: (connection: SHA256Digest, bytes: UInt64)] = [:]
+  /// Messages recorded for a connection that had ended, and not again for another.
+  private var late: Set<MessageIdentifier> = []
   private var failures = FailureList()
   private var hasStarted = false
   private var unmeteredMessages: UInt64 = 0
@@ -51,7 +53,7 @@ struct ByteAccounting {
       takeMessage(
         record.message?.id, bytes: record.message?.bytes, connection: record.destination?.exporter,
         sequence: record.sequence)
-    case .delivery: takeDelivery(record.message?.id ?? record.messageID, record.outcome)
+    case .delivery: takeDelivery(record.message?.id ?? record.messageID, record.outcome, sequence: record.sequence)
     case .connectionTraffic: count(record, isLast: false)
     case .connectionClosed: if record.destination != nil { count(record, isLast: true) }
     default: break
@@ -85,8 +87,11 @@ struct ByteAccounting {
     }
     guard !isCurtailed(connection) else { return }
     guard !closed.contains(connection) else {
-      return fail(sequence, "a message was recorded for a connection that had ended")
+      // The connection was lost while the message was recorded: it cannot have left on it.
+      late.insert(id)
+      return
     }
+    late.remove(id)
     // Lengths on record have at most 53 bits.
     let framed = bytes &+ Self.prefixBytes
     var state = open[connection] ?? Connection(first: sequence)
@@ -100,8 +105,12 @@ struct ByteAccounting {
     underway[id] = (connection, framed)
   }
 
-  private mutating func takeDelivery(_ id: MessageIdentifier?, _ outcome: AuditRecord.Outcome?) {
-    guard outcome == .succeeded, let id, let message = underway.removeValue(forKey: id) else { return }
+  private mutating func takeDelivery(_ id: MessageIdentifier?, _ outcome: AuditRecord.Outcome?, sequence: UInt64) {
+    guard outcome == .succeeded, let id else { return }
+    guard late.remove(id) == nil else {
+      return fail(sequence, "a message was delivered whose connection had ended before it was recorded")
+    }
+    guard let message = underway.removeValue(forKey: id) else { return }
     open[message.connection]?.unresolved -= message.bytes
   }
 
@@ -221,7 +230,7 @@ extension ByteAccounting: EntryCheck {
     case .messageSent:
       takeMessage(
         entry.messageID, bytes: entry.messageBytes, connection: entry.destinationExporter, sequence: entry.sequence)
-    case .delivery: takeDelivery(entry.messageID, entry.outcome)
+    case .delivery: takeDelivery(entry.messageID, entry.outcome, sequence: entry.sequence)
     case .connectionTraffic, .connectionClosed: if let record = entry.record { take(record) }
     default: break
     }
