@@ -152,6 +152,8 @@ enum DemoConclusion {
     output.line("      what left the first organisation, message by message")
     output.line("  \(bauta) audit verify \(first)")
     output.line("      its log again, from the files alone; change a byte and see")
+    output.line("  \(bauta) audit report \(first) --ingress \(outcome.hub) --output report.html")
+    output.line("      one page for screen and paper: what left, when, to whom, and what was checked")
     if let model = outcome.report.model {
       output.line("  \(bauta) model evaluate \(model.path) --data \(first)/data.csv")
       output.line("      the model on one organisation's rows")
