@@ -163,8 +163,7 @@ public enum MaskedInputOpening {
       (evidence.list != nil) == (context.regularGraph != nil)
     else { throw .evidence(.misbehaviour(.ownEntry(.roster), by: .server)) }
     do throws(AggregationError) {
-      return try VerifiedRoster(
-        evidence.roster, position: position, own: own, list: evidence.list, context: context)
+      return try VerifiedRoster.checking(evidence, position: position, own: own, context: context)
     } catch { throw .evidence(error) }
   }
 

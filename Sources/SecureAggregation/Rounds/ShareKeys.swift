@@ -134,10 +134,17 @@ struct VerifiedRoster: Sendable {
   let advertisements: [Int: AdvertiseKeysMessage]
   private let seal: Seal
 
+  /// For an opening: the same checks, made again on what an organisation has kept of its attempt.
+  static func checking(
+    _ evidence: MaskedInputEvidence, position: Int, own: AdvertiseKeysMessage, context: AggregationContext
+  ) throws(AggregationError) -> VerifiedRoster {
+    try VerifiedRoster(evidence.roster, position: position, own: own, list: evidence.list, context: context)
+  }
+
   /// - Parameters:
   ///   - own: What the checking client sent itself.
   ///   - list: The list for which it revealed its nonce; nil on the complete graph.
-  init(
+  fileprivate init(
     _ roster: AdvertisementRoster, position: Int, own: AdvertiseKeysMessage, list: BeaconRequest?,
     context: AggregationContext
   ) throws(AggregationError) {
