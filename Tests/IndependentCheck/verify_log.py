@@ -353,7 +353,8 @@ def check_proof(path, options):
         lines = head.decode("ascii", "replace").split("\n")
         require(separator and lines.pop(0) == "c2sp.org/tlog-proof@v1", "not a tlog-proof")
         extra = decode64(lines.pop(0)[6:]) if lines and lines[0].startswith("extra ") else None
-        entry = read_file(options.entry) if options.entry else extra
+        # A record is one line: the newline that ends it in a file is not part of it.
+        entry = re.sub(rb"\n\Z", b"", read_file(options.entry)) if options.entry else extra
         require(entry is not None, "the proof has no entry with it: give --entry")
         require(lines and lines[0].startswith("index "), "a proof without an index")
         index, hashes = decimal(lines[0][6:]), [decode64(line) for line in lines[1:]]
