@@ -15,8 +15,12 @@ import re
 import stat
 import sys
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:
+    print("verify_log.py: Python's package cryptography is missing (Debian: python3-cryptography)", file=sys.stderr)
+    sys.exit(2)
 
 LOG, WITNESS = 0x01, 0x04  # signature types of signed-note
 LONGEST_ENTRY = 65535  # what the two-byte length in a bundle can say
@@ -145,7 +149,7 @@ class Key:
 
     def __init__(self, text, kind):
         parts = text.strip("\n").split("+", 2)
-        require(len(parts) == 3, "a verifier key is name+id+key")
+        require(len(parts) == 3, "a key is neither name+id+key nor a file with that line")
         self.name, data = parts[0], decode64(parts[2])
         require(len(data) == 33 and data[0] == kind, "a key of the wrong type or length")
         self.id = sha256(self.name.encode() + b"\n" + data)[:4]
@@ -534,7 +538,8 @@ def main():
             continue
         print("verified" if report["verified"] else "NOT VERIFIED", subject)
         if "size" in report:
-            print(f"  {report['size']} entries under the checkpoint, {report['unsignedTail']} after it")
+            size = "no checkpoint" if report["size"] is None else f"{report['size']} entries under the checkpoint"
+            print(f"  {size}, {report['unsignedTail']} after it")
         for failure in report["failures"][:20]:
             print(f"  {failure}")
     return 0 if verified else 1
