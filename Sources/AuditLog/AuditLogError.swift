@@ -113,7 +113,7 @@ extension AuditLogError.EntryDefect {
     switch self {
     case .tooLong: "the line is longer than an entry can be"
     case .notCanonical: "the line is not one object of canonical JSON"
-    case .schema: "the entry is not of schema \(AuditRecord.schema)"
+    case .schema: "the entry is not of schema \(AuditRecord.schema): it was changed, or another version wrote it"
     case .field(let name): "the field \(name) is missing, unknown or not valid"
     case .organization: "the entry names another organisation"
     case .sequence(let found): "the entry says that it is entry \(found)"

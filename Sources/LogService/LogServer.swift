@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -106,10 +107,11 @@ enum HTTPAddress {
 
   static func reason(_ error: any Error) -> String {
     switch error {
-    case let error as IOError: error.description
+    case let error as IOError: String(cString: strerror(error.errnoCode))
     case let error as NIOConnectionError:
       error.connectionErrors.first.map { reason($0.error) } ?? "no address of \(error.host) can be reached"
     case let error as ChannelError: error.description
+    case let error as SocketAddressError.UnknownHost: "the name \(error.host) has no address"
     case _: "\(type(of: error))"
     }
   }

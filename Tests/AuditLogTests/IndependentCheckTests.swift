@@ -100,7 +100,9 @@ struct IndependentCheckTests {
     #expect(try IndependentVerifier.verdicts(arguments).map(\.verified) == cases.map(\.isValid))
     // The entry apart from the proof; and a witness that has not seen the log.
     let (proofFile, entryFile) = (path("0.tlog-proof"), path("entry"))
-    for (bytes, isValid) in [(entry, true), (Array(entry.dropLast()), false)] {
+    for (bytes, isValid) in [
+      (entry, true), (entry + [0x0A], true), (entry + [0x0A, 0x0A], false), (Array(entry.dropLast()), false),
+    ] {
       try write(bytes, to: entryFile)
       let verdict = try IndependentVerifier.verdicts(["--key", key, "--proof", proofFile, "--entry", entryFile])
       #expect(verdict[0].verified == isValid)

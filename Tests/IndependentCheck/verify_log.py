@@ -15,8 +15,12 @@ import re
 import stat
 import sys
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:
+    print("verify_log.py: Python's package cryptography is missing (Debian: python3-cryptography)", file=sys.stderr)
+    sys.exit(2)
 
 LOG, WITNESS = 0x01, 0x04  # signature types of signed-note
 LONGEST_ENTRY = 65535  # what the two-byte length in a bundle can say
@@ -145,7 +149,7 @@ class Key:
 
     def __init__(self, text, kind):
         parts = text.strip("\n").split("+", 2)
-        require(len(parts) == 3, "a verifier key is name+id+key")
+        require(len(parts) == 3, "a key is neither name+id+key nor a file with that line")
         self.name, data = parts[0], decode64(parts[2])
         require(len(data) == 33 and data[0] == kind, "a key of the wrong type or length")
         self.id = sha256(self.name.encode() + b"\n" + data)[:4]
@@ -353,7 +357,8 @@ def check_proof(path, options):
         lines = head.decode("ascii", "replace").split("\n")
         require(separator and lines.pop(0) == "c2sp.org/tlog-proof@v1", "not a tlog-proof")
         extra = decode64(lines.pop(0)[6:]) if lines and lines[0].startswith("extra ") else None
-        entry = read_file(options.entry) if options.entry else extra
+        # A record is one line: the newline that ends it in a file is not part of it.
+        entry = re.sub(rb"\n\Z", b"", read_file(options.entry)) if options.entry else extra
         require(entry is not None, "the proof has no entry with it: give --entry")
         require(lines and lines[0].startswith("index "), "a proof without an index")
         index, hashes = decimal(lines[0][6:]), [decode64(line) for line in lines[1:]]
@@ -533,7 +538,8 @@ def main():
             continue
         print("verified" if report["verified"] else "NOT VERIFIED", subject)
         if "size" in report:
-            print(f"  {report['size']} entries under the checkpoint, {report['unsignedTail']} after it")
+            size = "no checkpoint" if report["size"] is None else f"{report['size']} entries under the checkpoint"
+            print(f"  {size}, {report['unsignedTail']} after it")
         for failure in report["failures"][:20]:
             print(f"  {failure}")
     return 0 if verified else 1

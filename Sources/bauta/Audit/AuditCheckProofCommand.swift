@@ -13,7 +13,8 @@ struct AuditCheckProofCommand: AsyncParsableCommand {
         bauta audit check-proof record-17.tlog-proof --key alder-log.vkey
         bauta audit check-proof record-17.tlog-proof --key alder-log.vkey \\
           --witness birch-witness.vkey --witness cedar-witness.vkey --quorum 2
-        bauta audit check-proof record-3.tlog-proof --key hub-log.vkey --entry record.json
+        bauta audit check-proof record-3.tlog-proof --key hub-log.vkey \\
+          --entry record.json
 
       The log's key alone shows what its keeper signed; that he showed the same log to everybody is what witnesses vouch \
       for.

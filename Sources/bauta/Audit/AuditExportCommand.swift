@@ -7,7 +7,8 @@ struct AuditExportCommand: AsyncParsableCommand {
     commandName: "export", abstract: "Write the records of a log to a file for other programs.",
     discussion: """
         bauta audit export alder --format csv --output alder.csv
-        bauta audit export hub --format jsonl --since 2026-03-01 --until 2026-04-01 --output march.jsonl
+        bauta audit export hub --since 2026-03-01 --until 2026-04-01 \\
+          --output march.jsonl
         bauta audit export --columns
 
       jsonl: the records byte for byte, one a line; hashes can be made again from them. csv: RFC 4180 in UTF-8 with a \
@@ -46,7 +47,7 @@ struct AuditExportCommand: AsyncParsableCommand {
       return
     }
     guard let directory else { return }
-    try LocalFile.requireDirectory(directory)
+    try LocalFile.requireLogDirectory(directory)
     guard let output else {
       let (_, damage) = try write(directory, to: .standard)
       if let damage { throw damage }

@@ -44,7 +44,7 @@ struct AuditListCommand: AsyncParsableCommand {
   private var chosen: Format { json.json ? .jsonl : format ?? .table }
 
   func run() async throws {
-    try LocalFile.requireDirectory(directory)
+    try LocalFile.requireLogDirectory(directory)
     var display = RecordDisplay(format: chosen)
     var recent = last.map { Recent<Line>(limit: $0) }
     let damage = try LogScan.run(directory, selection.filter) { entry in
@@ -52,7 +52,7 @@ struct AuditListCommand: AsyncParsableCommand {
       return true
     }
     for line in recent?.elements ?? [] { display.take(line) }
-    display.finish(omitted: recent?.omitted ?? 0)
+    display.finish(omitted: recent?.omitted ?? 0, isWhole: damage == nil)
     if let damage { throw damage }
   }
 
@@ -95,11 +95,11 @@ private struct RecordDisplay {
     }
   }
 
-  func finish(omitted: UInt64) {
+  func finish(omitted: UInt64, isWhole: Bool) {
     guard format == .table else { return }
     let output = Output.standard
     guard count > 0 else {
-      output.line("No record matches.")
+      output.line(isWhole ? "No record matches." : "No record that can be read matches.")
       return
     }
     output.table(table)

@@ -3,13 +3,15 @@ import AuditLog
 import Foundation
 
 /// A moment as an auditor types it: a UTC day, a UTC time, or how long ago.
-struct AuditMoment: ExpressibleByArgument, Sendable {
+struct AuditMoment: Sendable {
   let time: AuditTime
 
   static let explanation = "as 2026-03-01, 2026-03-01T09:30:00Z, or 90s, 15m, 2h, 7d ago"
 
-  init?(argument: String) {
-    self.init(argument, now: Date())
+  /// - Throws: `ValidationError` that says which forms there are.
+  static func parse(_ text: String) throws -> AuditMoment {
+    guard let moment = AuditMoment(text, now: Date()) else { throw ValidationError("Give it \(explanation).") }
+    return moment
   }
 
   init?(_ text: String, now: Date) {

@@ -43,13 +43,25 @@ struct AuditProveCommand: AsyncParsableCommand {
   func run() async throws {
     let log = try LogDirectory.resolve(directory)
     let verifier = try verifierKey()
-    let proof = try TileReader.proof(directory: log, index: index, includingEntry: true)
+    let proof = try proof(from: log)
     guard let entry = proof.extra else { throw damaged(log.path, "the record is empty") }
     let checked = proof.verify(leaf: MerkleHashing.leaf(entry), log: verifier)
     if let failure = checked.failures.first { throw damaged(log.path, failure.message) }
     let written = withoutEntry ? try LogProof(index: index, hashes: proof.hashes, checkpoint: proof.checkpoint) : proof
     if let output { try LocalFile.create(output, written.serialized) }
     show(written)
+  }
+
+  private func proof(from log: TileDirectory) throws -> LogProof {
+    do {
+      return try TileReader.proof(directory: log, index: index, includingEntry: true)
+    } catch TransparencyLogError.outOfRange(_, let size) {
+      let covered = size == 0 ? "no record" : size == 1 ? "record 0" : "records 0 to \(size - 1)"
+      throw CommandError.unsuitable(
+        path: log.path, problem: "its checkpoint covers \(covered), not record \(index)",
+        remedy: "Wait for the next checkpoint if `bauta audit list` shows the record: one is signed when the log is "
+          + "closed, and every 256 entries.")
+    }
   }
 
   private func verifierKey() throws -> NoteVerifierKey<LogKeyRole> {
@@ -80,7 +92,7 @@ struct AuditProveCommand: AsyncParsableCommand {
         ]))
     } else if let output {
       Output.standard.line(
-        "\(output): record \(String(proof.index)) of \(checkpoint.origin), under \(Figures.counted(checkpoint.size, "entry", "entries"))"
+        "\(output): record \(String(proof.index)) of \(checkpoint.origin), under a checkpoint of \(Figures.counted(checkpoint.size, "entry", "entries"))"
       )
     } else {
       Output.standard.write(proof.serialized)

@@ -6,7 +6,8 @@ struct AuditReconcileCommand: AsyncParsableCommand {
     commandName: "reconcile", abstract: "Compare what organisations sent with what the server received.",
     discussion: """
       Every message must be in both logs with the same bytes; each difference is named. Status 0 if they agree, 1 if \
-      not. Verify each log too: this command takes entries as they stand.
+      not: also if the server has messages of an organisation whose log was not given, or if there is nothing to \
+      compare. Verify each log too: this command takes entries as they stand.
 
         bauta audit reconcile alder birch cedar --ingress hub
         bauta audit reconcile alder birch cedar hub
@@ -31,26 +32,64 @@ struct AuditReconcileCommand: AsyncParsableCommand {
   func run() async throws {
     let egress = ingress == nil ? Array(logs.dropLast()) : logs
     let receiver = ingress ?? logs[logs.count - 1]
-    for directory in egress + [receiver] { try LocalFile.requireDirectory(directory) }
+    for directory in egress + [receiver] { try LocalFile.requireLogDirectory(directory) }
     let report = try AuditReconciliation.reconcile(egress: egress, ingress: receiver)
-    if format.json { Output.standard.json(JSONValue(report.json)) } else { Self.show(report) }
+    if report.agrees, report.isEmpty {
+      throw CommandError.unsuitable(
+        path: receiver, problem: "there is nothing to compare: it has no message, and none was sent to its keeper",
+        remedy: "Give the organisations' directories first, and the server's last or with --ingress.")
+    }
+    let keepers = Set(egress.compactMap(Self.keeper))
+    if format.json { Output.standard.json(JSONValue(report.json)) } else { Self.show(report, keepers: keepers) }
     if !report.agrees {
       try Output.standard.finish()
       throw ExitCode.failure
     }
   }
 
-  static func show(_ report: ReconciliationReport) {
+  /// Whose log it is, by its first entry.
+  private static func keeper(_ directory: String) -> String? {
+    var reader = try? AuditLogReader(directory: directory)
+    return (try? reader?.next())?.record.organization.value
+  }
+
+  /// - Parameter keepers: whose logs were given. What others sent is told by organisation, not message by message.
+  private static func show(_ report: ReconciliationReport, keepers: Set<String>) {
     let output = Output.standard
-    let verdict = report.agrees ? StyledText("The logs agree.", .good) : StyledText("The logs DIFFER.", .bad)
+    func isOfOther(_ difference: ReconciliationReport.Difference) -> Bool {
+      difference.kind == .missingEgress && !difference.organization.isEmpty
+        && !keepers.contains(difference.organization)
+    }
+    let others = report.differences.filter(isOfOther)
+    let differences = report.differences.filter { !isOfOther($0) }
+    let verdict =
+      if !differences.isEmpty {
+        StyledText("The logs DIFFER.", .bad)
+      } else if !others.isEmpty {
+        StyledText("NOT ALL LOGS were given; those that were agree.", .bad)
+      } else {
+        StyledText("The logs agree.", .good)
+      }
     output.line("\(verdict) \(Figures.counted(report.matched, "message")) sent and received with the same bytes.")
     if report.sentElsewhere > 0 {
       output.line("\(Figures.counted(report.sentElsewhere, "message")) to other destinations: not compared.")
+      if report.isEmpty {
+        output.line("  → Is it the server's directory? Give that one last, or with --ingress.")
+      }
     }
-    if !report.differences.isEmpty {
+    if !others.isEmpty {
+      output.line()
+      output.line("Received from organisations whose logs were not given: give their directories, too.")
+      var table = Table([.text("organisation"), .number("messages")])
+      for (organization, messages) in Dictionary(grouping: others, by: \.organization).sorted(by: { $0.key < $1.key }) {
+        table.append(["\(organization)", "\(messages.count)"])
+      }
+      output.table(table)
+    }
+    if !differences.isEmpty {
       output.line()
       var table = Table([.text("difference"), .text("organisation"), .number("entry"), .text("detail")])
-      for difference in report.differences {
+      for difference in differences {
         table.append([
           StyledText(difference.kind.rawValue, .bad), "\(difference.organization)", "\(difference.sequence)",
           "\(difference.detail)",
@@ -68,4 +107,9 @@ struct AuditReconcileCommand: AsyncParsableCommand {
       output.table(table)
     }
   }
+}
+
+extension ReconciliationReport {
+  /// No message was on both sides, or rightly on one: that nothing differs says nothing then.
+  var isEmpty: Bool { matched == 0 && unconfirmed.isEmpty }
 }

@@ -11,8 +11,10 @@ struct AuditReportCommand: AsyncParsableCommand {
       `bauta audit verify` does. Status 0 if everything is verified, 1 if not; the page is made all the same.
 
         bauta audit report alder --output alder.html
-        bauta audit report alder birch cedar --ingress hub --manifest federation.note --output report.html
-        bauta audit report alder --since 2026-03-01 --until 2026-04-01 --json > march.json
+        bauta audit report alder birch cedar --ingress hub \\
+          --manifest federation.note --output report.html
+        bauta audit report alder --since 2026-03-01 --until 2026-04-01 \\
+          --json > march.json
 
       With --json it gives the same figures as one object of schema bauta/audit-report/1.
       """)
@@ -45,6 +47,11 @@ struct AuditReportCommand: AsyncParsableCommand {
   func validate() throws {
     if key != nil, directories.count > 1 { throw ValidationError("--key goes with one log.") }
     if key != nil, manifest != nil { throw ValidationError("Give --key or --manifest, not both.") }
+    // Twice the same entries would be twice the figures.
+    var places: Set<String> = []
+    for directory in directories where !places.insert(LocalFile.identity(directory)).inserted {
+      throw ValidationError("\(directory) is given twice.")
+    }
   }
 
   func run() async throws {

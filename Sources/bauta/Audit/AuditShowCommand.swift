@@ -8,16 +8,24 @@ struct AuditShowCommand: AsyncParsableCommand {
         bauta audit show alder 12
         bauta audit show alder 12 --next
         bauta audit show alder 12..15
-        bauta audit show alder 12 --json | sha256sum
+        (printf '\\0'; bauta audit show alder 12 --json | tr -d '\\n') | sha256sum
 
-      With --json it prints the record as it stands, byte for byte, and a newline. The record is shown whether the log \
+      With --json it prints the record as it stands, byte for byte, and a newline; its leaf hash is SHA-256 over \
+      a zero byte and the record without the newline, as in the last line above. The record is shown whether the log \
       is right or not: see `bauta audit verify`.
       """)
 
   @Argument(help: "Directory of an organisation, a server or a log.", completion: .directory)
   var directory: String
 
-  @Argument(help: ArgumentHelp("Number of an entry, or two of them: 12..15.", valueName: "entry"))
+  @Argument(
+    help: ArgumentHelp("Number of an entry, or two of them: 12..15.", valueName: "entry"),
+    transform: { text in
+      guard let range = EntryRange(argument: text) else {
+        throw ValidationError("Give a number from 0, or two of them in order: 12..15.")
+      }
+      return range
+    })
   var entry: EntryRange
 
   @Flag(help: "Show the entry before as well.")
@@ -29,7 +37,7 @@ struct AuditShowCommand: AsyncParsableCommand {
   @OptionGroup var format: JSONOption
 
   func run() async throws {
-    try LocalFile.requireDirectory(directory)
+    try LocalFile.requireLogDirectory(directory)
     let first = previous && entry.first > 0 ? entry.first - 1 : entry.first
     let last = next ? entry.last + 1 : entry.last
     var shown: UInt64 = 0

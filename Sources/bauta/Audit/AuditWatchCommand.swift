@@ -32,7 +32,7 @@ struct AuditWatchCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try LocalFile.requireDirectory(directory)
+    try LocalFile.requireLogDirectory(directory)
     let stop = StopFlag()
     let interruption = Interruption { stop.set() }
     defer { interruption.cancel() }

@@ -13,8 +13,10 @@ struct AuditWitnessCommand: AsyncParsableCommand {
       long as it is honest. It sees sizes and hashes, no records. With a directory that has no key yet, --name is its \
       name, and a key is made; give the verifier key that it prints to those whose logs it watches.
 
-        bauta audit witness watch --name watch.example --log alder-log.vkey --log hub-log.vkey
-        bauta audit witness watch --log alder-log.vkey --log hub-log.vkey --listen 10.0.0.7:7481
+        bauta audit witness watch --name watch.example \\
+          --log alder-log.vkey --log hub-log.vkey
+        bauta audit witness watch --log alder-log.vkey --log hub-log.vkey \\
+          --listen 10.0.0.7:7481
 
       Two histories are an ALARM on standard output, and evidence that anyone can check is kept in \
       DIRECTORY/witness/evidence. What it cosigned is in DIRECTORY/witness: a witness that has lost it, or was restored \
@@ -71,6 +73,7 @@ struct AuditWitnessCommand: AsyncParsableCommand {
   }
 
   private func open() throws -> WitnessDirectory {
+    if LocalFile.exists(directory) { try LocalFile.requireDirectory(directory) }
     if name == nil, !LocalFile.exists("\(directory)/witness.vkey") {
       throw CommandError.unsuitable(
         path: directory, problem: "there is no witness in it yet", remedy: "Give a new one its name with --name.")

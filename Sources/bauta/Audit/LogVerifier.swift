@@ -23,7 +23,7 @@ enum LogVerifier {
 
   /// - Throws: `CommandError` if there is no such directory or key file; what the log's files hold is reported.
   static func verify(_ directory: String, key source: KeySource = .besideLog) throws -> Result {
-    try LocalFile.requireDirectory(directory)
+    try LocalFile.requireLogDirectory(directory)
     let text = try keyText(for: directory, source)
     let cosigners: CosignerPolicy? =
       if case .manifest(let manifest) = source, manifest.witnessQuorum > 0 {

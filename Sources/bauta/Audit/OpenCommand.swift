@@ -21,8 +21,8 @@ struct AuditOpenCommand: AsyncParsableCommand {
       (other members of the sum)
         bauta audit open consent birch alder.opening-request
       (the auditor, in a session at the organisation)
-        bauta audit open prove alder --request alder.opening-request --consent birch.opening-consent \\
-          --auditor-key auditor.key --ingress hub
+        bauta audit open prove alder --request alder.opening-request \\
+          --consent birch.opening-consent --auditor-key auditor.key --ingress hub
 
       It does not prove that the term was computed from data, nor that its rounding carried no bits.
       """,
@@ -47,6 +47,9 @@ struct OpenKeyCommand: AsyncParsableCommand {
   @OptionGroup var format: JSONOption
 
   func run() async throws {
+    // Said in the words of a file: the error below them speaks of an organisation's own.
+    if LocalFile.exists(file) { throw CommandError.exists(path: file) }
+    try LocalFile.requireDirectory(LocalFile.parent(of: file))
     let key = AuditorKeyPair.generate()
     try AuditorKeyFile.create(file, key: key)
     let text = key.publicKey.text
@@ -71,7 +74,8 @@ struct OpenRequestCommand: AsyncParsableCommand {
       Recorded in your log and under a checkpoint, then signed with your identity key. No client may be running in the \
       directory. Send the file to the other members of the sum.
 
-        bauta audit open request alder --run 20260301-093000-00000000000000aa --round 1
+        bauta audit open request alder --round 1 \\
+          --run 20260301-093000-00000000000000aa
       """)
 
   @Argument(help: "Directory of your organisation.", completion: .directory)
@@ -157,8 +161,7 @@ struct OpenConsentCommand: AsyncParsableCommand {
   @OptionGroup var format: JSONOption
 
   func run() async throws {
-    let request = try OpeningRequest(
-      parsing: LocalFile.read(self.request, maximum: OpeningRequest.maximumBytes))
+    let request = try OpeningFiles.request(self.request)
     let path = try output ?? OpeningFiles.path(directory, "opening-consent")
     guard !LocalFile.exists(path) else { throw CommandError.exists(path: path) }
     let desk = try OpeningDesk(directory: directory)
@@ -207,6 +210,18 @@ enum OpeningFiles {
   /// `DIR/NAME.KIND`.
   static func path(_ directory: String, _ kind: String) throws -> String {
     "\(directory)/\(try OrganizationDirectory(opening: directory).name).\(kind)"
+  }
+
+  /// - Throws: `CommandError` naming the file.
+  static func request(_ path: String) throws(CommandError) -> OpeningRequest {
+    let bytes = try LocalFile.read(path, maximum: OpeningRequest.maximumBytes)
+    do { return try OpeningRequest(parsing: bytes) } catch { throw .about(path, error) }
+  }
+
+  /// - Throws: `CommandError` naming the file.
+  static func consent(_ path: String) throws(CommandError) -> OpeningConsent {
+    let bytes = try LocalFile.read(path, maximum: OpeningConsent.maximumBytes)
+    do { return try OpeningConsent(parsing: bytes) } catch { throw .about(path, error) }
   }
 
   static func others(_ terms: OpeningTerms) -> String {

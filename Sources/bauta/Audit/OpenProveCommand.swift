@@ -45,12 +45,10 @@ struct OpenProveCommand: AsyncParsableCommand {
   func run() async throws {
     let key = try AuditorKeyFile.load(auditorKey)
     let opened = OpeningDesk.Case(
-      request: try OpeningRequest(parsing: LocalFile.read(request, maximum: OpeningRequest.maximumBytes)),
-      consents: try consent.map {
-        try OpeningConsent(parsing: LocalFile.read($0, maximum: OpeningConsent.maximumBytes))
-      }, ingress: ingress)
+      request: try OpeningFiles.request(request), consents: try consent.map(OpeningFiles.consent),
+      ingress: ingress)
     let trusted = try manifest.map { try ManifestFile.read($0, requiringApprovals: true).manifest }
-    if let ingress { try LocalFile.requireDirectory(ingress) }
+    if let ingress { try LocalFile.requireLogDirectory(ingress) }
     let desk = try OpeningDesk(directory: directory)
     let report: OpeningReport
     do {

@@ -16,10 +16,13 @@ struct RecordFilterOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Messages of this kind only, such as masked-input.", valueName: "kind"))
   var kind: String?
 
-  @Option(help: ArgumentHelp("Not before this moment: \(AuditMoment.explanation).", valueName: "time"))
+  @Option(
+    help: ArgumentHelp("Not before this moment: \(AuditMoment.explanation).", valueName: "time"),
+    transform: { try AuditMoment.parse($0) })
   var since: AuditMoment?
 
-  @Option(help: ArgumentHelp("Before this moment.", valueName: "time"))
+  @Option(
+    help: ArgumentHelp("Before this moment.", valueName: "time"), transform: { try AuditMoment.parse($0) })
   var until: AuditMoment?
 
   @Option(
@@ -31,6 +34,12 @@ struct RecordFilterOptions: ParsableArguments {
     help: ArgumentHelp("What was received from this member only.", valueName: "name"),
     transform: { try OrganizationName($0) })
   var source: OrganizationName?
+
+  func validate() throws {
+    if let since, let until, until.time <= since.time {
+      throw ValidationError("--until is not after --since: no record can be between them.")
+    }
+  }
 
   var filter: AuditFilter {
     var filter = AuditFilter()

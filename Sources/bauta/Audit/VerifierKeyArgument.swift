@@ -22,7 +22,7 @@ enum VerifierKeyArgument {
 enum LogDirectory {
   /// - Throws: `CommandError` if there is no such directory, or no checkpoint in it.
   static func resolve(_ path: String) throws -> TileDirectory {
-    try LocalFile.requireDirectory(path)
+    try LocalFile.requireLogDirectory(path)
     var path = path
     while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
     for candidate in [path, "\(path)/log"] where DurableFile.exists("\(candidate)/checkpoint") {

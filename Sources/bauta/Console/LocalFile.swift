@@ -43,10 +43,39 @@ enum LocalFile {
 
   static func requireDirectory(_ path: String) throws(CommandError) {
     var information = stat()
-    guard stat(path, &information) == 0 else { throw .missing(path: path, what: "directory") }
+    guard stat(path, &information) == 0 else {
+      if errno == ENOENT { throw .missing(path: path, what: "directory") }
+      throw .unreadable(path: path, reason: systemReason())
+    }
     guard information.st_mode & S_IFMT == S_IFDIR else {
       throw .unsuitable(path: path, problem: "it is not a directory", remedy: "Give a directory.")
     }
+  }
+
+  /// A directory with a log in it or below it, which this user may read: a file that may not be seen is not a missing one.
+  static func requireLogDirectory(_ path: String) throws(CommandError) {
+    try requireDirectory(path)
+    try require(X_OK, path)
+    let log = exists("\(path)/journal") || !exists("\(path)/log") ? path : "\(path)/log"
+    try require(R_OK | X_OK, log)
+    if exists("\(log)/journal") { try require(R_OK, "\(log)/journal") }
+  }
+
+  private static func require(_ access: Int32, _ path: String) throws(CommandError) {
+    guard Foundation.access(path, access) == 0 else { throw .unreadable(path: path, reason: systemReason()) }
+  }
+
+  /// What two paths of the log of one keeper have in common: the resolved path of the directory with the journal.
+  static func identity(_ directory: String) -> String {
+    let nested = "\(directory)/log"
+    let place = exists("\(nested)/journal") ? nested : directory
+    return URL(fileURLWithPath: place).resolvingSymlinksInPath().path
+  }
+
+  /// The directory that holds a file, by its path.
+  static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
   /// Makes a directory that only its owner can enter, unless it is there.

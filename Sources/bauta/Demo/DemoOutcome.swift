@@ -152,8 +152,10 @@ enum DemoConclusion {
     output.line("      what left the first organisation, message by message")
     output.line("  \(bauta) audit verify \(first)")
     output.line("      its log again, from the files alone; change a byte and see")
-    output.line("  \(bauta) audit report \(first) --ingress \(outcome.hub) --output report.html")
-    output.line("      one page for screen and paper: what left, when, to whom, and what was checked")
+    output.line(
+      "  \(bauta) audit report \(outcome.organizations.joined(separator: " ")) --ingress \(outcome.hub) --output report.html"
+    )
+    output.line("      a page for an auditor: what left, how it was protected, what was verified")
     if let model = outcome.report.model {
       output.line("  \(bauta) model evaluate \(model.path) --data \(first)/data.csv")
       output.line("      the model on one organisation's rows")

@@ -16,7 +16,10 @@ enum ManifestFile {
   /// - Throws: `CommandError`, `FederationError`.
   static func read(_ path: String, requiringApprovals: Bool) throws -> SignedManifest {
     let bytes = try LocalFile.read(path, maximum: SignedManifest.maximumBytes)
-    let manifest = try SignedManifest(parsing: bytes, file: path)
+    let manifest: SignedManifest
+    do { manifest = try SignedManifest(parsing: bytes, file: path) } catch FederationError.note(let error) {
+      throw CommandError.about(path, error)
+    }
     if requiringApprovals { try manifest.requireApprovedByAll() }
     return manifest
   }

@@ -231,6 +231,12 @@ struct ReportSummary {
         \(Figures.counted(comparison.differences.count, "place")): see below.
         """
     }
+    if result.isEmpty {
+      return """
+        <b class="caution">Nothing was compared</b> with the log of \(receiver): it has no message of these \
+        organisations, and they sent it none.
+        """
+    }
     let open: Markup =
       result.unconfirmed.isEmpty
       ? "" : "; \(Figures.counted(result.unconfirmed.count, "message")) did not arrive, for a reason on the record"
