@@ -100,27 +100,38 @@ struct CosignedCheckpoints: Sendable {
   mutating func offer(_ offered: SignedCheckpoint, maximumPending: Int) throws(TransparencyLogError) {
     if let kept, kept.checkpoint == offered.checkpoint {
       self.kept = try kept.adding(offered.cosignatures)
+      pending = pending.filter { !isOfNoUse($0) }
       return
     }
     var offered = offered
     if let place = pending.firstIndex(where: { $0.checkpoint == offered.checkpoint }) {
       offered = try pending.remove(at: place).adding(offered.cosignatures)
     }
-    guard isPreferred(offered, to: kept) else {
-      // What is older than the one kept is of use no more, unless that has too few.
-      if offered.checkpoint.size < kept?.checkpoint.size ?? 0, kept?.cosignatures.count ?? 0 >= quorum { return }
-      pending.append(offered)
-      pending.sort { $0.checkpoint.size < $1.checkpoint.size }
-      if pending.count > maximumPending { pending.removeFirst() }
-      return
+    if isPreferred(offered, to: kept) {
+      let before = kept
+      kept = offered
+      if let before { remember(before, maximumPending) }
+    } else {
+      remember(offered, maximumPending)
     }
-    kept = offered
-    pending.removeAll { $0.checkpoint.size <= offered.checkpoint.size && offered.cosignatures.count >= quorum }
+    pending = pending.filter { !isOfNoUse($0) }
   }
 
-  func isPreferred(_ offered: SignedCheckpoint, to kept: SignedCheckpoint?) -> Bool {
+  private mutating func remember(_ checkpoint: SignedCheckpoint, _ maximum: Int) {
+    pending.append(checkpoint)
+    pending.sort { $0.checkpoint.size < $1.checkpoint.size }
+    if pending.count > maximum { pending.removeFirst() }
+  }
+
+  /// What is older than the one kept could still take its place only if that has too few cosigners.
+  private func isOfNoUse(_ checkpoint: SignedCheckpoint) -> Bool {
+    guard let kept else { return false }
+    return checkpoint.checkpoint.size < kept.checkpoint.size && kept.cosignatures.count >= quorum
+  }
+
+  private func isPreferred(_ offered: SignedCheckpoint, to kept: SignedCheckpoint?) -> Bool {
     guard let kept else { return true }
-    return rank(offered).lexicographicallyPrecedes(rank(kept)) == false && rank(offered) != rank(kept)
+    return rank(kept).lexicographicallyPrecedes(rank(offered))
   }
 
   private func rank(_ checkpoint: SignedCheckpoint) -> [UInt64] {

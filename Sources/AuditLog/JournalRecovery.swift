@@ -120,10 +120,11 @@ struct JournalRecovery {
     let path = "\(tiles.path)/\(name)"
     let (size, published) = (cosigned.checkpoint.size, checkpoint?.size ?? 0)
     guard size <= published else { throw .rolledBack(path: path, entries: published, checkpoint: size) }
-    let root: TreeHash
-    do throws(TransparencyLogError) {
-      root = try TileReader(directory: tiles, size: published).root(size: size)
-    } catch { throw .storage(error) }
+    let reader = TileReader(directory: tiles, size: published)
+    // Damaged tiles say nothing of the entries, and are no reason to stop.
+    guard let whole = try? reader.root(), whole == checkpoint?.root, let root = try? reader.root(size: size) else {
+      return cosigned
+    }
     guard root == cosigned.checkpoint.root else { throw .journalAltered(path: path, checkpoint: size) }
     return cosigned
   }

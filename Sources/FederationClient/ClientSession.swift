@@ -29,6 +29,8 @@ actor ClientSession {
     let runsDirectory: String
     /// Where a long masked input lies while it is uploaded.
     let spoolDirectory: String
+    /// Who vouches for the log from outside the federation.
+    var witnesses: ExternalWitnesses?
     /// Told of every step of the order of writing.
     var observe: WritingObserver = { _ in }
     /// Passes between answers that bring a run no further.
@@ -134,6 +136,7 @@ actor ClientSession {
         answer = Answer(.poll)
       case .announcement(let announcement):
         try await pace()
+        try await parts.witnesses?.refresh()
         answer = try accept(announcement)
       case .task(let task): answer = try begin(task)
       case .round(let payload): answer = try proceed(payload)
@@ -145,6 +148,7 @@ actor ClientSession {
         let outcome = try conclude(end)
         try await bidFarewell(answering: instruction.instruction)
         await parts.gate.close()
+        try await parts.witnesses?.submit()
         return outcome
       case .stored: throw .unexpected("an answer to a segment that was not sent")
       case .part: throw .unexpected("a part that was not asked for")

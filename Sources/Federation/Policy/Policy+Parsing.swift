@@ -15,7 +15,8 @@ extension Policy {
     bounds = try Bounds(top.mapping("bounds", keys: ["dimension", "bits", "clip", "rounds"]))
     privacy = try PrivacyUnit(top.mapping("privacy", keys: ["unit", "epsilon", "delta"], isRequired: true))
     hours = try AllowedHours(top)
-    let audit = try top.mapping("audit", keys: ["keepSecretsFor"])
+    let audit = try top.mapping("audit", keys: ["keepSecretsFor"] + LogRules.keys)
+    log = try LogRules(audit)
     keepSecretsFor = try audit.optional(
       "keepSecretsFor", .duration("a duration such as 0d or 30d") { _ in true }, default: .zero)
     guard keepSecretsFor == .zero else {
@@ -62,7 +63,12 @@ extension Policy {
 
     hours: any                    # when a run may begin, or a list: [mon-fri 08:00-18:00]
 
-    audit: {keepSecretsFor: 0d}
+    audit:
+      keepSecretsFor: 0d
+      retention: forever          # or how long entries of the log are kept, as in 2192d (six years)
+      witnesses: []               # outside the federation: [{key: "NAME+ID+KEY", url: "http://HOST:PORT"}]
+      quorum: 0                   # so many of them must have cosigned the log lately, or no run is joined
+      within: 1d                  # how lately
 
     """
 }

@@ -12,6 +12,9 @@ public struct Policy: Sendable, Equatable {
   /// How long per-round secrets are kept for an opening by an auditor; zero in this version.
   public let keepSecretsFor: Duration
 
+  /// What becomes of the organisation's own log.
+  public let log: LogRules
+
   /// The policy as written.
   public let text: String
   /// SHA-256 of the UTF-8 bytes of ``text``.
