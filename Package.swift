@@ -79,7 +79,8 @@ let package = Package(
       name: "Storage", dependencies: [.product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
     .target(name: "ServiceControl", dependencies: ["Cryptography"], swiftSettings: strict),
     .target(
-      name: "LogService", dependencies: ["TransparencyLog", "Cryptography", nioHTTP1] + nio, swiftSettings: strict),
+      name: "LogService", dependencies: ["AuditLog", "TransparencyLog", "Cryptography", nioHTTP1] + nio,
+      swiftSettings: strict),
     .target(
       name: "MutualTLS", dependencies: ["Cryptography", "COpenSSL", grpc, grpcTransport, nioHTTP2, nioHPACK] + nio,
       swiftSettings: strict),
@@ -89,13 +90,13 @@ let package = Package(
       name: "FederationServer",
       dependencies: [
         "Cryptography", "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Federation",
-        "FederationWire", "Storage", "MutualTLS", "ServiceControl", grpc, grpcTransport, logging,
+        "FederationWire", "Storage", "MutualTLS", "ServiceControl", "LogService", grpc, grpcTransport, logging,
       ] + nio, swiftSettings: strict),
     .target(
       name: "FederationClient",
       dependencies: [
         "Cryptography", "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Training", "Federation",
-        "FederationWire", "Storage", "MutualTLS", "ServiceControl", grpc, grpcTransport, logging,
+        "FederationWire", "Storage", "MutualTLS", "ServiceControl", "LogService", grpc, grpcTransport, logging,
       ] + nio, swiftSettings: strict),
     .executableTarget(
       name: "bauta",

@@ -21,14 +21,24 @@ extension AuditLogWriter {
   ///
   /// - Parameters:
   ///   - time: no entry of this time or later is removed.
+  ///   - limit: nor any from this one on, as that which witnesses have not cosigned yet.
   ///   - draft: who decided, and why; its event and boundary are set here.
   /// - Returns: nil if there is no such segment.
   /// - Throws: as `append` and `publish`; what has not been removed then goes when the log is next opened.
   @discardableResult
   public func prune(
-    before time: AuditTime, recording draft: AuditRecord.Draft = .init(.entriesPruned)
+    before time: AuditTime, upTo limit: UInt64 = .max, recording draft: AuditRecord.Draft = .init(.entriesPruned)
   ) throws(AuditLogError) -> PrunedEntries? {
-    try prune(below: try firstEntry(since: time), recording: draft)
+    try prune(below: min(try firstEntry(since: time), limit), recording: draft)
+  }
+
+  /// What ``prune(before:upTo:recording:)`` would remove.
+  ///
+  /// - Returns: nil if there is no such segment.
+  public func prunable(before time: AuditTime, upTo limit: UInt64 = .max) throws(AuditLogError) -> Range<UInt64>? {
+    let sequence = min(try firstEntry(since: time), limit)
+    let segments = try listSegments()
+    return segments.sealed.last { $0.last < sequence }.map { segments.first..<$0.last + 1 }
   }
 
   /// Stops keeping entries below `sequence`, as far as they fill sealed segments.

@@ -25,6 +25,17 @@ public struct MessageIdentifier: Hashable, Sendable, CustomStringConvertible {
   public var description: String { value }
 }
 
+extension AuditRecord {
+  /// The kind of a message that submits a checkpoint of this log to a witness outside the federation.
+  public static let checkpointKind = "checkpoint"
+
+  /// Whether it is such a message: one over no connection of the federation's, which no log of its receiver knows.
+  public var isCheckpointForWitness: Bool {
+    content.event == .messageSent && content.message?.label.kind == Self.checkpointKind
+      && content.destination?.exporter == nil
+  }
+}
+
 /// What a message is, before its bytes are counted and hashed.
 public struct MessageLabel: Hashable, Sendable {
   public var id: MessageIdentifier

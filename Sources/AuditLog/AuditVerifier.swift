@@ -19,9 +19,9 @@ public enum AuditVerifier {
   ) -> VerificationReport {
     var verification = LogVerification(directory: LogLayout.logDirectory(of: logDirectory))
     verification.checkCheckpoint(verifierKey: verifierKey)
-    verification.checkCosignatures(cosigners)
+    verification.readCosignedCheckpoint()
     verification.entryChecks = [ByteAccounting()]
-    verification.checkEntries()
+    verification.checkEntries(cosigners)
     verification.checkTail()
     return verification.report
   }
@@ -50,9 +50,16 @@ struct LogVerification {
   var keyName: NoteKeyName?
   /// Of the journal: those that are no longer kept count.
   private(set) var size: UInt64 = 0
+  var entries: UInt64 { max(size, checkpoint?.checkpoint.size ?? 0) }
   /// How many entries are rightly no longer kept.
   private(set) var pruned: UInt64 = 0
   private var tornBytes: UInt64 = 0
+  /// The text of the log's key, from the auditor.
+  private(set) var keyText: String?
+  /// `checkpoint.cosigned`, as long as it is signed by the log's key and nothing speaks against it.
+  var cosigned: SignedCheckpoint?
+  /// Why it cannot be used.
+  var cosignedFailure: VerificationFailure?
   /// What looks at every accepted entry in turn.
   var entryChecks: [any EntryCheck] = []
   private var checks: [VerificationReport.Check] = []
@@ -88,6 +95,7 @@ struct LogVerification {
 
   mutating func checkCheckpoint(verifierKey: String?) {
     let place = LogLayout.checkpoint
+    keyText = verifierKey
     do {
       guard let found = try tiles.checkpoint() else {
         note(.checkpoint, .failed, at: place, detail: "there is no checkpoint: nothing in this log is signed")
@@ -115,48 +123,24 @@ struct LogVerification {
     } catch { note(.checkpoint, .failed, at: place, detail: error.message) }
   }
 
-  mutating func checkCosignatures(_ policy: CosignerPolicy?) {
-    guard let policy else {
-      note(
-        .cosignatures, .notChecked,
-        detail: "no witnesses were named: that no other history was shown to others is not checked")
-      return
-    }
-    guard let checkpoint, isAuthentic else {
-      note(.cosignatures, .notChecked, detail: "there is no authentic checkpoint")
-      return
-    }
-    var cosigners = 0
-    var failures = FailureList()
-    for witness in policy.witnesses {
-      switch checkpoint.cosignature(by: witness) {
-      case .valid: cosigners += 1
-      case .absent: break
-      case .invalid:
-        failures.append(
-          .init(LogLayout.checkpoint, "the cosignature of \(witness.name), key \(witness.id), is not valid"))
-      }
-    }
-    let count = "\(cosigners) of \(policy.witnesses.count) witnesses cosigned; \(policy.quorum) are needed"
-    if cosigners < policy.quorum { failures.append(.init(LogLayout.checkpoint, count)) }
-    conclude(.cosignatures, failures, passed: count)
-  }
-
   // MARK: - Entries
 
   /// The journal, the root, and every file, in one pass; in a second one if the root is not the signed one.
-  mutating func checkEntries() {
+  ///
+  /// What depends on roots that the entries give is checked here as well.
+  mutating func checkEntries(_ cosigners: CosignerPolicy?) {
     let keeper = keyName.flatMap { try? OrganizationName($0.value) }
     let origin = checkpoint.flatMap { try? OrganizationName($0.checkpoint.origin) }
     let comparison = TileComparison(tiles: tiles, inventory: TileInventory(directory: directory))
     var pass = JournalPass(
       directory: directory, comparison: comparison,
       worker: JournalBlockWorker(comparison: comparison, keeper: keeper, origin: origin),
-      signedSize: checkpoint?.checkpoint.size, checks: entryChecks)
+      signedSize: checkpoint?.checkpoint.size, earlierSize: cosigned?.checkpoint.size, checks: entryChecks)
     pass.run()
     size = pass.size
     tornBytes = pass.tornBytes
     pruned = pass.first <= pass.prunedBelow ? pass.first : 0
+    checkCosignatures(cosigners, earlierRoot: pass.earlierRoot)
     conclude(.journal, pass.journal, passed: passedDetail(pass))
     checkRoot(pass, comparison)
     for check in pass.checks { check.conclude(in: &self) }

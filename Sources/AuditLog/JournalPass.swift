@@ -23,6 +23,8 @@ struct JournalPass {
   private(set) var files: [String] = []
   /// The root over the entries that the checkpoint was signed over; nil if the journal does not reach so far.
   private(set) var signedRoot: TreeHash?
+  /// The same of an earlier size that was asked for.
+  private(set) var earlierRoot: TreeHash?
 
   private(set) var journal = FailureList()
   private(set) var tiles = FailureList()
@@ -33,19 +35,22 @@ struct JournalPass {
   private let comparison: TileComparison
   private let worker: JournalBlockWorker
   private let signedSize: UInt64?
+  private let earlierSize: UInt64?
   private var tree = TileTree()
   private var last: LeafHash?
 
   init(
     directory: String, comparison: TileComparison, worker: JournalBlockWorker, signedSize: UInt64?,
-    checks: [any EntryCheck]
+    earlierSize: UInt64? = nil, checks: [any EntryCheck]
   ) {
     self.directory = directory
     self.comparison = comparison
     self.worker = worker
     self.signedSize = signedSize
+    self.earlierSize = earlierSize
     self.checks = checks
     if signedSize == 0 { signedRoot = TreeHashing.emptyRoot }
+    if earlierSize == 0 { earlierRoot = TreeHashing.emptyRoot }
   }
 
   mutating func run() {
@@ -140,7 +145,8 @@ struct JournalPass {
   private mutating func add(_ block: JournalBlock) {
     tiles.append(block.tileFailures)
     bundles.append(block.bundleFailures)
-    takeSignedRoot(block.leaves) { block.leaf($0) }
+    if let root = root(at: signedSize, within: block) { signedRoot = root }
+    if let root = root(at: earlierSize, within: block) { earlierRoot = root }
     if let root = block.root {
       tree.append(tile: block.hashes, root: root)
       tree.check(upperTilesAgainst: comparison, failures: &tiles)
@@ -151,12 +157,12 @@ struct JournalPass {
     size += UInt64(block.leaves)
   }
 
-  /// The checkpoint's root, if its size lies within the next `count` leaves.
-  private mutating func takeSignedRoot(_ count: Int, _ leaf: (Int) -> LeafHash) {
-    guard let signedSize, signedSize > size, signedSize <= size + UInt64(count) else { return }
+  /// The root at a size, if that lies within the leaves that come next.
+  private func root(at wanted: UInt64?, within block: JournalBlock) -> TreeHash? {
+    guard let wanted, wanted > size, wanted <= size + UInt64(block.leaves) else { return nil }
     var tail = MerkleFrontier()
-    for index in 0..<Int(signedSize - size) { tail.append(leaf(index)) }
-    signedRoot = tree.root(adding: tail)
+    for index in 0..<Int(wanted - size) { tail.append(block.leaf(index)) }
+    return tree.root(adding: tail)
   }
 
   /// The hashes of the entries that are no longer kept, which only the tiles have.

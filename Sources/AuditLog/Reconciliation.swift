@@ -176,7 +176,7 @@ private struct EgressSummary {
       let isElsewhere = destination != nil && receiver != nil && destination != receiver
       switch record.event {
       case .messageSent:
-        if isElsewhere {
+        if isElsewhere || record.isCheckpointForWitness {
           report.sentElsewhere += 1
         } else if let message = record.message {
           sent.append(MessageRecord(sequence: record.sequence, run: record.run, message: message))

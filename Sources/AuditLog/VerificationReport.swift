@@ -10,7 +10,8 @@ public struct VerificationReport: Hashable, Sendable {
   public enum CheckName: String, Sendable, CaseIterable {
     /// The checkpoint parses and the log's key signed it.
     case checkpoint
-    /// Known witnesses cosigned the checkpoint, as many as the policy asks for.
+    /// Known witnesses cosigned the checkpoint, or the earlier one in `checkpoint.cosigned`, as many as the policy asks
+    /// for; and the earlier one is signed by the log's key and the beginning of the log.
     case cosignatures
     /// Each line is canonical JSON of the schema, in sequence, chained to the one before.
     case journal
@@ -81,8 +82,10 @@ public struct CosignerPolicy: Hashable, Sendable {
   public let witnesses: [NoteVerifierKey<WitnessKeyRole>]
   public let quorum: Int
 
+  /// - Parameter witnesses: each counts once, however often it is named.
   public init(witnesses: [NoteVerifierKey<WitnessKeyRole>], quorum: Int) {
-    self.witnesses = witnesses
+    var seen: Set<NoteVerifierKey<WitnessKeyRole>> = []
+    self.witnesses = witnesses.filter { seen.insert($0).inserted }
     self.quorum = quorum
   }
 }

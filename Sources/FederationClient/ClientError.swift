@@ -3,6 +3,7 @@ import Cryptography
 import Federation
 import FederationWire
 import Learning
+import LogService
 import MutualTLS
 import SecureAggregation
 import ServiceControl
@@ -30,6 +31,9 @@ public enum ClientError: BlamedError {
   /// The server does not know the protocol's one method.
   case unimplemented
   case control(ControlError)
+  /// A witness outside the federation has seen another log than this one.
+  case witness(WitnessSubmissionError)
+  case notCosigned(WitnessShortage)
 
   private var underlying: (any BlamedError)? {
     switch self {
@@ -43,6 +47,8 @@ public enum ClientError: BlamedError {
     case .storage(let error): error
     case .state(let error): error
     case .control(let error): error
+    case .witness(let error): error
+    case .notCosigned(let error): error
     case .call, .refused, .unexpected, .cancelled, .noData, .unimplemented: nil
     }
   }
@@ -104,8 +110,7 @@ public enum ClientError: BlamedError {
     // The sums gave no model: the run is over, and it is nobody's doing.
     case .progression(.learning): true
     case .log, .wire, .federation, .aggregation, .progression, .storage, .state, .unexpected, .cancelled,
-      .unimplemented,
-      .control:
+      .unimplemented, .witness, .notCosigned, .control:
       false
     }
   }

@@ -42,6 +42,8 @@ public enum ClientEvent: Sendable {
   case inForce(version: Int)
   /// Something of the directory could not be read anew; what was known goes on.
   case unreadable(code: String, reason: String)
+  /// A witness outside the federation has not cosigned the log this time.
+  case witnessSilent(code: String, reason: String, remedy: String)
   /// A service goes on after this.
   case trouble(code: String, reason: String, remedy: String)
   /// Told to stop: what is on the record is brought to its end.

@@ -30,6 +30,10 @@ extension ClientSession {
       return try refuse(
         announcement, plan: plan, .unavailable, reasons: [error.message, error.remedy], rule: error.code)
     }
+    if let shortage = parts.witnesses?.shortage(policy.log, at: Date()) {
+      return try refuse(
+        announcement, plan: plan, .unavailable, reasons: [shortage.message, shortage.remedy], rule: shortage.code)
+    }
     let data: LocalData
     do throws(ClientError) {
       data = try LocalData(path: parts.dataPath, plan: plan)

@@ -31,6 +31,8 @@ actor ClientSession {
     let spoolDirectory: String
     /// Where secrets for an auditor's opening lie, if the policy keeps any.
     let sealedDirectory: String
+    /// Who vouches for the log from outside the federation.
+    var witnesses: ExternalWitnesses?
     /// Told of every step of the order of writing.
     var observe: WritingObserver = { _ in }
     /// Passes between answers that bring a run no further.
@@ -149,6 +151,7 @@ actor ClientSession {
         answer = Answer(.poll)
       case .announcement(let announcement):
         try await pace()
+        try await parts.witnesses?.refresh()
         answer = try accept(announcement)
       case .task(let task): answer = try begin(task)
       case .round(let payload): answer = try proceed(payload)
@@ -160,6 +163,7 @@ actor ClientSession {
         let outcome = try conclude(end)
         try await bidFarewell(answering: instruction.instruction)
         await parts.gate.close()
+        try await parts.witnesses?.submit()
         return outcome
       case .stored: throw .unexpected("an answer to a segment that was not sent")
       case .part: throw .unexpected("a part that was not asked for")

@@ -51,15 +51,19 @@ actor EgressGate {
   private let progress: @Sendable (ClientEvent) -> Void
   private let recorded: @Sendable (AppendedRecord) -> Void
   private let observe: WritingObserver
+  private let barrier: @Sendable () throws(ClientError) -> Void
 
   /// - Parameters:
   ///   - recorded: is told of every message that is on the record.
   ///   - observe: is told of the steps that are taken here.
+  ///   - barrier: throws once nothing may leave any more.
   init(
     link: any ServerExchange, log: AuditLogWriter, backoff: Backoff,
     progress: @escaping @Sendable (ClientEvent) -> Void,
-    recorded: @escaping @Sendable (AppendedRecord) -> Void = { _ in }, observe: @escaping WritingObserver = { _ in }
+    recorded: @escaping @Sendable (AppendedRecord) -> Void = { _ in }, observe: @escaping WritingObserver = { _ in },
+    barrier: @escaping @Sendable () throws(ClientError) -> Void = { () throws(ClientError) in }
   ) {
+    self.barrier = barrier
     self.recorded = recorded
     self.observe = observe
     self.link = link
@@ -93,6 +97,7 @@ actor EgressGate {
     while true {
       guard !Task.isCancelled else { throw .cancelled }
       try await connect(&waits)
+      try barrier()
       draft.destination = await link.destination
       let stage: String? = if case .round(let round) = message.body { round.kind } else { nil }
       let label = MessageLabel(id: message.identifier, kind: message.kind, stage: stage, resendOf: first)

@@ -3,6 +3,7 @@ import Cryptography
 import Federation
 import FederationWire
 import Foundation
+import LogService
 import MutualTLS
 import ServiceControl
 import Synchronization
@@ -101,17 +102,20 @@ public struct OrganizationClient: Sendable {
       try? log.close()
       throw .federation(error)
     }
+    let submissions = WitnessSubmissions(log: log, service: "client")
     let control: ControlListener
     let result: Result<Outcome, ClientError>
     do throws(ClientError) {
-      control = try listen(log: log, status: status)
+      control = try listen(log: log, status: status, submissions: submissions)
     } catch {
       try? log.close()
       throw error
     }
     do throws(ClientError) {
       if isService { try record(.serviceStarted, in: log) }
-      let session = try makeSession(log: log, status: status, isService: isService, progress: tell)
+      let witnesses = ExternalWitnesses(directory, log: log, submissions: submissions, progress: tell)
+      let session = try makeSession(
+        log: log, status: status, isService: isService, witnesses: witnesses, progress: tell)
       // Also while the server cannot be reached.
       let watching = Task {
         await session.session.sealedSecrets.watch {
@@ -119,6 +123,11 @@ public struct OrganizationClient: Sendable {
         }
       }
       defer { watching.cancel() }
+      try witnesses.prune()
+      // Before anything leaves: a log that was put back to an earlier state is found out here.
+      try await witnesses.submit()
+      let tending = isService ? Task { await witnesses.tend() } : nil
+      defer { tending?.cancel() }
       result = await Self.bounded(grace: Self.grace) {
         await work(session.session)
       } onCancel: {
@@ -128,6 +137,7 @@ public struct OrganizationClient: Sendable {
       await session.gate.close()
     } catch { result = .failure(error) }
     control.close()
+    await submissions.end()
     try close(log, after: result.failure, isService: isService)
     return try result.get()
   }
@@ -157,7 +167,8 @@ public struct OrganizationClient: Sendable {
   }
 
   private func makeSession(
-    log: AuditLogWriter, status: ClientStatus, isService: Bool, progress: @escaping @Sendable (ClientEvent) -> Void
+    log: AuditLogWriter, status: ClientStatus, isService: Bool, witnesses: ExternalWitnesses,
+    progress: @escaping @Sendable (ClientEvent) -> Void
   ) throws(ClientError) -> (session: ClientSession, gate: EgressGate) {
     let membership: Membership
     let identity: IdentitySigningKey
@@ -184,14 +195,14 @@ public struct OrganizationClient: Sendable {
       progress: progress)
     let gate = EgressGate(
       link: link, log: log, backoff: isService ? .endless : Backoff(total: settings.patience), progress: progress,
-      recorded: { store.note($0) }, observe: observe)
+      recorded: { store.note($0) }, observe: observe,
+      barrier: { () throws(ClientError) in try witnesses.requireNoConflict() })
     let directory = directory
     let session = ClientSession(
       parts: .init(
         name: name, policy: { () throws(FederationError) in try directory.policy() }, dataPath: dataPath, log: log,
         store: store, gate: gate, runsDirectory: "\(directory.path)/runs", spoolDirectory: "\(directory.path)/spool",
-        sealedDirectory: directory.sealedPath,
-        observe: observe),
+        sealedDirectory: directory.sealedPath, witnesses: witnesses, observe: observe),
       membership: membership, identity: identity, progress: progress)
     return (session, gate)
   }
@@ -229,17 +240,34 @@ public struct OrganizationClient: Sendable {
   }
 
   /// Answers the owner: what goes on, that files have changed, and what the owner has decided, for the log.
-  private func listen(log: AuditLogWriter, status: ClientStatus) throws(ClientError) -> ControlListener {
+  private func listen(
+    log: AuditLogWriter, status: ClientStatus, submissions: WitnessSubmissions
+  ) throws(ClientError) -> ControlListener {
     do throws(ControlError) {
       return try ControlListener(directory: directory.path) { [self] request, answer in
         switch request.command {
         case "status": try answer.send(status.line)
         case "reload": reload()
         case "record": try record(request, in: log)
-        default: throw ControlError.badRequest("a client takes status, reload and record")
+        case "cosign": try await cosign(request, submissions, answer)
+        default: throw ControlError.badRequest("a client takes status, reload, record and cosign")
         }
       }
     } catch { throw .control(error) }
+  }
+
+  /// Submits to the witnesses that the owner names, or to those of the policy.
+  private func cosign(_ request: ControlRequest, _ submissions: WitnessSubmissions, _ answer: ControlAnswer)
+    async throws
+  {
+    var witnesses = try directory.policy().log.witnesses
+    if let named = request.arguments["witnesses"] {
+      guard let parsed = WitnessAddress.parse(list: named) else {
+        throw ControlError.badRequest("a witness is KEY@URL")
+      }
+      witnesses = parsed
+    }
+    for submission in try await submissions.submit(to: witnesses) { try answer.send(submission.line) }
   }
 
   /// - Throws: `ControlError` for what no owner decides, `AuditLogError`.

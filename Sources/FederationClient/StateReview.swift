@@ -38,8 +38,9 @@ struct StateReview {
       while let entry = try reader.next() {
         let record = entry.record
         if record.sequence == remembered?.sequence { found = entry.leaf }
-        // A message that left without a version left under some state.
-        let version = record.stateVersion ?? (record.event == .messageSent ? 1 : 0)
+        // A message that left without a version left under some state; a checkpoint for a witness needs none.
+        let isOfState = record.event == .messageSent && !record.isCheckpointForWitness
+        let version = record.stateVersion ?? (isOfState ? 1 : 0)
         recorded = max(recorded, version)
         if record.event == .messageSent, let message = record.message {
           pending[message.id] = (record.sequence, record.run)

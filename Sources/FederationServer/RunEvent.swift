@@ -30,5 +30,7 @@ public enum RunEvent: Sendable {
   /// The directory was read again, for better or worse.
   case reloaded(version: Int)
   case reloadFailed(reason: String)
+  /// A witness outside the federation has not cosigned the server's log this time.
+  case witnessSilent(code: String, reason: String)
   case ended(RunReport)
 }

@@ -6,6 +6,7 @@ import Foundation
 import MutualTLS
 import SecureAggregation
 import Synchronization
+public import TransparencyLog
 
 /// The server of one run: listens, records, coordinates, and ends with the run.
 public struct RunServer: Sendable {
@@ -18,6 +19,9 @@ public struct RunServer: Sendable {
     public var hold: Duration = .seconds(15)
     /// For a private key that is encrypted, or in a token.
     public var passphrase: Passphrase?
+
+    /// Witnesses outside the federation, to which checkpoints of the server's log are submitted.
+    public var witnesses: [WitnessAddress] = []
 
     /// Sees every payload as it came; for tests.
     var inspect: @Sendable (OrganizationName, [UInt8]) -> Void = { _, _ in }
@@ -66,6 +70,7 @@ public struct RunServer: Sendable {
       progress: progress)
     let coordinator: RunCoordinator
     do throws(ServerError) {
+      try await core.submitCheckpoint()
       try RunArchive(path: directory.runsPath).settleInterruptedRuns(resuming: false)
       coordinator = RunCoordinator(
         agreement: agreement, lobby: core.lobby, log: core.log,
@@ -86,7 +91,12 @@ public struct RunServer: Sendable {
     } onCancel: {
       Task { await core.hub.close() }
     }
+    let submission: Result<Void, ServerError>
+    do throws(ServerError) { submission = .success(try await core.submitCheckpoint()) } catch {
+      submission = .failure(error)
+    }
     await core.close()
+    try submission.get()
     return report
   }
 }

@@ -4,8 +4,10 @@ import Federation
 import FederationWire
 import Foundation
 import GRPCCore
+import LogService
 import MutualTLS
 import Synchronization
+import TransparencyLog
 
 /// What a server of one run and a standing server have in common: the log, the members, the sessions, the socket.
 final class ServerCore: Sendable {
@@ -18,6 +20,8 @@ final class ServerCore: Sendable {
   let spools: MaskedInputSpools
   let transport: MutualTLSServerTransport
   let listenAddress: NetworkAddress
+  let submissions: WitnessSubmissions
+  private let witnesses: [WitnessAddress]
   private let context: ReloadableTLSContext
   private let observer: HandshakeRecorder
   private let progress: @Sendable (RunEvent) -> Void
@@ -44,6 +48,8 @@ final class ServerCore: Sendable {
     log = try Self.openLog(directory)
     // A change of keys that was interrupted goes forward.
     do throws(FederationError) { try directory.completeCredentialSwitch() } catch { throw .federation(error) }
+    submissions = WitnessSubmissions(log: log, service: "bauta server")
+    witnesses = settings.witnesses
     hub = SessionHub(hold: settings.hold)
     lobby = Lobby(hub: hub, membership: membership, log: log, progress: progress)
     spools = MaskedInputSpools(directory: directory.runsPath + "/.spool")
@@ -74,7 +80,29 @@ final class ServerCore: Sendable {
     await serving.value
     // What was refused and only counted goes on record before the log closes.
     observer.flush()
+    await submissions.end()
     try? log.close()
+  }
+
+  /// Submits the log's checkpoint to the witnesses that the operator names; one that cannot be reached is told of, and no
+  /// error.
+  ///
+  /// - Throws: `ServerError.witness`: no run is begun any more then.
+  func submitCheckpoint(isRoutine: Bool = false) async throws(ServerError) {
+    do throws(WitnessSubmissionError) {
+      for submission in try await submissions.submit(to: witnesses, isRoutine: isRoutine) {
+        guard let failure = submission.failure else { continue }
+        progress(.witnessSilent(code: failure.code, reason: failure.message))
+      }
+    } catch { throw .witness(error) }
+  }
+
+  /// Submits every ten minutes, until it is cancelled or a witness has seen another log.
+  func submitRoutinely() async {
+    while !witnesses.isEmpty {
+      do { try await Task.sleep(for: .seconds(600)) } catch { return }
+      do throws(ServerError) { try await submitCheckpoint(isRoutine: true) } catch { return }
+    }
   }
 
   /// Reads manifest, pins, revocations and certificates again. What is new counts from then on; whoever is not let in

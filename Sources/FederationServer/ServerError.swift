@@ -1,6 +1,7 @@
 import AuditLog
 import Cryptography
 import Federation
+import LogService
 import MutualTLS
 import ServiceControl
 
@@ -18,6 +19,8 @@ public enum ServerError: BlamedError {
   case supersededManifest(version: Int)
   case federation(FederationError)
   case log(AuditLogError)
+  /// A witness outside the federation has seen another log than this one.
+  case witness(WitnessSubmissionError)
   case credential(CredentialError)
   case transport(TransportError)
   /// There is no manifest in the server's directory.
@@ -33,6 +36,7 @@ public enum ServerError: BlamedError {
     switch self {
     case .federation(let error), .plan(let error): error
     case .log(let error): error
+    case .witness(let error): error
     case .credential(let error): error
     case .transport(let error): error
     case .control(let error): error

@@ -3,7 +3,9 @@ import Cryptography
 import Federation
 import FederationWire
 import Foundation
+import LogService
 import ServiceControl
+import TransparencyLog
 
 /// What the operator may ask a standing server, over the socket in its directory.
 extension StandingServer {
@@ -15,6 +17,8 @@ extension StandingServer {
     case "status": try answer.send(await status(core))
     case "reload": try await reload(core)
     case "record": try record(request, core)
+    case "cosign":
+      try await cosign(request, answer, core)
     case "run-start": try answer.send(try start(request, core))
     case "run-list": for report in archive.reports() { try answer.send(report.json) }
     case "run-watch": try await watch(request, answer)
@@ -46,6 +50,24 @@ extension StandingServer {
         uniqueKeysWithValues: await core.lobby.acknowledgedPins.map { ($0.key.value, $0.value) }),
       logEntries: core.log.size, reloadFailure: failure)
     return status.json
+  }
+
+  /// Submits the log's checkpoint to the witnesses that the operator names.
+  private func cosign(_ request: ControlRequest, _ answer: ControlAnswer, _ core: ServerCore) async throws {
+    var witnesses = settings.server.witnesses
+    if let named = request.arguments["witnesses"] {
+      guard let parsed = WitnessAddress.parse(list: named) else {
+        throw ControlError.badRequest("a witness is KEY@URL")
+      }
+      witnesses = parsed
+    }
+    do {
+      for submission in try await core.submissions.submit(to: witnesses) { try answer.send(submission.line) }
+    } catch {
+      // No run is begun any more.
+      if core.submissions.conflict != nil { stop() }
+      throw error
+    }
   }
 
   private func record(_ request: ControlRequest, _ core: ServerCore) throws {

@@ -84,15 +84,25 @@ public final class StandingServer: Sendable {
       await core.watchFiles(every: settings.watchInterval, report) { try await self.reload(core, isAsked: false) }
     }
     defer { watching.cancel() }
+    // Before any run: a log that was put back to an earlier state is found out here.
+    try await core.submitCheckpoint()
+    let submitting = Task {
+      await core.submitRoutinely()
+      // What it has met ends the server.
+      if core.submissions.conflict != nil { self.stop() }
+    }
+    defer { submitting.cancel() }
     while !state.withLock({ $0.isStopping }) {
       if let next = nextRun() {
         try await conduct(next, core, report)
+        try await core.submitCheckpoint()
       } else {
         do { try await core.lobby.waitForWake() } catch let error as AuditLogError { throw .log(error) } catch { break }
       }
     }
     await listener.finishAnswers()
     try record(.serviceStopped, core)
+    if let conflict = core.submissions.conflict { throw .witness(conflict) }
   }
 
   private let core = Mutex<ServerCore?>(nil)

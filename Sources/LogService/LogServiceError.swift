@@ -1,3 +1,4 @@
+public import AuditLog
 public import Cryptography
 public import TransparencyLog
 
@@ -53,6 +54,8 @@ public enum WitnessClientError: BlamedError, Equatable {
   case notCosigned(witness: String)
   /// Our own log could not give the proof.
   case log(TransparencyLogError)
+  /// What was to be sent, or what became of it, could not be put on the record.
+  case notRecorded(AuditLogError)
 
   public var code: String {
     switch self {
@@ -68,6 +71,7 @@ public enum WitnessClientError: BlamedError, Equatable {
     case .conflict: "witness-conflict"
     case .notCosigned: "witness-not-cosigned"
     case .log(let error): error.code
+    case .notRecorded(let error): error.code
     }
   }
 
@@ -77,6 +81,7 @@ public enum WitnessClientError: BlamedError, Equatable {
     case .unreachable, .timedOut, .invalidAnswer, .malformedMessage, .refused, .conflict, .notCosigned: .peer
     case .rolledBack, .otherHistory, .notConsistent: .local
     case .log(let error): error.blame
+    case .notRecorded(let error): error.blame
     }
   }
 
@@ -98,6 +103,7 @@ public enum WitnessClientError: BlamedError, Equatable {
       "the witness \(witness) says that it cosigned \(size) entries of this log, and said otherwise before"
     case .notCosigned(let witness): "the witness \(witness) answered without a cosignature of its key"
     case .log(let error): error.message
+    case .notRecorded(let error): error.message
     }
   }
 
@@ -113,6 +119,7 @@ public enum WitnessClientError: BlamedError, Equatable {
     case .conflict: "Let one process submit the checkpoints of a log."
     case .notCosigned: "Compare the witness's verifier key with its keeper."
     case .log(let error): error.remedy
+    case .notRecorded(let error): error.remedy
     }
   }
 }

@@ -1,3 +1,4 @@
+public import AuditLog
 public import Cryptography
 import Foundation
 import NIOCore
@@ -5,62 +6,18 @@ import NIOHTTP1
 import NIOPosix
 public import TransparencyLog
 
-/// Where a witness takes checkpoints: `http://HOST[:PORT][/PREFIX]`, to which `/add-checkpoint` is added.
-public struct WitnessURL: Hashable, Sendable, CustomStringConvertible {
-  public let host: String
-  public let port: Int
-  /// Empty, or begins with a slash and does not end in one.
-  public let prefix: String
-
+extension WitnessURL {
   /// - Throws: `malformedURL` also for HTTPS.
   public init(_ text: String) throws(WitnessClientError) {
-    let scheme = "http://"
-    guard text.utf8.count <= 512, text.utf8.starts(with: scheme.utf8) else { throw .malformedURL }
-    let rest = String(text.dropFirst(scheme.count))
-    let authority = String(rest.prefix { $0 != "/" })
-    var prefix = String(rest.dropFirst(authority.count))
-    while prefix.hasSuffix("/") { prefix.removeLast() }
-    guard prefix.utf8.allSatisfy(Self.isAllowedInPath), let (host, port) = Self.split(authority) else {
-      throw .malformedURL
-    }
-    self.host = host
-    self.port = port
-    self.prefix = prefix
-  }
-
-  public var description: String { "http://\(HTTPAddress.text(host, port))\(prefix)" }
-
-  private static func split(_ authority: String) -> (host: String, port: Int)? {
-    var host = authority
-    var port = 80
-    if let colon = authority.lastIndex(of: ":"), !authority.hasSuffix("]") {
-      let digits = authority[authority.index(after: colon)...]
-      guard let number = UInt16(digits), number > 0, String(number) == digits else { return nil }
-      port = Int(number)
-      host = String(authority[..<colon])
-    }
-    let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
-    if isBracketed { host = String(host.dropFirst().dropLast()) }
-    let isAllowed = host.utf8.allSatisfy {
-      isLetterOrDigit($0) || $0 == 0x2D || $0 == 0x2E || (isBracketed && $0 == 0x3A)
-    }
-    return host.isEmpty || !isAllowed ? nil : (host, port)
-  }
-
-  private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
-    switch byte {
-    case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
-    case _: false
-    }
-  }
-
-  /// Unreserved characters and the slash: no escapes, no query.
-  private static func isAllowedInPath(_ byte: UInt8) -> Bool {
-    isLetterOrDigit(byte) || [0x2D, 0x2E, 0x2F, 0x5F, 0x7E].contains(byte)
+    guard let url = WitnessURL(parsing: text) else { throw .malformedURL }
+    self = url
   }
 }
 
 /// Submits checkpoints of our own log to one witness, and believes no answer without the witness's key.
+///
+/// It sends nothing but the bodies that an `EgressRecorded` proves to be on the record. Around each goes the head of an HTTP
+/// request, which follows from ``url`` and the body's length.
 public struct WitnessClient: Sendable {
   public let url: WitnessURL
   public let key: NoteVerifierKey<WitnessKeyRole>
@@ -80,18 +37,22 @@ public struct WitnessClient: Sendable {
   ///
   /// - Parameters:
   ///   - knownSize: what this witness cosigned last, as far as is known; 0 costs one more request at most.
+  ///   - recording: puts the body of a request on the record, once for each that is sent.
+  ///   - answered: told what became of each.
   ///   - proof: the consistency proof from a size to the checkpoint's, from our log. Called on the caller's task.
   /// - Returns: a cosignature of ``key``, verified. Its time is the witness's word.
   /// - Throws: `rolledBack`, `otherHistory` and `notConsistent` say that our log is not what it was, or that the witness
   ///   is not honest; the others that there is no cosignature this time.
   public func submit(
     _ checkpoint: SignedCheckpoint, knownSize: UInt64 = 0,
+    recording: (_ body: [UInt8]) throws(AuditLogError) -> EgressRecorded,
+    answered: (_ message: MessageIdentifier, _ error: WitnessClientError?) throws(AuditLogError) -> Void = { _, _ in },
     proof: (_ from: UInt64) throws(TransparencyLogError) -> ConsistencyProof?
   ) async throws(WitnessClientError) -> Cosignature {
     let size = checkpoint.checkpoint.size
     var old = min(knownSize, size)
     for attempt in 1...2 {
-      switch try await ask(checkpoint, from: old, proof: proof) {
+      switch try await ask(checkpoint, from: old, recording, answered, proof) {
       case .cosigned(let signatures): return try cosignature(in: signatures, over: checkpoint)
       case .refused(.notConsistent): throw .notConsistent(witness: name, size: old)
       case .refused(let refusal): throw .refused(witness: name, refusal)
@@ -105,35 +66,32 @@ public struct WitnessClient: Sendable {
     throw .conflict(witness: name, size: old)
   }
 
-  /// The same for a log on disk.
-  public func submit(
-    _ checkpoint: SignedCheckpoint, knownSize: UInt64 = 0, log directory: TileDirectory
-  ) async throws(WitnessClientError) -> Cosignature {
-    let reader = TileReader(directory: directory, size: checkpoint.checkpoint.size)
-    return try await submit(checkpoint, knownSize: knownSize) { (from) throws(TransparencyLogError) in
-      try reader.consistencyProof(from: from)
-    }
-  }
-
   private var name: String { key.name.value }
 
   private func ask(
     _ checkpoint: SignedCheckpoint, from old: UInt64,
-    proof: (UInt64) throws(TransparencyLogError) -> ConsistencyProof?
+    _ recording: ([UInt8]) throws(AuditLogError) -> EgressRecorded,
+    _ answered: (MessageIdentifier, WitnessClientError?) throws(AuditLogError) -> Void,
+    _ proof: (UInt64) throws(TransparencyLogError) -> ConsistencyProof?
   ) async throws(WitnessClientError) -> WitnessResponse {
     let size = checkpoint.checkpoint.size
     let made: ConsistencyProof?
     do { made = try proof(old) } catch { throw .log(error) }
     guard let made, made.from == old, made.to == size else { throw .log(.outOfRange(requested: old, size: size)) }
-    do {
-      let request = try WitnessRequest(oldSize: old, hashes: made.hashes, checkpoint: checkpoint)
-      let answer = try await exchange(request.serialized)
-      return try WitnessResponse(status: answer.status, contentType: answer.contentType, body: answer.body)
-    } catch let error as WitnessMessageError {
-      throw .malformedMessage(witness: name, error)
-    } catch let error as WitnessClientError {
-      throw error
-    } catch { throw .unreachable(witness: name, reason: HTTPAddress.reason(error)) }
+    let request: WitnessRequest
+    do throws(WitnessMessageError) {
+      request = try WitnessRequest(oldSize: old, hashes: made.hashes, checkpoint: checkpoint)
+    } catch { throw .malformedMessage(witness: name, error) }
+    let recorded: EgressRecorded
+    do throws(AuditLogError) { recorded = try recording(request.serialized) } catch { throw .notRecorded(error) }
+    let message = recorded.message
+    let result: Result<WitnessResponse, WitnessClientError>
+    do throws(WitnessClientError) {
+      result = .success(try response(try await exchange(recorded)))
+    } catch { result = .failure(error) }
+    let failure: WitnessClientError? = if case .failure(let error) = result { error } else { nil }
+    do throws(AuditLogError) { try answered(message, failure) } catch { throw .notRecorded(error) }
+    return try result.get()
   }
 
   private func cosignature(
@@ -148,7 +106,15 @@ public struct WitnessClient: Sendable {
     throw .notCosigned(witness: name)
   }
 
-  private func exchange(_ body: [UInt8]) async throws(WitnessClientError) -> HTTPAnswer {
+  private func response(_ answer: HTTPAnswer) throws(WitnessClientError) -> WitnessResponse {
+    do throws(WitnessMessageError) {
+      return try WitnessResponse(status: answer.status, contentType: answer.contentType, body: answer.body)
+    } catch { throw .malformedMessage(witness: name, error) }
+  }
+
+  /// The one place where anything is sent: what is on the record, and nothing else.
+  private func exchange(_ recorded: consuming EgressRecorded) async throws(WitnessClientError) -> HTTPAnswer {
+    let body = recorded.bytes
     let (name, url, timeout) = (name, url, TimeAmount(timeout))
     let loop = MultiThreadedEventLoopGroup.singleton.any()
     let answered = loop.makePromise(of: HTTPAnswer.self)
@@ -211,7 +177,7 @@ private final class AnswerHandler: ChannelInboundHandler {
 
   func channelActive(context: ChannelHandlerContext) {
     let headers: HTTPHeaders = [
-      "Host": HTTPAddress.text(url.host, url.port), "Content-Type": "text/plain; charset=utf-8",
+      "Host": url.authority, "Content-Type": "text/plain; charset=utf-8",
       "Content-Length": String(requestBody.count), "Connection": "close",
     ]
     let head = HTTPRequestHead(version: .http1_1, method: .POST, uri: "\(url.prefix)/add-checkpoint", headers: headers)

@@ -94,7 +94,7 @@ import TransparencyLog
     var verification = LogVerification(directory: log)
     verification.checkCheckpoint(verifierKey: try Fixed.verifierKey())
     verification.entryChecks = [Check(seen: seen)]
-    verification.checkEntries()
+    verification.checkEntries(nil)
     #expect(seen.sequences.withLock { $0 } == Array(0..<10_000))
     #expect(verification.report.result(.byteAccounting) == .passed)
     #expect(verification.report.verified)

@@ -36,6 +36,22 @@ import TransparencyLog
     return pruned
   }
 
+  @Test func nothingBeyondALimitGoes() throws {
+    try makeSegmented()
+    let writer = try openSegmented(log)
+    let later = try #require(AuditTime("2030-01-01T00:00:00.000Z"))
+    #expect(try writer.prunable(before: later) == 0..<768)
+    #expect(try writer.prunable(before: later, upTo: 700) == 0..<512)
+    #expect(try writer.prunable(before: later, upTo: 255) == nil)
+    #expect(try writer.prune(before: later, upTo: 255) == nil)
+    #expect(writer.size == 1000)
+    let pruned = try #require(try writer.prune(before: later, upTo: 700))
+    #expect(pruned.below == 512 && pruned.count == 512)
+    #expect(try writer.prunable(before: later) == 512..<768)
+    try writer.close()
+    #expect(try verify(log).verified)
+  }
+
   @Test func whatIsPrunedGoesAndItsHashesStay() throws {
     try makeSegmented()
     let tiles = TileDirectory(path: log)

@@ -1,3 +1,4 @@
+import AuditLog
 import Cryptography
 import Foundation
 import LogService
@@ -17,17 +18,17 @@ import TransparencyLog
 
     var running = try await RunningWitness(runner, verifier.text, "--name", "watch.example")
     let first = try SignedCheckpoint.signing(origin: origin, size: 8, root: tree.root(size: 8), key: key)
-    let made = try await running.client.submit(first) { tree.consistencyProof(from: $0, to: 8) }
+    let made = try await running.submit(first, tree)
     #expect(made.verifies(text: first.note.text, witness: running.client.key))
     await running.kill()
 
     running = try await RunningWitness(runner, verifier.text)
     let forked = try SignedCheckpoint.signing(origin: origin, size: 8, root: other.root(size: 8), key: key)
     await #expect(throws: WitnessClientError.otherHistory(witness: "watch.example", size: 8)) {
-      try await running.client.submit(forked) { other.consistencyProof(from: $0, to: 8) }
+      try await running.submit(forked, other)
     }
     let second = try SignedCheckpoint.signing(origin: origin, size: 20, root: tree.root(), key: key)
-    _ = try await running.client.submit(second) { tree.consistencyProof(from: $0, to: 20) }
+    _ = try await running.submit(second, tree)
     await running.kill()
 
     let lines = try String(contentsOfFile: running.outputPath, encoding: .utf8).split(separator: "\n")
@@ -63,6 +64,21 @@ private struct RunningWitness {
     client = WitnessClient(
       url: try WitnessURL(try #require(line["url"] as? String)),
       key: try NoteVerifierKey(try #require(line["witness"] as? String)), timeout: .seconds(60))
+  }
+
+  /// Records what is sent in a log of its own, since nothing else can be sent.
+  func submit(_ checkpoint: SignedCheckpoint, _ tree: MerkleTree) async throws -> Cosignature {
+    let log = try AuditLogWriter(
+      directory: "\(outputPath)-\(UUID().uuidString)", organization: OrganizationName("alder.example"),
+      logKey: LogSigningKey.generate())
+    return try await client.submit(
+      checkpoint,
+      recording: { (body) throws(AuditLogError) in
+        try log.recordEgress(
+          .init(.messageSent), message: MessageLabel(id: .random(), kind: AuditRecord.checkpointKind), payload: body)
+      },
+      proof: { (from) throws(TransparencyLogError) in tree.consistencyProof(from: from, to: checkpoint.checkpoint.size)
+      })
   }
 
   func kill() async {

@@ -54,6 +54,26 @@ struct EgressGateTests {
     #expect(await server.arrivals.isEmpty)
   }
 
+  @Test("Once a witness has seen another log, nothing is recorded or sent")
+  func conflictWithAWitness() async throws {
+    let log = try federation.writer(party)
+    let server = ScriptedServer(logPath: federation.logPath(party), [.body(.wait), .body(.wait)])
+    let hasConflict = Mutex(false)
+    let gate = EgressGate(
+      link: server, log: log, backoff: Backoff(total: .seconds(10)), progress: { _ in },
+      barrier: { () throws(ClientError) in
+        guard hasConflict.withLock({ $0 }) else { return }
+        throw .witness(.conflict(.rolledBack(witness: "watch.example", size: 9)))
+      })
+    #expect(await send(gate).value != nil)
+    hasConflict.withLock { $0 = true }
+    let size = log.size
+    let error = await send(gate).error
+    #expect(error?.code == "witness-log-rolled-back" && error?.isTemporary == false)
+    #expect(log.size == size)
+    #expect(await server.arrivals.count == 1)
+  }
+
   @Test("A log that cannot be written lets nothing out, then or later")
   func fullDisk() async throws {
     let log = try federation.writer(party)

@@ -20,8 +20,8 @@ struct OpeningTests {
   init() throws { runs = try CoordinatorTests() }
 
   private var policy: String {
-    Policy.template.replacingOccurrences(
-      of: "audit: {keepSecretsFor: 0d}", with: "audit: {keepSecretsFor: 30d, auditor: \(key.pair.publicKey)}")
+    Policy.template.replacingOccurrences(of: "keepSecretsFor: 0d", with: "keepSecretsFor: 30d")
+      .replacingOccurrences(of: "auditor: null", with: "auditor: \(key.pair.publicKey)")
   }
 
   private var policies: [Int: String] { Dictionary(uniqueKeysWithValues: (0..<4).map { ($0, policy) }) }

@@ -1,6 +1,7 @@
 import Cryptography
 import Foundation
 import Testing
+import TransparencyLog
 
 @testable import Federation
 
@@ -112,6 +113,36 @@ struct PolicyTests {
   func refused(old: String, new: String, message: String) {
     let text = documentedPolicy.replacingOccurrences(of: old, with: new)
     #expect(federationError { try Policy(parsing: text) }?.message == message)
+  }
+
+  @Test("What becomes of the organisation's own log")
+  func logRules() throws {
+    #expect(try Policy(parsing: documentedPolicy).log == Policy(parsing: Policy.template).log)
+    let none = try Policy(parsing: documentedPolicy).log
+    #expect(none.retention == nil && none.witnesses.isEmpty && none.quorum == 0 && none.retentionText == "forever")
+    let key = NoteVerifierKey<WitnessKeyRole>(
+      organization: try OrganizationName("watch.example"), key: WitnessSigningKey.generate().verifyingKey
+    ).text
+    func rules(_ audit: String) throws -> Policy.LogRules {
+      try Policy(parsing: documentedPolicy.replacingOccurrences(of: "{keepSecretsFor: 0d}", with: "{\(audit)}")).log
+    }
+    let one = "{key: \"\(key)\", url: \"http://watch.example:7481/log\"}"
+    let some = try rules("retention: 2192d, witnesses: [\(one)], quorum: 1, within: 2h")
+    #expect(some.retention == .seconds(2192 * 86_400) && some.retentionText == "2192d")
+    #expect(some.witnesses.map(\.description) == ["\(key)@http://watch.example:7481/log"])
+    #expect(some.quorum == 1 && some.within == .seconds(7200) && some.withinText == "2h")
+    for (audit, problem) in [
+      ("retention: 23h", "audit.retention"), ("retention: never", "audit.retention"),
+      ("witnesses: [\(one), \(one)]", "audit.witnesses[2].key"), ("quorum: 1", "audit.quorum"),
+      ("witnesses: [\(one)], quorum: 2", "audit.quorum"), ("within: 1m", "audit.within"),
+      ("within: 31d", "audit.within"),
+      ("witnesses: [{key: \"\(key)\", url: \"https://watch.example\"}]", "audit.witnesses[1].url"),
+      ("witnesses: [{key: \"\(key.dropLast())\", url: \"http://watch.example\"}]", "audit.witnesses[1].key"),
+      ("witnesses: [{url: \"http://watch.example\"}]", "audit.witnesses[1].key"),
+    ] {
+      let error = federationError { try rules(audit) }
+      #expect(error?.message.contains(problem) == true, "\(audit): \(error?.message ?? "read")")
+    }
   }
 
   @Test("A plan within the policy is accepted, and decisions carry policy, plan and rules")

@@ -195,10 +195,10 @@ class Checkpoint:
         require(signature is not None, "the log's key has not signed the checkpoint")
         require(len(signature) == 64 and key.verifies(signature, self.text), "the log's signature is not valid")
 
-    def check_witnesses(self, witnesses, quorum):
-        """Too few is as bad as one that is false: a witness's line that does not verify is somebody's lie."""
+    def count_witnesses(self, witnesses):
+        """How many have cosigned. A witness's line that does not verify is somebody's lie."""
         count = 0
-        for key in witnesses:
+        for key in {(key.name, key.id): key for key in witnesses}.values():  # each once, however often it is named
             blob = self.signatures.get((key.name, key.id))
             if blob is None:
                 continue
@@ -207,6 +207,11 @@ class Checkpoint:
             valid = len(blob) == 72 and 0 < time < 2**63 and key.verifies(blob[8:], message)
             require(valid, f"the cosignature of {key.name} is not valid")
             count += 1
+        return count
+
+    def check_witnesses(self, witnesses, quorum):
+        """Too few is as bad as one that is false."""
+        count = self.count_witnesses(witnesses)
         require(count >= quorum, f"{count} of {len(witnesses)} witnesses have cosigned; {quorum} are needed")
 
 
@@ -386,6 +391,7 @@ class Verification:
         self.attempt(self.check_checkpoint)
         self.attempt(self.check_journal)
         self.tree = Tree(self.leaves)
+        self.attempt(self.check_cosignatures)
         self.attempt(self.check_root)
         self.attempt(self.check_files)
         if not self.failures:
@@ -403,7 +409,21 @@ class Verification:
     def check_checkpoint(self):
         self.checkpoint = Checkpoint(read_file(os.path.join(self.log, "checkpoint")))
         self.checkpoint.check_log(self.options.key)
-        self.checkpoint.check_witnesses(self.options.witness, self.options.quorum)
+
+    def check_cosignatures(self):
+        """Of the checkpoint itself, or of the one in checkpoint.cosigned, which must be an earlier one of this log."""
+        counts = [self.checkpoint.count_witnesses(self.options.witness)] if self.checkpoint else []
+        path = os.path.join(self.log, "checkpoint.cosigned")
+        if os.path.lexists(path):
+            earlier = Checkpoint(read_file(path))
+            earlier.check_log(self.options.key)
+            require(self.checkpoint and earlier.size <= min(self.checkpoint.size, len(self.leaves)),
+                    "more entries were cosigned than there are")
+            require(subtree_root(self.tree, 0, earlier.size) == earlier.root,
+                    "what was cosigned is not the beginning of this log")
+            counts.append(earlier.count_witnesses(self.options.witness))
+        require(max(counts, default=0) >= self.options.quorum,
+                f"at most {max(counts, default=0)} witnesses have cosigned; {self.options.quorum} are needed")
 
     def check_journal(self):
         pruned = 0

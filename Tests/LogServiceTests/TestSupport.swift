@@ -1,3 +1,4 @@
+import AuditLog
 import Cryptography
 import Foundation
 import LogService
@@ -48,7 +49,28 @@ struct TestLog: Sendable {
   /// Submits the checkpoint of a size.
   @discardableResult
   func submit(_ size: UInt64, to client: WitnessClient, knownSize: UInt64 = 0) async throws -> Cosignature {
-    try await client.submit(checkpoint(size), knownSize: knownSize) { tree.consistencyProof(from: $0, to: size) }
+    try await client.submitForTest(checkpoint(size), knownSize: knownSize) {
+      (from) throws(TransparencyLogError) in tree.consistencyProof(from: from, to: size)
+    }
+  }
+}
+
+extension WitnessClient {
+  /// Records what is sent in a log of its own, since nothing else can be sent.
+  func submitForTest(
+    _ checkpoint: SignedCheckpoint, knownSize: UInt64 = 0,
+    proof: (UInt64) throws(TransparencyLogError) -> ConsistencyProof?
+  ) async throws -> Cosignature {
+    let folder = try TemporaryDirectory()
+    let log = try AuditLogWriter(
+      directory: "\(folder.path)/log", organization: OrganizationName("alder.example"),
+      logKey: signingKey(LogKeyRole.self, seed: 1))
+    return try await submit(
+      checkpoint, knownSize: knownSize,
+      recording: { (body) throws(AuditLogError) in
+        try log.recordEgress(
+          .init(.messageSent), message: MessageLabel(id: .random(), kind: AuditRecord.checkpointKind), payload: body)
+      }, proof: proof)
   }
 }
 

@@ -227,10 +227,10 @@ private final class ServedWitness: Sendable {
     let served = try await ServedWitness(folder)
     let checkpoint = try log.checkpoint(8)
     await #expect(throws: WitnessClientError.log(.outOfRange(requested: 0, size: 8))) {
-      try await served.client.submit(checkpoint) { _ in nil }
+      try await served.client.submitForTest(checkpoint) { _ in nil }
     }
     await #expect(throws: WitnessClientError.log(.missingFile(path: "x"))) {
-      try await served.client.submit(checkpoint) { (_) throws(TransparencyLogError) in
+      try await served.client.submitForTest(checkpoint) { (_) throws(TransparencyLogError) in
         throw .missingFile(path: "x")
       }
     }

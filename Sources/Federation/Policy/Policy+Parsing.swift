@@ -15,7 +15,9 @@ extension Policy {
     bounds = try Bounds(top.mapping("bounds", keys: ["dimension", "bits", "clip", "rounds"]))
     privacy = try PrivacyUnit(top.mapping("privacy", keys: ["unit", "epsilon", "delta"], isRequired: true))
     hours = try AllowedHours(top)
-    audit = try Policy.AuditRules(top.mapping("audit", keys: ["keepSecretsFor", "auditor"]))
+    let rules = try top.mapping("audit", keys: ["keepSecretsFor", "auditor"] + LogRules.keys)
+    audit = try AuditRules(rules)
+    log = try LogRules(rules)
     self.text = text
     hash = SHA256Digest(hashing: Array(text.utf8))
   }
@@ -54,8 +56,13 @@ extension Policy {
 
     hours: any                    # when a run may begin, or a list: [mon-fri 08:00-18:00]
 
-    # Secrets for an auditor's opening of what left, as in {keepSecretsFor: 30d, auditor: bauta-auditor+…}; 0d keeps none.
-    audit: {keepSecretsFor: 0d}
+    audit:
+      keepSecretsFor: 0d          # how long secrets for an auditor's opening are kept, sealed to the auditor's key
+      auditor: null               # that key: what 'bauta audit open key' prints
+      retention: forever          # or how long entries of the log are kept, as in 2192d (six years)
+      witnesses: []               # outside the federation: [{key: "NAME+ID+KEY", url: "http://HOST:PORT"}]
+      quorum: 0                   # so many of them must have cosigned the log lately, or no run is joined
+      within: 1d                  # how lately
 
     """
 }

@@ -12,6 +12,9 @@ public struct Policy: Sendable, Equatable {
   /// Whether the secrets of masked inputs are kept, sealed, for an opening by an auditor; nil keeps nothing.
   public let audit: AuditRules?
 
+  /// What becomes of the organisation's own log.
+  public let log: LogRules
+
   /// The policy as written.
   public let text: String
   /// SHA-256 of the UTF-8 bytes of ``text``.

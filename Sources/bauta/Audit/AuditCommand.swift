@@ -14,11 +14,12 @@ struct AuditCommand: AsyncParsableCommand {
         bauta audit report alder birch cedar --ingress hub --output report.html
         bauta audit prove alder 17 --output record-17.tlog-proof
 
-      serve and witness are services: they let others read a log, and vouch that it has one history.
+      cosign and prune are for the keeper of a log. serve and witness are services: they let others read a log, and vouch that it has one history.
       """,
     subcommands: [
       AuditListCommand.self, AuditShowCommand.self, AuditWatchCommand.self, AuditExportCommand.self,
       AuditVerifyCommand.self, AuditReconcileCommand.self, AuditReportCommand.self, AuditProveCommand.self,
-      AuditCheckProofCommand.self, AuditServeCommand.self, AuditWitnessCommand.self, AuditOpenCommand.self,
+      AuditCheckProofCommand.self, AuditServeCommand.self, AuditWitnessCommand.self, AuditCosignCommand.self,
+      AuditPruneCommand.self, AuditOpenCommand.self,
     ])
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import AuditLog
+import Cryptography
 import Federation
 import TransparencyLog
 
@@ -13,6 +14,11 @@ struct AuditVerifyCommand: AsyncParsableCommand {
         bauta audit verify alder birch cedar hub
         bauta audit verify copy-of-log --key alder-log.vkey
         bauta audit verify alder hub --manifest federation.note
+        bauta audit verify alder --key alder-log.vkey --witness watch.vkey --quorum 1
+
+      Cosignatures are looked for on the checkpoint, and on the one in checkpoint.cosigned. With --manifest the witnesses \
+      are all members and the server, the log's own keeper excepted, and as many must have cosigned as its witnessQuorum \
+      says; with --witness those, and all of them, unless --quorum says otherwise. Others are mentioned, not counted.
 
       Without --key and --manifest the key is the one that lies beside the log: that shows that both belong together, \
       not whose they are.
@@ -29,9 +35,24 @@ struct AuditVerifyCommand: AsyncParsableCommand {
     completion: .file(extensions: ["note"]))
   var manifest: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Verifier key of a witness, \(VerifierKeyArgument.explanation); may be repeated.", valueName: "key"),
+    completion: .file(extensions: ["vkey"]))
+  var witness: [String] = []
+
+  @Option(help: ArgumentHelp("So many witnesses must have cosigned.", valueName: "n"))
+  var quorum: Int?
+
   @OptionGroup var format: JSONOption
 
   func validate() throws {
+    if let quorum {
+      guard quorum >= 0 else { throw ValidationError("--quorum is not negative.") }
+      guard manifest != nil || quorum <= witness.count else {
+        throw ValidationError("--quorum is at most the number of witnesses: name them with --witness or --manifest.")
+      }
+    }
     if key != nil, directories.count > 1 { throw ValidationError("--key goes with one log.") }
     if key != nil, manifest != nil { throw ValidationError("Give --key or --manifest, not both.") }
   }
@@ -45,7 +66,9 @@ struct AuditVerifyCommand: AsyncParsableCommand {
       } else {
         .besideLog
       }
-    let results = try directories.map { try LogVerifier.verify($0, key: source) }
+    let cosigners = LogVerifier.Cosigners(
+      witnesses: try witness.map { try VerifierKeyArgument.key($0, as: WitnessKeyRole.self) }, quorum: quorum)
+    let results = try directories.map { try LogVerifier.verify($0, key: source, cosigners: cosigners) }
     for (place, result) in results.enumerated() {
       if format.json {
         Output.standard.json(JSONValue(result.report.json))

@@ -21,18 +21,36 @@ enum LogVerifier {
     let key: NoteVerifierKey<LogKeyRole>?
   }
 
+  /// Witnesses that the auditor names beside the manifest's.
+  struct Cosigners: Sendable {
+    var witnesses: [NoteVerifierKey<WitnessKeyRole>] = []
+    /// Nil: the manifest's quorum, or all of ``witnesses`` without one.
+    var quorum: Int?
+  }
+
   /// - Throws: `CommandError` if there is no such directory or key file; what the log's files hold is reported.
-  static func verify(_ directory: String, key source: KeySource = .besideLog) throws -> Result {
+  static func verify(
+    _ directory: String, key source: KeySource = .besideLog, cosigners: Cosigners = Cosigners()
+  ) throws -> Result {
     try LocalFile.requireLogDirectory(directory)
     let text = try keyText(for: directory, source)
-    let cosigners: CosignerPolicy? =
-      if case .manifest(let manifest) = source, manifest.witnessQuorum > 0 {
-        CosignerPolicy(witnesses: manifest.members.map(\.witnessNoteKey), quorum: manifest.witnessQuorum)
-      } else {
-        nil
-      }
-    let report = AuditVerifier.verify(logDirectory: directory, verifierKey: text, cosigners: cosigners)
-    return Result(directory: directory, report: report, key: text.flatMap { try? NoteVerifierKey<LogKeyRole>($0) })
+    let key = text.flatMap { try? NoteVerifierKey<LogKeyRole>($0) }
+    let policy = Self.policy(source, cosigners, keeper: key?.name)
+    let report = AuditVerifier.verify(logDirectory: directory, verifierKey: text, cosigners: policy)
+    return Result(directory: directory, report: report, key: key)
+  }
+
+  /// - Parameter keeper: of the log, who is no witness of it.
+  private static func policy(_ source: KeySource, _ cosigners: Cosigners, keeper: NoteKeyName?) -> CosignerPolicy? {
+    guard case .manifest(let manifest) = source else {
+      guard !cosigners.witnesses.isEmpty else { return nil }
+      return CosignerPolicy(
+        witnesses: cosigners.witnesses, quorum: cosigners.quorum ?? cosigners.witnesses.count)
+    }
+    let members = manifest.members.map(\.witnessNoteKey).filter { $0.name != keeper }
+    return CosignerPolicy(
+      witnesses: members + cosigners.witnesses,
+      quorum: cosigners.quorum ?? max(manifest.witnessQuorum, cosigners.witnesses.count))
   }
 
   private static func keyText(for directory: String, _ source: KeySource) throws -> String? {

@@ -15,7 +15,9 @@ struct AuditOpenCommand: AsyncParsableCommand {
       (the auditor)
         bauta audit open key auditor.key
       (every organisation, before the round: policy.yaml)
-        audit: {keepSecretsFor: 30d, auditor: bauta-auditor+…}
+        audit:
+          keepSecretsFor: 30d
+          auditor: bauta-auditor+…
       (the organisation to be opened)
         bauta audit open request alder --run RUN --round 1
       (other members of the sum)
@@ -62,8 +64,9 @@ struct OpenKeyCommand: AsyncParsableCommand {
       return
     }
     Output.standard.line("\(text, .strong)")
-    Output.standard.line("The secret key is in \(file). For the policy of every organisation:")
-    Output.standard.line("  audit: {keepSecretsFor: 30d, auditor: \(text)}")
+    Output.standard.line("The secret key is in \(file). For policy.yaml of every organisation, under audit:")
+    Output.standard.line("  keepSecretsFor: 30d")
+    Output.standard.line("  auditor: \(text)")
   }
 }
 

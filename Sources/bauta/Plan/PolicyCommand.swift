@@ -62,6 +62,7 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         .object([
           "schema": .string("bauta/policy-explain/1"), "plan": .string(plan), "policy": .string(policyPath),
           "allowed": .boolean(explanation.isAllowed), "rules": explanation.rulesJSON,
+          "log": explanation.logJSON,
         ]))
     } else {
       explanation.show(Output.standard, policy: policyPath)

@@ -38,5 +38,34 @@ struct PolicyExplanation: Sendable {
       ])
     }
     output.table(table)
+    showLog(output)
+  }
+
+  /// What the policy says of the organisation's own log, for scripts.
+  var logJSON: JSONValue {
+    .object([
+      "retention": .string(policy.log.retentionText), "quorum": .count(policy.log.quorum),
+      "within": .string(policy.log.withinText),
+      "witnesses": .array(
+        policy.log.witnesses.map { witness in
+          .object(["key": .string(witness.key.text), "url": .string(witness.url.description)])
+        }),
+    ])
+  }
+
+  /// No plan is held against it, so it is said only where the policy says something.
+  private func showLog(_ output: Output) {
+    let log = policy.log
+    if log.retention != nil {
+      output.line(
+        "Entries of the log older than \(log.retentionText) are no longer kept; their hashes and all proofs are.")
+    }
+    guard !log.witnesses.isEmpty else { return }
+    let names = log.witnesses.map { "\($0.key.name) at \($0.url)" }.joined(separator: ", ")
+    output.line("Checkpoints of the log are submitted to \(names).")
+    output.line(
+      log.quorum == 0
+        ? "None of them needs to cosign for a run to be joined."
+        : "\(log.quorum) of them must have cosigned within \(log.withinText), or no run is joined.")
   }
 }

@@ -51,6 +51,8 @@ enum ClientEventText {
       return StyledText("version \(version) of \(federation) awaits your approval: \(approval)", .caution)
     case .inForce(let version): return "version \(version) of the manifest has everybody's approval"
     case .unreadable(_, let reason): return StyledText("\(reason); what was read before still counts", .caution)
+    case .witnessSilent(_, let reason, _):
+      return StyledText("\(reason); the next checkpoint is submitted again", .caution)
     case .trouble(_, let reason, let remedy): return StyledText("\(reason) → \(remedy)", .bad)
     case .connected, .greeted, .sent, .stopping: return nil
     }
@@ -91,6 +93,8 @@ enum ClientEventText {
     case .certificateDates, .credentialsChanged, .credentialsUnusable, .serverPins, .forgedPins, .proposed, .inForce,
       .unreadable:
       return membershipEntry(event)
+    case .witnessSilent(let code, let reason, let remedy):
+      return Entry(.warning, "witnessSilent", ["code": code, "reason": reason, "remedy": remedy])
     case .trouble(let code, let reason, let remedy):
       return Entry(.error, "trouble", ["code": code, "reason": reason, "remedy": remedy])
     case .stopping: return Entry(.info, "stopping")

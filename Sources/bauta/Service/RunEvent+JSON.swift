@@ -57,6 +57,8 @@ extension RunEvent {
         ])
     case .reloaded(let version): .event("reloaded", ["version": .count(version)])
     case .reloadFailed(let reason): .event("reloadFailed", ["reason": .string(reason)])
+    case .witnessSilent(let code, let reason):
+      .event("witnessSilent", ["code": .string(code), "reason": .string(reason)])
     case .ended(let report):
       .event(
         "ended",

@@ -13,7 +13,7 @@ extension RunEvent {
   private var level: ServiceLog.Level {
     switch self {
     case .reloadFailed: .error
-    case .refused, .refusedMessage, .attemptFailed, .blamed, .revoked, .certificateDates: .warning
+    case .refused, .refusedMessage, .attemptFailed, .blamed, .revoked, .certificateDates, .witnessSilent: .warning
     case .stageClosed(_, _, _, let missing): missing.isEmpty ? .debug : .warning
     case .listening, .connected, .disconnected, .accepted, .runStarted, .openingCompleted, .evaluated, .approved,
       .pinsStated, .reloaded:

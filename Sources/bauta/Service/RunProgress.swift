@@ -53,6 +53,8 @@ struct RunProgress: Sendable {
     case .reloaded(let version): return "directory read again; latest version of the manifest: \(version)"
     case .reloadFailed(let reason):
       return StyledText("the directory could not be read again, what counted before goes on to count: \(reason)", .bad)
+    case .witnessSilent(_, let reason):
+      return StyledText("\(reason); the next checkpoint is submitted again", .caution)
     case .ended(let report):
       switch report.state {
       case .queued: return StyledText("run \(report.run) waits for its turn", .caution)

@@ -5,6 +5,7 @@ import FederationServer
 import Foundation
 import MutualTLS
 import ServiceControl
+import TransparencyLog
 
 struct ServerCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -40,6 +41,8 @@ struct ServerServeCommand: AsyncParsableCommand {
       file changes; DIR/control.sock takes the operator's requests, from its owner only. Events are lines on standard \
       error (--log-level, --log-format).
 
+      With --witness, checkpoints of DIR/log are submitted to witnesses outside the federation: at the start, after each       run, and every ten minutes. One that has seen more of the log, or another history, ends the server.
+
       What it received is in DIR/log, runs in DIR/runs/RUN (see 'bauta run show'). Status with --plan: 0 completed, 1 \
       failed, 3 stopped because too few organisations took part; as a service 0 after SIGTERM. With --json every event \
       is one line.
@@ -66,6 +69,9 @@ struct ServerServeCommand: AsyncParsableCommand {
       "How long a sum may take to its end after SIGTERM, in seconds.", valueName: "seconds"))
   var stopGrace: Int = 60
 
+  @Option(help: WitnessOption.help)
+  var witness: [WitnessAddress] = []
+
   @OptionGroup var secret: PassphraseOption
   @OptionGroup var logging: ServiceLogOptions
   @OptionGroup var format: JSONOption
@@ -76,9 +82,10 @@ struct ServerServeCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let settings = RunServer.Settings(
+    var settings = RunServer.Settings(
       listen: try listen.map { try NetworkAddress($0) }, patience: .seconds(patience),
       passphrase: try secret.read())
+    settings.witnesses = witness
     let json = format.json
     let progress = RunProgress(output: .standard)
     let log = logging.log

@@ -1,7 +1,9 @@
 import AuditLog
 import FederationWire
+import TransparencyLog
 
 @testable import FederationClient
+@testable import LogService
 
 func bytes(_ server: any ServerExchange, _ payload: [UInt8]) async throws -> [UInt8] {
   // expected-error@+1 {{cannot convert value of type '[UInt8]' to expected argument type 'EgressRecorded'}}
@@ -27,4 +29,9 @@ func afterwards(_ recorded: consuming EgressRecorded, _ payload: [UInt8]) -> Egr
   // expected-error@+1 {{cannot assign to property: 'chunks' is a 'let' constant}}
   recorded.chunks = [payload]
   return recorded
+}
+
+func toAWitness(_ witness: WitnessClient, _ checkpoint: SignedCheckpoint) async throws -> Cosignature {
+  // expected-error@+1 {{missing argument for parameter 'recording' in call}}
+  try await witness.submit(checkpoint, proof: { (_) throws(TransparencyLogError) in nil })
 }

@@ -1,7 +1,9 @@
 import AuditLog
 import FederationWire
+import TransparencyLog
 
 @testable import FederationClient
+@testable import LogService
 
 func bytes(_ server: any ServerExchange, _ recorded: consuming EgressRecorded) async throws -> [UInt8] {
   try await server.exchange(recorded)
@@ -22,4 +24,14 @@ func forged(_ log: AuditLogWriter, _ draft: AuditRecord.Draft, _ label: MessageL
 func afterwards(_ recorded: consuming EgressRecorded, _ payload: [UInt8]) -> EgressRecorded {
   _ = recorded.chunks == [payload]
   return recorded
+}
+
+func toAWitness(
+  _ witness: WitnessClient, _ checkpoint: SignedCheckpoint, _ log: AuditLogWriter, _ label: MessageLabel
+) async throws -> Cosignature {
+  try await witness.submit(
+    checkpoint,
+    recording: { (body) throws(AuditLogError) in
+      try log.recordEgress(.init(.messageSent), message: label, payload: body)
+    }, proof: { (_) throws(TransparencyLogError) in nil })
 }

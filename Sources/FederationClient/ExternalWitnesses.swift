@@ -1,0 +1,115 @@
+import AuditLog
+import Cryptography
+import Federation
+import Foundation
+import LogService
+
+/// Too few witnesses have cosigned the log lately: no run is joined meanwhile.
+public struct WitnessShortage: BlamedError, Hashable {
+  public let found: Int
+  public let needed: Int
+  /// As the policy writes it.
+  public let within: String
+
+  public var code: String { "log-not-cosigned" }
+  public var blame: Blame { .local }
+  public var message: String {
+    "\(found) of the witnesses in policy.yaml have cosigned the log within \(within), and \(needed) must have (audit.quorum)"
+  }
+  public var remedy: String {
+    "see that the witnesses can be reached: bauta audit cosign --directory DIR; no run is joined meanwhile"
+  }
+}
+
+/// What the policy says of the organisation's own log: who outside the federation vouches for it, and how long it is kept.
+///
+/// The policy is read each time, as it is then. One that cannot be read names no witnesses; a run is refused for that alone.
+final class ExternalWitnesses: Sendable {
+  static let interval: Duration = .seconds(600)
+  private static let pruningInterval: Duration = .seconds(86_400)
+
+  private let directory: OrganizationDirectory
+  private let log: AuditLogWriter
+  private let submissions: WitnessSubmissions
+  private let progress: @Sendable (ClientEvent) -> Void
+
+  init(
+    _ directory: OrganizationDirectory, log: AuditLogWriter, submissions: WitnessSubmissions,
+    progress: @escaping @Sendable (ClientEvent) -> Void
+  ) {
+    self.directory = directory
+    self.log = log
+    self.submissions = submissions
+    self.progress = progress
+  }
+
+  /// - Throws: `ClientError.witness` once a witness has seen another log.
+  func requireNoConflict() throws(ClientError) {
+    if let conflict = submissions.conflict { throw .witness(conflict) }
+  }
+
+  /// Submits the log's checkpoint to the policy's witnesses; one that cannot be reached is told of, and no error.
+  ///
+  /// - Throws: `ClientError.witness`; nothing more may leave then.
+  func submit(isRoutine: Bool = false) async throws(ClientError) {
+    guard let rules = try? directory.policy().log, !rules.witnesses.isEmpty else { return }
+    if rules.quorum > 0 { log.preferCheckpoints(withCosigners: rules.quorum) }
+    do throws(WitnessSubmissionError) {
+      for submission in try await submissions.submit(to: rules.witnesses, isRoutine: isRoutine) {
+        guard let failure = submission.failure else { continue }
+        progress(.witnessSilent(code: failure.code, reason: failure.message, remedy: failure.remedy))
+      }
+    } catch { throw .witness(error) }
+  }
+
+  /// Before a run is judged: asks once more where too few have cosigned lately.
+  func refresh() async throws(ClientError) {
+    guard let rules = try? directory.policy().log, shortage(rules, at: Date()) != nil else { return }
+    try await submit()
+  }
+
+  /// What is missing for a run to be joined; nil if nothing is.
+  func shortage(_ rules: Policy.LogRules, at moment: Date) -> WitnessShortage? {
+    guard rules.quorum > 0 else { return nil }
+    let found = submissions.cosigners(among: rules.witnesses, within: rules.within, of: moment).count
+    guard found < rules.quorum else { return nil }
+    return WitnessShortage(found: found, needed: rules.quorum, within: rules.withinText)
+  }
+
+  /// Goes on until it is cancelled or nothing may leave any more: submits every ten minutes, prunes every day.
+  func tend() async {
+    var pruned = ContinuousClock.now
+    while true {
+      do { try await Task.sleep(for: Self.interval) } catch { return }
+      do throws(ClientError) {
+        try await submit(isRoutine: true)
+        if pruned.duration(to: .now) >= Self.pruningInterval {
+          pruned = .now
+          try prune()
+        }
+      } catch {
+        // The gate lets nothing out after a conflict or a log that cannot be written, and the session ends there.
+        return progress(.trouble(code: error.code, reason: error.message, remedy: error.remedy))
+      }
+    }
+  }
+
+  /// Stops keeping what is older than the policy's retention; where cosigners are asked for, only what has them.
+  ///
+  /// - Throws: `ClientError.log`.
+  func prune() throws(ClientError) {
+    guard let rules = try? directory.policy().log, let retention = rules.retention,
+      let before = AuditTime(Date() - Double(retention.components.seconds))
+    else { return }
+    var draft = AuditRecord.Draft(.entriesPruned)
+    draft.actor = .init(service: "client")
+    draft.retention = rules.retentionText
+    draft.policy = .init(.allowed, rule: "audit.retention")
+    let manifest = try? directory.manifest()?.manifest
+    let isCosigned = rules.quorum > 0 || (manifest?.witnessQuorum ?? 0) > 0
+    let limit = isCosigned ? log.cosignedCheckpoint?.checkpoint.size ?? 0 : .max
+    do throws(AuditLogError) { try log.prune(before: before, upTo: limit, recording: draft) } catch {
+      throw .log(error)
+    }
+  }
+}
