@@ -137,6 +137,7 @@ extension ClientSession {
     case .poll: return .protocolControl(.poll)
     case .fetch: return .protocolControl(.fetch)
     case .pins: return .protocolControl(.pins)
+    case .witness: return .protocolControl(.witness)
     case .refusal(_, let reason, _): return .refusing(reason, plan: run?.agreement.plan.hash)
     case .acceptance: kind = .acceptance
     case .round(let payload):

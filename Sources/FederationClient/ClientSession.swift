@@ -215,6 +215,7 @@ extension ClientMessage.Body {
     case .poll: .poll
     case .fetch: .fetch
     case .pins: .pins
+    case .witness: .witness
     case .round(let payload): payload.outboundKind
     case .segment: .maskedInputSegment
     }
@@ -227,7 +228,7 @@ extension ClientMessage.Body {
     switch self {
     case .round(let payload): payload.opening
     case .segment(let segment): segment.opening
-    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins: nil
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .witness: nil
     }
   }
 }
@@ -237,7 +238,7 @@ extension RoundPayload {
   var isCommitted: Bool {
     switch outboundKind {
     case .maskedInput, .consistencyCheck, .unmasking: true
-    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .advertiseKeys, .beaconReveal, .shareKeys,
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .witness, .advertiseKeys, .beaconReveal, .shareKeys,
       .maskedInputSegment, .complaint, nil:
       false
     }
