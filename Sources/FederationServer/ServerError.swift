@@ -3,6 +3,7 @@ import Cryptography
 import Federation
 import MutualTLS
 import ServiceControl
+import TransparencyLog
 
 /// Why a server cannot start or go on.
 public enum ServerError: BlamedError {
@@ -20,6 +21,7 @@ public enum ServerError: BlamedError {
   case log(AuditLogError)
   case credential(CredentialError)
   case transport(TransportError)
+  case witness(WitnessError)
   /// There is no manifest in the server's directory.
   case noManifest(path: String)
   /// The directory belongs to another server than the manifest names.
@@ -35,6 +37,7 @@ public enum ServerError: BlamedError {
     case .log(let error): error
     case .credential(let error): error
     case .transport(let error): error
+    case .witness(let error): error
     case .control(let error): error
     case .directory, .unreadable, .noManifest, .otherServer, .tooFewMembers, .stopping, .nothingRuns, .unknownRun,
       .runHasEnded, .supersededManifest:

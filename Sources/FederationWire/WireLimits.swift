@@ -21,7 +21,7 @@ public enum WireLimits {
   /// A checkpoint with its log's own signatures.
   static let checkpoint = 4096
   /// The server's, with the cosignatures that it has: less than what a witness takes.
-  static let cosignedCheckpoint = 32 * 1024
+  public static let cosignedCheckpoint = 32 * 1024
   static let proofHashes = 64
   /// Sizes from which others want a proof, in either direction.
   public static let wantedProofs = 64
