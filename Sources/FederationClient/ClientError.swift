@@ -6,6 +6,7 @@ import Learning
 import MutualTLS
 import SecureAggregation
 import ServiceControl
+import TransparencyLog
 
 /// Why a client stops. Nothing leaves after one of these.
 public enum ClientError: BlamedError {
@@ -30,6 +31,10 @@ public enum ClientError: BlamedError {
   /// The server does not know the protocol's one method.
   case unimplemented
   case control(ControlError)
+  /// This organisation's log, or the server's, is not what was witnessed before.
+  case witness(WitnessFault)
+  /// What this organisation's own witness has recorded cannot be used.
+  case witnessStore(WitnessError)
 
   private var underlying: (any BlamedError)? {
     switch self {
@@ -43,6 +48,8 @@ public enum ClientError: BlamedError {
     case .storage(let error): error
     case .state(let error): error
     case .control(let error): error
+    case .witness(let error): error
+    case .witnessStore(let error): error
     case .call, .refused, .unexpected, .cancelled, .noData, .unimplemented: nil
     }
   }
@@ -105,7 +112,7 @@ public enum ClientError: BlamedError {
     case .progression(.learning): true
     case .log, .wire, .federation, .aggregation, .progression, .storage, .state, .unexpected, .cancelled,
       .unimplemented,
-      .control:
+      .control, .witness, .witnessStore:
       false
     }
   }

@@ -77,7 +77,8 @@ public final class ClientStatus: Sendable {
         state.lastTrouble = code
       case .stopping: state.name = "stopping"
       case .announced, .refused, .training, .trained, .sent, .completed, .metrics, .credentialsChanged,
-        .credentialsUnusable, .certificateDates, .serverPins, .forgedPins, .proposed, .inForce, .unreadable:
+        .credentialsUnusable, .certificateDates, .serverPins, .forgedPins, .proposed, .inForce, .unreadable,
+        .logConflict, .quorumMissed:
         break
       }
     }

@@ -112,11 +112,12 @@ public struct OrganizationClient: Sendable {
     do throws(ClientError) {
       if isService { try record(.serviceStarted, in: log) }
       let session = try makeSession(log: log, status: status, isService: isService, progress: tell)
-      result = await Self.bounded(grace: Self.grace) {
+      let worked = await Self.bounded(grace: Self.grace) {
         await work(session.session)
       } onCancel: {
         tell(.stopping)
       }
+      result = await Self.witnessed(worked, session.session, isService: isService)
       // Also after an error: the server sees an end, and not a loss.
       await session.gate.close()
     } catch { result = .failure(error) }
@@ -149,6 +150,25 @@ public struct OrganizationClient: Sendable {
     }
   }
 
+  /// A service that is told to stop shows its log once more; for that it is not kept from stopping.
+  private static func witnessed<Outcome: Sendable>(
+    _ result: Result<Outcome, ClientError>, _ session: ClientSession, isService: Bool
+  ) async -> Result<Outcome, ClientError> {
+    guard isService, case .failure(.cancelled) = result else { return result }
+    let (ends, ended) = AsyncStream<ClientError?>.makeStream()
+    // Not part of the task that was cancelled; and the session may still be busy with what it was told to leave.
+    Task { ended.yield(await session.endWitnessing()) }
+    Task {
+      try? await Task.sleep(for: .seconds(2))
+      ended.yield(nil)
+    }
+    let fault = await Task {
+      for await end in ends { return end }
+      return nil
+    }.value
+    return fault.map { .failure($0) } ?? result
+  }
+
   private func makeSession(
     log: AuditLogWriter, status: ClientStatus, isService: Bool, progress: @escaping @Sendable (ClientEvent) -> Void
   ) throws(ClientError) -> (session: ClientSession, gate: EgressGate) {
@@ -178,12 +198,13 @@ public struct OrganizationClient: Sendable {
     let gate = EgressGate(
       link: link, log: log, backoff: isService ? .endless : Backoff(total: settings.patience), progress: progress,
       recorded: { store.note($0) }, observe: observe)
+    let witness = try openWitness()
     let directory = directory
     let session = ClientSession(
       parts: .init(
         name: name, policy: { () throws(FederationError) in try directory.policy() }, dataPath: dataPath, log: log,
         store: store, gate: gate, runsDirectory: "\(directory.path)/runs", spoolDirectory: "\(directory.path)/spool",
-        observe: observe),
+        observe: observe, witness: witness),
       membership: membership, identity: identity, progress: progress)
     return (session, gate)
   }
@@ -197,6 +218,16 @@ public struct OrganizationClient: Sendable {
       return try AuditLogWriter(
         directory: directory.logPath, organization: name, logKey: key, clock: { Date() })
     } catch { throw .log(error) }
+  }
+
+  private func openWitness() throws(ClientError) -> Witness {
+    let key: WitnessSigningKey
+    do throws(FederationError) { key = try directory.witnessKey() } catch { throw .federation(error) }
+    do throws(WitnessError) {
+      return try Witness(
+        directory: directory.witnessPath, name: name, key: key, logs: [],
+        clock: { UInt64(max(1, Date().timeIntervalSince1970)) })
+    } catch { throw .witnessStore(error) }
   }
 
   private func record(

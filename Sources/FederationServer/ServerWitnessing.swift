@@ -23,7 +23,7 @@ public struct LogConflict: Codable, Hashable, Sendable {
 /// again. Nobody has to believe it: whoever receives a checkpoint verifies signature and proof. It can hold messages back,
 /// and then cosignatures are missing.
 final class ServerWitnessing: Sendable {
-  /// Conflicts that are remembered, the latest of each member.
+  /// The server's own checkpoints whose cosignatures may still come.
   private static let recentServed = 16
 
   private struct State {
@@ -106,8 +106,11 @@ final class ServerWitnessing: Sendable {
     _ event: WitnessEvent, _ submission: WitnessSubmission, of organization: OrganizationName
   ) throws(AuditLogError) {
     guard case .cosigned(_, let size, let previous) = event else { return }
+    // Lines of others are not carried further.
+    var taken = submission
+    taken.checkpoint = submission.checkpoint.signed(onlyBy: keys(of: organization)) ?? submission.checkpoint
     let isNew = state.withLock { state in
-      state.members[organization, default: WitnessedMember()].take(submission)
+      state.members[organization, default: WitnessedMember()].take(taken)
     }
     // The same checkpoint again is no news; after a restart it is, for those who carry it further.
     guard isNew, size != previous else { return }

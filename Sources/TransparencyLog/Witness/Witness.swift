@@ -112,6 +112,17 @@ public final class Witness: Sendable {
     slot(origin)?.content.withLock { $0.state.latest }
   }
 
+  /// Keeps a checkpoint in which an entry is missing that its log has given a receipt for, with the receipt.
+  ///
+  /// - Returns: the file; nil if it could not be kept, or enough of its kind is kept already.
+  public func keep(_ checkpoint: SignedCheckpoint, withoutEntry index: UInt64, leaf: LeafHash) -> String? {
+    let head = "bauta/witness-receipt/1\nindex \(index)\nleaf \(Base64.encode(leaf.bytes))\n\n"
+    return
+      (try? store.keep(
+        Array(head.utf8) + checkpoint.serialized, of: checkpoint.checkpoint.origin, kind: "notIncluded",
+        identifier: "\(index)-\(checkpoint.checkpoint.size)")) ?? nil
+  }
+
   /// Keeps two checkpoints that do not go together, where somebody else than the rule has found that out.
   ///
   /// - Returns: the file; nil if it could not be kept, or enough of its kind is kept already.
