@@ -100,7 +100,7 @@ extension ClientSession {
     if let receipt = reply.receipt {
       guard receipt.message == message.identifier else { throw .unexpected("a receipt for another message") }
       try await parts.gate.confirm(receipt, run: draft.run)
-      if parts.witness != nil, !witnessing.add(receipt) { throw .witness(.receiptRepeated(index: receipt.index)) }
+      try keep(receipt)
     }
     try reach(.completed, kind, answer.body.opening)
     return reply

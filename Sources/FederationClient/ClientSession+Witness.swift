@@ -129,7 +129,7 @@ extension ClientSession {
         submission.peers.append(KnownSize(origin: name, size: size))
       }
     }
-    submission.peers.sort { $0.origin < $1.origin }
+    submission.peers = Array(submission.peers.sorted { $0.origin < $1.origin }.prefix(WireLimits.witnessedPeers))
     return submission
   }
 

@@ -98,7 +98,11 @@ extension ClientSession {
       give(lines, of: shown, to: server)
       try append([draft(.checkpointWitnessed, shown, witness: witness.verifierKey)])
     case .conflict, .refused:
-      throw try fault(.serverHistory(held: submission.verified, offered: shown.size, evidence: nil), shown)
+      let now = UInt64(max(1, Date().timeIntervalSince1970))
+      let file = witness.latest(origin: server.value).flatMap {
+        witness.keep(WitnessEvidence(.notConsistent, held: $0, offered: checkpoint, time: now))
+      }
+      throw try fault(.serverHistory(held: submission.verified, offered: shown.size, evidence: file), shown)
     case .alarm(_, let file):
       throw try fault(.serverHistory(held: submission.verified, offered: shown.size, evidence: file), shown)
     }
@@ -176,6 +180,19 @@ extension ClientSession {
       witnessing.given.append(
         GivenCosignature(origin: origin, size: checkpoint.size, cosignature: cosignature))
     }
+  }
+
+  /// Keeps a receipt until the server has proved that its log holds the entry.
+  func keep(_ receipt: Receipt) throws(ClientError) {
+    guard parts.witness != nil, !witnessing.add(receipt) else { return }
+    let fault = WitnessFault.receiptRepeated(index: receipt.index)
+    try record(.checkpointConflict) { draft in
+      draft.messageID = receipt.message
+      draft.receipt = .init(index: receipt.index, leaf: receipt.leaf)
+      draft.outcome = .refused
+      draft.error = .init(fault)
+    }
+    throw .witness(fault)
   }
 
   // MARK: - Records

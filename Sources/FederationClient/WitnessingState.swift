@@ -37,7 +37,7 @@ struct WitnessingState {
 
   /// - Returns: whether the receipt can be true: the server's log grows, so each is for a later entry.
   mutating func add(_ receipt: Receipt) -> Bool {
-    guard receipt.index > lastReceipt ?? 0 || lastReceipt == nil else { return false }
+    if let lastReceipt, receipt.index <= lastReceipt { return false }
     lastReceipt = receipt.index
     receipts.append(receipt)
     return true
