@@ -154,6 +154,7 @@ extension ClientSession {
     do throws(WitnessError) {
       try witness.watch(logs.map { WitnessedLog(origin: $0.key, keys: $0.value) })
     } catch { throw .witnessStore(error) }
+    parts.log.preferCheckpoints(withCosigners: membership.trusted.witnessQuorum)
     witnessing.versions = versions
   }
 
