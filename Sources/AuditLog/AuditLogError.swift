@@ -20,6 +20,8 @@ public enum AuditLogError: BlamedError, Equatable {
   case foreignCheckpoint(path: String)
   /// The journal or the checkpoint is another organisation's.
   case foreignOrganization(path: String, expected: OrganizationName)
+  /// A checkpoint that this log's key has signed is not the beginning of the log as it is now.
+  case notInThisLog(size: UInt64, published: UInt64)
   /// Another process, or another writer in this one, has the log open.
   case locked(path: String)
   case closed
@@ -52,6 +54,7 @@ public enum AuditLogError: BlamedError, Equatable {
     case .journalAltered: "audit-journal-altered"
     case .foreignCheckpoint: "audit-checkpoint-foreign"
     case .foreignOrganization: "audit-log-foreign"
+    case .notInThisLog: "audit-checkpoint-not-in-log"
     case .locked: "audit-log-locked"
     case .closed: "audit-log-closed"
     case .writerFailed: "audit-log-failed"
@@ -64,8 +67,8 @@ public enum AuditLogError: BlamedError, Equatable {
   public var blame: Blame {
     switch self {
     case .invalidField, .recordTooLong, .closed: .caller
-    case .malformedEntry, .rolledBack, .journalAltered, .foreignCheckpoint, .foreignOrganization, .locked,
-      .writerFailed, .noJournal, .segmentMissing:
+    case .malformedEntry, .rolledBack, .journalAltered, .foreignCheckpoint, .foreignOrganization, .notInThisLog,
+      .locked, .writerFailed, .noJournal, .segmentMissing:
       .local
     case .storage(let error): error.blame
     }
@@ -83,6 +86,9 @@ public enum AuditLogError: BlamedError, Equatable {
       "the first \(checkpoint) entries of \(path) are not those that its checkpoint was signed over"
     case .foreignCheckpoint(let path): "\(path) is not signed by this log's key"
     case .foreignOrganization(let path, let expected): "\(path) is not a log of \(expected)"
+    case .notInThisLog(let size, let published):
+      "a checkpoint over \(size) entries bears this log's signature, and is not one of this log, which has \(published) "
+        + "published entries"
     case .locked(let path): "\(path) is open in another process"
     case .closed: "the audit log has been closed"
     case .writerFailed: "the audit log stopped after a failed write"
@@ -95,7 +101,7 @@ public enum AuditLogError: BlamedError, Equatable {
 
   public var remedy: String {
     switch self {
-    case .malformedEntry, .journalAltered, .rolledBack, .segmentMissing:
+    case .malformedEntry, .journalAltered, .rolledBack, .segmentMissing, .notInThisLog:
       "Run `bauta audit verify`, restore the log from a copy, and find out who changed it. Nothing is sent meanwhile."
     case .invalidField, .recordTooLong: "Record a shorter, printable value."
     case .foreignCheckpoint, .foreignOrganization: "Use the key and the directory that belong together."

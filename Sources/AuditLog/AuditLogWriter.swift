@@ -39,7 +39,7 @@ public final class AuditLogWriter: Sendable {
   }
 
   public let organization: OrganizationName
-  /// The directory that holds `journal`, `journal.d`, `checkpoint` and `tile`.
+  /// The directory that holds `journal`, `journal.d`, `checkpoint`, `checkpoint.cosigned` and `tile`.
   public let directory: String
 
   let logKey: LogSigningKey
@@ -61,6 +61,7 @@ public final class AuditLogWriter: Sendable {
     var segmentStart: UInt64
     var lastLeaf: LeafHash?
     var checkpoint: SignedCheckpoint?
+    var cosigned: CosignedCheckpoints
     /// Why the last publication that fell due was not made, and at which size it is tried again.
     var publicationFailure: AuditLogError?
     var nextPublication: UInt64 = 0
@@ -115,7 +116,8 @@ public final class AuditLogWriter: Sendable {
     state = Mutex(
       State(
         builder: recovered.builder, length: recovered.length, segmentStart: recovered.segmentStart,
-        lastLeaf: recovered.lastLeaf, checkpoint: recovered.checkpoint))
+        lastLeaf: recovered.lastLeaf, checkpoint: recovered.checkpoint,
+        cosigned: CosignedCheckpoints(kept: recovered.cosigned)))
     // What a process before wrote without waiting may be in the file and not on disk: only what is signed is known to be.
     commit = GroupCommit(synchronized: recovered.checkpoint?.checkpoint.size ?? 0)
     if let below = recovered.unfinishedPruning { try removePruned(below: below) }

@@ -10,6 +10,8 @@ enum LogLayout {
   /// Within `segments`: from where on entries are kept, and which entry says so.
   static let pruned = "pruned"
   static let checkpoint = "checkpoint"
+  /// The checkpoint that witnesses have cosigned, with all their cosignatures.
+  static let cosignedCheckpoint = "checkpoint.cosigned"
   static let tiles = "tile"
   static let verifierKey = "log.vkey"
 

@@ -13,6 +13,8 @@ struct JournalRecovery {
   var segmentStart: UInt64 = 0
   var lastLeaf: LeafHash?
   var checkpoint: SignedCheckpoint?
+  /// The one with cosignatures, which is not larger.
+  var cosigned: SignedCheckpoint?
   /// What is not to be kept any more and may still be there: an earlier process ended while it was removed.
   var unfinishedPruning: UInt64?
 
@@ -30,6 +32,7 @@ struct JournalRecovery {
       throw .segmentMissing(path: folder, sequence: 0)
     }
     var recovery = try replay(journal, tiles: tiles, organization: organization, checkpoint: checkpoint, segments)
+    recovery.cosigned = try cosigned(tiles, organization: organization, key: key, checkpoint: checkpoint?.checkpoint)
     if let below = segments.marker?.below, segments.sealed.first.map({ $0.first < below }) ?? false,
       PrunedProof.holds(segments, tiles: tiles, checkpoint: checkpoint?.checkpoint)
     {
@@ -107,12 +110,31 @@ struct JournalRecovery {
     return self
   }
 
-  private static func ownCheckpoint(
-    _ tiles: TileDirectory, organization: OrganizationName, key: NoteVerifierKey<LogKeyRole>
+  /// What witnesses have cosigned must be the beginning of what there is: files put back to an earlier state, all but this
+  /// one, are noticed here.
+  private static func cosigned(
+    _ tiles: TileDirectory, organization: OrganizationName, key: NoteVerifierKey<LogKeyRole>, checkpoint: Checkpoint?
   ) throws(AuditLogError) -> SignedCheckpoint? {
-    let path = "\(tiles.path)/\(LogLayout.checkpoint)"
+    let name = LogLayout.cosignedCheckpoint
+    guard let cosigned = try ownCheckpoint(tiles, organization: organization, key: key, name: name) else { return nil }
+    let path = "\(tiles.path)/\(name)"
+    let (size, published) = (cosigned.checkpoint.size, checkpoint?.size ?? 0)
+    guard size <= published else { throw .rolledBack(path: path, entries: published, checkpoint: size) }
+    let root: TreeHash
+    do throws(TransparencyLogError) {
+      root = try TileReader(directory: tiles, size: published).root(size: size)
+    } catch { throw .storage(error) }
+    guard root == cosigned.checkpoint.root else { throw .journalAltered(path: path, checkpoint: size) }
+    return cosigned
+  }
+
+  private static func ownCheckpoint(
+    _ tiles: TileDirectory, organization: OrganizationName, key: NoteVerifierKey<LogKeyRole>,
+    name: String = LogLayout.checkpoint
+  ) throws(AuditLogError) -> SignedCheckpoint? {
+    let path = "\(tiles.path)/\(name)"
     let found: SignedCheckpoint?
-    do { found = try tiles.checkpoint() } catch { throw .storage(error) }
+    do { found = try tiles.checkpoint(named: name) } catch { throw .storage(error) }
     guard let checkpoint = found else { return nil }
     guard checkpoint.checkpoint.origin == organization.value else {
       throw .foreignOrganization(path: path, expected: organization)

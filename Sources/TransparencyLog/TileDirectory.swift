@@ -36,8 +36,11 @@ public struct TileDirectory: Sendable {
   }
 
   /// The checkpoint, or nil if nothing has been published. Its signature is not checked.
-  public func checkpoint() throws(TransparencyLogError) -> SignedCheckpoint? {
-    guard let bytes = try DurableFile.read("\(path)/checkpoint", maximum: SignedCheckpoint.maximumBytes) else {
+  public func checkpoint() throws(TransparencyLogError) -> SignedCheckpoint? { try checkpoint(named: "checkpoint") }
+
+  /// The same of another file beside it.
+  package func checkpoint(named name: String) throws(TransparencyLogError) -> SignedCheckpoint? {
+    guard let bytes = try DurableFile.read("\(path)/\(name)", maximum: SignedCheckpoint.maximumBytes) else {
       return nil
     }
     return try SignedCheckpoint(parsing: bytes)

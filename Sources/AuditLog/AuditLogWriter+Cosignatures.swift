@@ -1,0 +1,150 @@
+import Cryptography
+import TransparencyLog
+
+/// Cosignatures of this log's own checkpoints.
+extension AuditLogWriter {
+  /// How many checkpoints with too few cosigners to be kept on disk are remembered until more arrive.
+  static let maximumPendingCheckpoints = 8
+
+  /// The checkpoint in `checkpoint.cosigned`, with all its cosignatures; nil before the first.
+  public var cosignedCheckpoint: SignedCheckpoint? { state.withLock { $0.cosigned.kept } }
+
+  /// How many cosigners the federation asks for, which decides between an older checkpoint with more and a newer one with
+  /// fewer; one until this is called.
+  public func preferCheckpoints(withCosigners quorum: Int) {
+    state.withLock { $0.cosigned.quorum = max(1, quorum) }
+  }
+
+  /// Keeps cosignatures of a published checkpoint of this log.
+  ///
+  /// `checkpoint.cosigned` holds one checkpoint with all cosignatures known for it: see ``CosignedCheckpoints`` for which.
+  /// If `checkpoint` is the very same, it gets the lines as well, so that whoever serves the directory shows them.
+  ///
+  /// - Parameters:
+  ///   - cosignatures: **verified by the caller** against the witnesses' keys, which a log does not know. With none, nothing
+  ///     happens.
+  ///   - checkpoint: what they cosign; its own lines of other signers are not kept.
+  /// - Throws: `foreignOrganization` and `foreignCheckpoint` for one that this log has not signed; `notInThisLog` for one that
+  ///   it has signed and that is not the beginning of its tree; `storage`, `closed`, `writerFailed`. Then the files are as
+  ///   before, or the next call completes them.
+  public func add(_ cosignatures: [Cosignature], to checkpoint: SignedCheckpoint) throws(AuditLogError) {
+    guard !cosignatures.isEmpty else { return }
+    try publication.withLock { (_) throws(AuditLogError) in
+      let (published, known) = try state.withLock {
+        (state: inout State) throws(AuditLogError) -> (SignedCheckpoint?, CosignedCheckpoints) in
+        try Self.requireUsable(state)
+        return (state.checkpoint, state.cosigned)
+      }
+      try requireOwn(checkpoint, published: published?.checkpoint.size ?? 0)
+      do throws(TransparencyLogError) {
+        let offered = try checkpoint.withoutSigners(except: verifierKey).adding(cosignatures)
+        try keep(offered, in: known)
+        guard let published, published.checkpoint == checkpoint.checkpoint else { return }
+        let shown = try published.adding(cosignatures)
+        guard shown != published else { return }
+        try tiles.write(shown)
+        state.withLock { $0.checkpoint = shown }
+      } catch { throw .storage(error) }
+    }
+  }
+
+  private func keep(_ offered: SignedCheckpoint, in known: CosignedCheckpoints) throws(TransparencyLogError) {
+    var next = known
+    try next.offer(offered, maximumPending: Self.maximumPendingCheckpoints)
+    if let kept = next.kept, kept != known.kept {
+      try DurableFile.writeAtomically(
+        kept.serialized, to: "\(directory)/\(LogLayout.cosignedCheckpoint)", mode: 0o644)
+    }
+    // The quorum may have been set meanwhile.
+    state.withLock { state in
+      let quorum = state.cosigned.quorum
+      state.cosigned = next
+      state.cosigned.quorum = quorum
+    }
+  }
+
+  /// - Parameter published: the size up to which tiles are on disk.
+  private func requireOwn(_ checkpoint: SignedCheckpoint, published: UInt64) throws(AuditLogError) {
+    let place = "the checkpoint that was cosigned"
+    guard checkpoint.checkpoint.origin.utf8.elementsEqual(organization.value.utf8) else {
+      throw .foreignOrganization(path: place, expected: organization)
+    }
+    guard checkpoint.status(of: verifierKey) == .valid else { throw .foreignCheckpoint(path: place) }
+    let size = checkpoint.checkpoint.size
+    guard size <= published else { throw .notInThisLog(size: size, published: published) }
+    let root: TreeHash
+    do throws(TransparencyLogError) {
+      root = try TileReader(directory: tiles, size: published).root(size: size)
+    } catch { throw .storage(error) }
+    guard root == checkpoint.checkpoint.root else { throw .notInThisLog(size: size, published: published) }
+  }
+}
+
+/// Which of a log's cosigned checkpoints is kept on disk.
+///
+/// One with more cosigners, counted up to the quorum, is preferred; among those, the larger; among those of one size, the
+/// one with more cosigners. So a newer one takes the place of an older once as many have cosigned it as are asked for, and
+/// before that only if it has no fewer. Those that wait for more cosigners are remembered, a few of them and until the
+/// process ends: their cosigners would have to be asked again.
+struct CosignedCheckpoints: Sendable {
+  private(set) var kept: SignedCheckpoint?
+  /// By size, the smallest first.
+  private(set) var pending: [SignedCheckpoint] = []
+  var quorum = 1
+
+  init(kept: SignedCheckpoint? = nil) {
+    self.kept = kept
+  }
+
+  /// Takes what is known of a checkpoint, beside what was known of it before.
+  mutating func offer(_ offered: SignedCheckpoint, maximumPending: Int) throws(TransparencyLogError) {
+    if let kept, kept.checkpoint == offered.checkpoint {
+      self.kept = try kept.adding(offered.cosignatures)
+      return
+    }
+    var offered = offered
+    if let place = pending.firstIndex(where: { $0.checkpoint == offered.checkpoint }) {
+      offered = try pending.remove(at: place).adding(offered.cosignatures)
+    }
+    guard isPreferred(offered, to: kept) else {
+      // What is older than the one kept is of use no more, unless that has too few.
+      if offered.checkpoint.size < kept?.checkpoint.size ?? 0, kept?.cosignatures.count ?? 0 >= quorum { return }
+      pending.append(offered)
+      pending.sort { $0.checkpoint.size < $1.checkpoint.size }
+      if pending.count > maximumPending { pending.removeFirst() }
+      return
+    }
+    kept = offered
+    pending.removeAll { $0.checkpoint.size <= offered.checkpoint.size && offered.cosignatures.count >= quorum }
+  }
+
+  func isPreferred(_ offered: SignedCheckpoint, to kept: SignedCheckpoint?) -> Bool {
+    guard let kept else { return true }
+    return rank(offered).lexicographicallyPrecedes(rank(kept)) == false && rank(offered) != rank(kept)
+  }
+
+  private func rank(_ checkpoint: SignedCheckpoint) -> [UInt64] {
+    let count = UInt64(checkpoint.cosignatures.count)
+    return [min(count, UInt64(quorum)), checkpoint.checkpoint.size, count]
+  }
+}
+
+extension SignedCheckpoint {
+  /// The lines that have the form of a cosignature, whosever.
+  var cosignatures: [Cosignature] { note.signatures.compactMap { try? Cosignature($0) } }
+
+  /// The same with the signature of its log alone.
+  func withoutSigners(except key: NoteVerifierKey<LogKeyRole>) throws(TransparencyLogError) -> SignedCheckpoint {
+    var bare = try SignedNote(text: note.text)
+    for signature in note.signatures where signature.name == key.name && signature.keyID == key.id {
+      try bare.add(signature)
+    }
+    return try SignedCheckpoint(parsing: bare.serialized)
+  }
+
+  func adding(_ cosignatures: [Cosignature]) throws(TransparencyLogError) -> SignedCheckpoint {
+    var checkpoint = self
+    for cosignature in cosignatures { try checkpoint.add(cosignature) }
+    return checkpoint
+  }
+}
