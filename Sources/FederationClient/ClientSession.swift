@@ -252,7 +252,8 @@ extension RoundPayload {
   var isCommitted: Bool {
     switch outboundKind {
     case .maskedInput, .consistencyCheck, .unmasking: true
-    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .witness, .advertiseKeys, .beaconReveal, .shareKeys,
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .witness, .advertiseKeys, .beaconReveal,
+      .shareKeys,
       .maskedInputSegment, .complaint, nil:
       false
     }

@@ -83,7 +83,8 @@ final class ServerWitnessing: Sendable {
       }
       try noteCosigned(outcome.event, submission, of: organization)
     case .conflict, .refused(.notConsistent):
-      conflict = WitnessConflict(held: witness.latest(origin: organization.value)?.signed(onlyBy: keys(of: organization)))
+      conflict = WitnessConflict(
+        held: witness.latest(origin: organization.value)?.signed(onlyBy: keys(of: organization)))
       try noteConflict(outcome.event, submission, of: organization)
     case .refused(let refusal): return .refused(.unusableCheckpoint(refusal))
     }

@@ -73,7 +73,10 @@ struct ServerWitnessingTests {
       try fork.submit(forked, from: 9, to: server) { $0 = WitnessSubmission(checkpoint: split, oldSize: 9) }.conflict
         != nil)
     #expect(server.conflicts.map(\.kind) == ["splitView"])
-    #expect(try records(.checkpointConflict).compactMap(\.error?.code) == ["log-rolledBack", "log-notConsistent", "log-splitView"])
+    #expect(
+      try records(.checkpointConflict).compactMap(\.error?.code) == [
+        "log-rolledBack", "log-notConsistent", "log-splitView",
+      ])
     // The history that was cosigned goes on.
     #expect(try alder.submit(third, from: 9, to: server).conflict == nil)
     #expect(try records(.checkpointWitnessed).count == 3)
@@ -99,7 +102,8 @@ struct ServerWitnessingTests {
     #expect(unusable.code == "witness-refused")
   }
 
-  @Test("Members' checkpoints reach the others with a proof; one that is not at hand is asked for; also after a restart")
+  @Test(
+    "Members' checkpoints reach the others with a proof; one that is not at hand is asked for; also after a restart")
   func wanted() throws {
     var running: ServerWitnessing? = try self.server()
     let early = try birch.grow(by: 3)
@@ -156,7 +160,8 @@ struct ServerWitnessingTests {
       #expect(answer.cosignatures.map(\.cosignature.name.value) == ["hub.example", "birch.example"])
       #expect(answer.cosignatures.map(\.size) == [3, 3])
     }
-    #expect(try alder.submit(checkpoint, from: 3, to: server).cosignatures.map(\.cosignature.name.value) == ["hub.example"])
+    #expect(
+      try alder.submit(checkpoint, from: 3, to: server).cosignatures.map(\.cosignature.name.value) == ["hub.example"])
 
     // Of the server's own log they are kept beside it.
     _ = try birch.submit(own, from: 1, to: server) {

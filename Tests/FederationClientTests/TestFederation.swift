@@ -155,7 +155,8 @@ final class TestFederation: Sendable {
   func takePart(
     _ party: Party, link: any ServerExchange, policy: String = Policy.template, data: String? = nil,
     patience: Duration = .seconds(10), log: AuditLogWriter? = nil, idlePause: Duration = .seconds(1),
-    killedAt observe: WritingObserver? = nil, isWitness: Bool = false, progress: @escaping @Sendable (ClientEvent) -> Void = { _ in }
+    killedAt observe: WritingObserver? = nil, isWitness: Bool = false,
+    progress: @escaping @Sendable (ClientEvent) -> Void = { _ in }
   ) async throws -> Result<ClientOutcome, ClientError> {
     let result: Result<ClientOutcome, ClientError>
     let policy = try Policy(parsing: policy)

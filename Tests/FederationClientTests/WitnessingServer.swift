@@ -4,6 +4,7 @@ import Federation
 import FederationWire
 import Foundation
 import GRPCCore
+import MutualTLS
 import Synchronization
 import Testing
 import TransparencyLog
@@ -49,8 +50,8 @@ actor WitnessingServer: ServerExchange {
   }
 
   func from(
-    _ party: Party, receipt: @escaping @Sendable (Receipt) -> Receipt = { $0 },
-    _ tampering: @escaping Tampering = { _, _ in }
+    _ party: Party, _ tampering: @escaping Tampering = { _, _ in },
+    receipt: @escaping @Sendable (Receipt) -> Receipt = { $0 }
   ) {
     sender = party
     self.tampering = tampering

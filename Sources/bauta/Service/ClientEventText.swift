@@ -54,7 +54,8 @@ enum ClientEventText {
       return StyledText(
         "the log of \(name) does not continue what was witnessed: \(held) entries before, \(offered) shown now", .bad)
     case .quorumMissed(let found, let needed):
-      return StyledText("\(found) witnesses have cosigned the log of this run; the manifest asks for \(needed)", .caution)
+      return StyledText(
+        "\(found) witnesses have cosigned the log of this run; the manifest asks for \(needed)", .caution)
     case .unreadable(_, let reason): return StyledText("\(reason); what was read before still counts", .caution)
     case .trouble(_, let reason, let remedy): return StyledText("\(reason) → \(remedy)", .bad)
     case .connected, .greeted, .sent, .stopping: return nil
