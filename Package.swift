@@ -73,7 +73,9 @@ let package = Package(
       ], swiftSettings: strict),
     .target(
       name: "FederationWire",
-      dependencies: ["Cryptography", "Federation", "SecureAggregation", "AuditLog", "MutualTLS", protobuf],
+      dependencies: [
+        "Cryptography", "Federation", "SecureAggregation", "TransparencyLog", "AuditLog", "MutualTLS", protobuf,
+      ],
       exclude: ["bauta.proto"], swiftSettings: strict),
     .target(
       name: "Storage", dependencies: [.product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
@@ -137,14 +139,15 @@ let package = Package(
     .testTarget(
       name: "FederationWireTests",
       dependencies: [
-        "FederationWire", "Federation", "AuditLog", "SecureAggregation", "MutualTLS", "Cryptography", protobuf,
+        "FederationWire", "Federation", "TransparencyLog", "AuditLog", "SecureAggregation", "MutualTLS",
+        "Cryptography", protobuf,
       ],
       swiftSettings: strict),
     .testTarget(
       name: "FederationClientTests",
       dependencies: [
-        "FederationClient", "FederationServer", "FederationWire", "Federation", "AuditLog", "SecureAggregation",
-        "Learning", "Training", "Storage", "MutualTLS", "Cryptography", grpc,
+        "FederationClient", "FederationServer", "FederationWire", "Federation", "TransparencyLog", "AuditLog",
+        "SecureAggregation", "Learning", "Training", "Storage", "MutualTLS", "Cryptography", grpc,
       ],
       swiftSettings: strict),
     .testTarget(

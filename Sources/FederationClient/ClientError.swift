@@ -7,6 +7,7 @@ import LogService
 import MutualTLS
 import SecureAggregation
 import ServiceControl
+import TransparencyLog
 
 /// Why a client stops. Nothing leaves after one of these.
 public enum ClientError: BlamedError {
@@ -32,8 +33,12 @@ public enum ClientError: BlamedError {
   case unimplemented
   case control(ControlError)
   /// A witness outside the federation has seen another log than this one.
-  case witness(WitnessSubmissionError)
+  case externalWitness(WitnessSubmissionError)
   case notCosigned(WitnessShortage)
+  /// This organisation's log, or the server's, is not what was witnessed before.
+  case witness(WitnessFault)
+  /// What this organisation's own witness has recorded cannot be used.
+  case witnessStore(WitnessError)
 
   private var underlying: (any BlamedError)? {
     switch self {
@@ -48,7 +53,9 @@ public enum ClientError: BlamedError {
     case .state(let error): error
     case .control(let error): error
     case .witness(let error): error
+    case .externalWitness(let error): error
     case .notCosigned(let error): error
+    case .witnessStore(let error): error
     case .call, .refused, .unexpected, .cancelled, .noData, .unimplemented: nil
     }
   }
@@ -110,7 +117,7 @@ public enum ClientError: BlamedError {
     // The sums gave no model: the run is over, and it is nobody's doing.
     case .progression(.learning): true
     case .log, .wire, .federation, .aggregation, .progression, .storage, .state, .unexpected, .cancelled,
-      .unimplemented, .witness, .notCosigned, .control:
+      .unimplemented, .witness, .witnessStore, .externalWitness, .notCosigned, .control:
       false
     }
   }

@@ -40,6 +40,10 @@ public enum ClientEvent: Sendable {
   case proposed(version: Int, federation: OrganizationName)
   /// The version that is approved here has everybody's approval.
   case inForce(version: Int)
+  /// Another member's log does not continue what this organisation has witnessed of it, as the server shows it.
+  case logConflict(OrganizationName, held: UInt64, offered: UInt64)
+  /// Fewer witnesses than the manifest asks for have cosigned the log of a run when it ended.
+  case quorumMissed(found: Int, needed: Int)
   /// Something of the directory could not be read anew; what was known goes on.
   case unreadable(code: String, reason: String)
   /// A witness outside the federation has not cosigned the log this time.

@@ -28,6 +28,7 @@ extension ClientSession {
     if case .refused = reply.body { return reply }
     if let pins = introduction.pins?.pins { await parts.gate.announced(pins) }
     progress(.greeted(version: membership.approved.manifest.version))
+    try await beginWitnessing(answering: reply.instruction)
     return reply
   }
 

@@ -95,10 +95,12 @@ extension ClientSession {
     let bytes = try await parts.gate.send(
       OutboundMessage(message, draft: draft, resendOf: answer.resendOf), decision: decision, charge: .notPrivate(),
       isLast: isLast)
+    if !answer.body.isControl { witnessing.hasGrown = true }
     let reply = try parse(bytes)
     if let receipt = reply.receipt {
       guard receipt.message == message.identifier else { throw .unexpected("a receipt for another message") }
       try await parts.gate.confirm(receipt, run: draft.run)
+      try keep(receipt)
     }
     try reach(.completed, kind, answer.body.opening)
     return reply
@@ -137,6 +139,7 @@ extension ClientSession {
     case .poll: return .protocolControl(.poll)
     case .fetch: return .protocolControl(.fetch)
     case .pins: return .protocolControl(.pins)
+    case .witness: return .protocolControl(.witness)
     case .refusal(_, let reason, _): return .refusing(reason, plan: run?.agreement.plan.hash)
     case .acceptance: kind = .acceptance
     case .round(let payload):
@@ -156,7 +159,7 @@ extension ClientSession {
   }
 
   /// Under what the session stands: the run's own agreement, or what this organisation has approved last.
-  private func fill(_ draft: inout AuditRecord.Draft) {
+  func fill(_ draft: inout AuditRecord.Draft) {
     let manifest = run?.agreement.signedManifest ?? membership.approved
     draft.federation = manifest.manifest.federation.value
     draft.manifest = manifest.hash

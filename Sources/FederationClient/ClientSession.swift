@@ -4,6 +4,7 @@ import Federation
 import FederationWire
 import Learning
 import SecureAggregation
+import TransparencyLog
 
 /// How a run went for this organisation.
 public struct ClientOutcome: Sendable, Equatable {
@@ -35,6 +36,10 @@ actor ClientSession {
     var witnesses: ExternalWitnesses?
     /// Told of every step of the order of writing.
     var observe: WritingObserver = { _ in }
+    /// This organisation as a witness; without one nothing is witnessed.
+    var witness: Witness?
+    /// How long the others' cosignatures are waited for at the end of a run.
+    var settling: Duration = .seconds(2)
     /// Passes between answers that bring a run no further.
     var idlePause: Duration = .seconds(1)
   }
@@ -80,6 +85,7 @@ actor ClientSession {
   var proposed: ManifestHash?
   var refusedNews: FederationError?
   var unreadable: FederationError?
+  var witnessing = WitnessingState()
 
   /// A run this organisation has accepted.
   struct ActiveRun {
@@ -158,14 +164,22 @@ actor ClientSession {
       case .result(let result):
         let known = run?.lastResult
         answer = try finish(result)
-        if run?.lastResult == known { try await pace() }
+        if run?.lastResult == known {
+          try await pace()
+        } else {
+          try await witnessResult(answering: instruction.instruction)
+        }
       case .end(let end):
+        let ended = run?.agreement.run == end.run ? run : nil
         let outcome = try conclude(end)
+        try await settleWitnessing(
+          ended, isCompleted: end.state == .completed, answering: instruction.instruction)
         try await bidFarewell(answering: instruction.instruction)
         await parts.gate.close()
         try await parts.witnesses?.submit()
         return outcome
       case .stored: throw .unexpected("an answer to a segment that was not sent")
+      case .witnessed: throw .unexpected("a witness's answer that was not asked for")
       case .part: throw .unexpected("a part that was not asked for")
       case .notice(let notice):
         try await pace()
@@ -234,6 +248,7 @@ extension ClientMessage.Body {
     case .poll: .poll
     case .fetch: .fetch
     case .pins: .pins
+    case .witness: .witness
     case .round(let payload): payload.outboundKind
     case .segment: .maskedInputSegment
     }
@@ -246,7 +261,7 @@ extension ClientMessage.Body {
     switch self {
     case .round(let payload): payload.opening
     case .segment(let segment): segment.opening
-    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins: nil
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .witness: nil
     }
   }
 }
@@ -256,7 +271,8 @@ extension RoundPayload {
   var isCommitted: Bool {
     switch outboundKind {
     case .maskedInput, .consistencyCheck, .unmasking: true
-    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .advertiseKeys, .beaconReveal, .shareKeys,
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .witness, .advertiseKeys, .beaconReveal,
+      .shareKeys,
       .maskedInputSegment, .complaint, nil:
       false
     }
@@ -272,6 +288,16 @@ extension RoundPayload {
     case .consistencyCheck: .consistencyCheck
     case .unmasking: .unmasking
     case .beaconRequest, .roster, .shares, .survivors, .statements, nil: nil
+    }
+  }
+}
+
+extension ClientMessage.Body {
+  /// Whether it says only that somebody is there: such messages alone are no reason to have a log witnessed anew.
+  var isControl: Bool {
+    switch self {
+    case .hello, .ready, .poll, .fetch, .pins, .witness: true
+    case .acceptance, .refusal, .round, .segment: false
     }
   }
 }

@@ -78,7 +78,7 @@ public final class ClientStatus: Sendable {
       case .stopping: state.name = "stopping"
       case .announced, .refused, .training, .trained, .sent, .completed, .metrics, .credentialsChanged,
         .credentialsUnusable, .certificateDates, .serverPins, .forgedPins, .proposed, .inForce, .unreadable,
-        .witnessSilent:
+        .witnessSilent, .logConflict, .quorumMissed:
         break
       }
     }

@@ -45,7 +45,7 @@ final class ExternalWitnesses: Sendable {
 
   /// - Throws: `ClientError.witness` once a witness has seen another log.
   func requireNoConflict() throws(ClientError) {
-    if let conflict = submissions.conflict { throw .witness(conflict) }
+    if let conflict = submissions.conflict { throw .externalWitness(conflict) }
   }
 
   /// Submits the log's checkpoint to the policy's witnesses; one that cannot be reached is told of, and no error.
@@ -59,7 +59,7 @@ final class ExternalWitnesses: Sendable {
         guard let failure = submission.failure else { continue }
         progress(.witnessSilent(code: failure.code, reason: failure.message, remedy: failure.remedy))
       }
-    } catch { throw .witness(error) }
+    } catch { throw .externalWitness(error) }
   }
 
   /// Before a run is judged: asks once more where too few have cosigned lately.

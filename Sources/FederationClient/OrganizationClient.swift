@@ -128,11 +128,12 @@ public struct OrganizationClient: Sendable {
       try await witnesses.submit()
       let tending = isService ? Task { await witnesses.tend() } : nil
       defer { tending?.cancel() }
-      result = await Self.bounded(grace: Self.grace) {
+      let worked = await Self.bounded(grace: Self.grace) {
         await work(session.session)
       } onCancel: {
         tell(.stopping)
       }
+      result = await Self.witnessed(worked, session.session, isService: isService)
       // Also after an error: the server sees an end, and not a loss.
       await session.gate.close()
     } catch { result = .failure(error) }
@@ -166,6 +167,25 @@ public struct OrganizationClient: Sendable {
     }
   }
 
+  /// A service that is told to stop shows its log once more; for that it is not kept from stopping.
+  private static func witnessed<Outcome: Sendable>(
+    _ result: Result<Outcome, ClientError>, _ session: ClientSession, isService: Bool
+  ) async -> Result<Outcome, ClientError> {
+    guard isService, case .failure(.cancelled) = result else { return result }
+    let (ends, ended) = AsyncStream<ClientError?>.makeStream()
+    // Not part of the task that was cancelled; and the session may still be busy with what it was told to leave.
+    Task { ended.yield(await session.endWitnessing()) }
+    Task {
+      try? await Task.sleep(for: .seconds(2))
+      ended.yield(nil)
+    }
+    let fault = await Task {
+      for await end in ends { return end }
+      return nil
+    }.value
+    return fault.map { .failure($0) } ?? result
+  }
+
   private func makeSession(
     log: AuditLogWriter, status: ClientStatus, isService: Bool, witnesses: ExternalWitnesses,
     progress: @escaping @Sendable (ClientEvent) -> Void
@@ -197,12 +217,13 @@ public struct OrganizationClient: Sendable {
       link: link, log: log, backoff: isService ? .endless : Backoff(total: settings.patience), progress: progress,
       recorded: { store.note($0) }, observe: observe,
       barrier: { () throws(ClientError) in try witnesses.requireNoConflict() })
+    let witness = try openWitness()
     let directory = directory
     let session = ClientSession(
       parts: .init(
         name: name, policy: { () throws(FederationError) in try directory.policy() }, dataPath: dataPath, log: log,
         store: store, gate: gate, runsDirectory: "\(directory.path)/runs", spoolDirectory: "\(directory.path)/spool",
-        sealedDirectory: directory.sealedPath, witnesses: witnesses, observe: observe),
+        sealedDirectory: directory.sealedPath, witnesses: witnesses, observe: observe, witness: witness),
       membership: membership, identity: identity, progress: progress)
     return (session, gate)
   }
@@ -216,6 +237,16 @@ public struct OrganizationClient: Sendable {
       return try AuditLogWriter(
         directory: directory.logPath, organization: name, logKey: key, clock: { Date() })
     } catch { throw .log(error) }
+  }
+
+  private func openWitness() throws(ClientError) -> Witness {
+    let key: WitnessSigningKey
+    do throws(FederationError) { key = try directory.witnessKey() } catch { throw .federation(error) }
+    do throws(WitnessError) {
+      return try Witness(
+        directory: directory.witnessPath, name: name, key: key, logs: [],
+        clock: { UInt64(max(1, Date().timeIntervalSince1970)) })
+    } catch { throw .witnessStore(error) }
   }
 
   private func record(

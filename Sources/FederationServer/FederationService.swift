@@ -14,6 +14,7 @@ struct FederationService: RegistrableRPCService {
   let spools: MaskedInputSpools
   let log: AuditLogWriter
   let federation: String
+  let witnessing: ServerWitnessing
   let traffic: Traffic
   var rates = MessageRates()
   /// Sees every payload as it came; tests look for what must not be in it.
@@ -59,6 +60,10 @@ struct FederationService: RegistrableRPCService {
       let known = try await lobby.state(note, by: peer.name)
       let stored = StoredBytes(count: UInt64(known), isOpen: true)
       return try ServerMessage(instruction: message.answers, receipt: receipt, body: .stored(stored)).encoded()
+    }
+    if case .witness(let submission) = message.body {
+      let body = try witnessing.answer(submission, message.identifier, from: peer.name)
+      return try answer(message.answers, body, receipt: receipt)
     }
     if case .fetch(let part) = message.body,
       let body = await hub.instruction(part.instruction, of: peer.name)

@@ -179,7 +179,7 @@ extension RunCoordinator {
       switch message.body {
       case .round(let payload): try receive(payload, from: organization, opening: opening, &secureSum)
       case .acceptance: try await welcome(organization, secureSum, task: task)
-      case .hello, .refusal, .ready, .poll, .segment, .fetch, .pins: break
+      case .hello, .refusal, .ready, .poll, .segment, .fetch, .pins, .witness: break
       }
     }
   }

@@ -273,7 +273,7 @@ actor RunCoordinator {
       } else if digest == taskDigest {
         sumMembers.refuse(organization, reason)
       }
-    case .hello, .round, .ready, .poll, .segment, .fetch, .pins: break
+    case .hello, .round, .ready, .poll, .segment, .fetch, .pins, .witness: break
     }
   }
 

@@ -25,6 +25,8 @@ public enum RunEvent: Sendable {
   /// An organisation has said which certificate keys it uses.
   case pinsStated(OrganizationName, sequence: Int)
   case revoked(OrganizationName)
+  /// A member's log does not continue what this server has cosigned of it.
+  case logConflict(LogConflict)
   /// A certificate ends soon, has ended or is not valid yet.
   case certificateDates(owner: String, notBefore: Date, notAfter: Date)
   /// The directory was read again, for better or worse.

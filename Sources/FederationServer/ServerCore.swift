@@ -18,6 +18,7 @@ final class ServerCore: Sendable {
   let lobby: Lobby
   let traffic = Traffic()
   let spools: MaskedInputSpools
+  let witnessing: ServerWitnessing
   let transport: MutualTLSServerTransport
   let listenAddress: NetworkAddress
   let submissions: WitnessSubmissions
@@ -53,6 +54,7 @@ final class ServerCore: Sendable {
     hub = SessionHub(hold: settings.hold)
     lobby = Lobby(hub: hub, membership: membership, log: log, progress: progress)
     spools = MaskedInputSpools(directory: directory.runsPath + "/.spool")
+    witnessing = try Self.openWitness(directory, log: log, membership: membership, progress: progress)
     observer = HandshakeRecorder(log: log, federation: manifest.federation.value)
     context = ReloadableTLSContext(try Self.makeContext(directory, membership, observer, settings))
     listenAddress = settings.listen ?? manifest.server.addresses[0]
@@ -64,8 +66,8 @@ final class ServerCore: Sendable {
         observer: PresenceObserver(hub: hub, log: log))
     } catch { throw .transport(error) }
     let service = FederationService(
-      lobby: lobby, spools: spools, log: log, federation: manifest.federation.value, traffic: traffic,
-      inspect: settings.inspect)
+      lobby: lobby, spools: spools, log: log, federation: manifest.federation.value, witnessing: witnessing,
+      traffic: traffic, inspect: settings.inspect)
     let server = GRPCServer(
       transport: transport, services: [service], interceptors: [transport.identityInterceptor])
     self.server = server
@@ -152,6 +154,20 @@ final class ServerCore: Sendable {
       return try AuditLogWriter(
         directory: directory.logPath, organization: directory.name, logKey: key, clock: { Date() })
     } catch { throw .log(error) }
+  }
+
+  private static func openWitness(
+    _ directory: ServerDirectory, log: AuditLogWriter, membership: ServerMembership,
+    progress: @escaping @Sendable (RunEvent) -> Void
+  ) throws(ServerError) -> ServerWitnessing {
+    let key: WitnessSigningKey
+    do throws(FederationError) { key = try directory.witnessKey() } catch { throw .federation(error) }
+    do throws(WitnessError) {
+      let witness = try Witness(
+        directory: directory.witnessPath, name: directory.name, key: key, logs: [],
+        clock: { UInt64(max(1, Date().timeIntervalSince1970)) })
+      return try ServerWitnessing(log: log, witness: witness, membership: membership, progress: progress)
+    } catch { throw .witness(error) }
   }
 
   private static func makeContext(

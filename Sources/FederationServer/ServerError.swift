@@ -4,6 +4,7 @@ import Federation
 import LogService
 import MutualTLS
 import ServiceControl
+import TransparencyLog
 
 /// Why a server cannot start or go on.
 public enum ServerError: BlamedError {
@@ -23,6 +24,7 @@ public enum ServerError: BlamedError {
   case witness(WitnessSubmissionError)
   case credential(CredentialError)
   case transport(TransportError)
+  case witness(WitnessError)
   /// There is no manifest in the server's directory.
   case noManifest(path: String)
   /// The directory belongs to another server than the manifest names.
@@ -39,6 +41,7 @@ public enum ServerError: BlamedError {
     case .witness(let error): error
     case .credential(let error): error
     case .transport(let error): error
+    case .witness(let error): error
     case .control(let error): error
     case .directory, .unreadable, .noManifest, .otherServer, .tooFewMembers, .stopping, .nothingRuns, .unknownRun,
       .runHasEnded, .supersededManifest:

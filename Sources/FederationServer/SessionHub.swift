@@ -73,7 +73,7 @@ actor SessionHub {
   func isDue(_ message: ClientMessage, from organization: OrganizationName) -> Bool {
     guard let session = sessions[organization], session.greeting != nil else { return false }
     switch message.body {
-    case .hello, .poll, .fetch, .pins, .segment: return false
+    case .hello, .poll, .fetch, .pins, .segment, .witness: return false
     case .acceptance, .refusal, .round, .ready:
       return message.answers > session.answered && message.answers <= session.posted
     }
@@ -94,7 +94,7 @@ actor SessionHub {
     case .announcement, .refused, .end: session.isIntroduced = true
     // News are for whoever has greeted, whether there is a run or not.
     case .notice: guard session.greeting != nil else { return nil }
-    case .task, .round, .result, .wait, .stored, .part: guard session.isIntroduced else { return nil }
+    case .task, .round, .result, .wait, .stored, .part, .witnessed: guard session.isIntroduced else { return nil }
     }
     if session.queue.count < Self.queueLimit {
       session.posted += 1
@@ -124,7 +124,7 @@ actor SessionHub {
     sessions[organization]?.queue.removeAll {
       switch $0.body {
       case .task, .round: true
-      case .wait, .announcement, .result, .end, .refused, .stored, .part, .notice: false
+      case .wait, .announcement, .result, .end, .refused, .stored, .part, .notice, .witnessed: false
       }
     }
   }
@@ -159,7 +159,7 @@ actor SessionHub {
 
   private func acknowledge(_ message: ClientMessage, from organization: OrganizationName) {
     switch message.body {
-    case .poll, .fetch, .pins: return
+    case .poll, .fetch, .pins, .witness: return
     case .hello, .acceptance, .refusal, .round, .ready, .segment: break
     }
     guard var session = sessions[organization], message.answers > session.answered else { return }

@@ -48,7 +48,7 @@ extension StandingServer {
       pinSequence: view.ownStatement?.sequence ?? 0,
       acknowledgedPins: Dictionary(
         uniqueKeysWithValues: await core.lobby.acknowledgedPins.map { ($0.key.value, $0.value) }),
-      logEntries: core.log.size, reloadFailure: failure)
+      logEntries: core.log.size, reloadFailure: failure, logConflicts: core.witnessing.conflicts)
     return status.json
   }
 
@@ -186,6 +186,8 @@ public struct ServerStatus: Codable {
   public let acknowledgedPins: [String: Int]
   public let logEntries: UInt64
   public let reloadFailure: String?
+  /// Members whose logs did not continue what the server had cosigned of them; nil from an earlier release.
+  public let logConflicts: [LogConflict]?
 
   var json: String {
     let encoder = JSONEncoder()

@@ -42,6 +42,7 @@ extension ClientMessage {
         $0.offset = segment.offset
         $0.bytes = Data(segment.bytes)
       }
+    case .witness(let submission): envelope.witness = submission.wire
     case .pins(let statement): envelope.pins = .with { $0.statement = Data(statement) }
     case .fetch(let part):
       envelope.fetch = .with {
@@ -144,6 +145,7 @@ extension ClientMessage.Body {
         throw .oversized(field: "statement", limit: SignedPins.maximumBytes)
       }
       self = .pins([UInt8](pins.statement))
+    case .witness(let witness)?: self = .witness(try WitnessSubmission(witness))
     case .fetch(let fetch)?: self = .fetch(InstructionPart(instruction: fetch.instruction, offset: fetch.offset))
     case nil: throw .malformed(what: "client message")
     }

@@ -24,6 +24,7 @@ public struct ClientMessage: Equatable, Sendable {
     case fetch(InstructionPart)
     /// The organisation's latest statement of its certificate keys, as bytes of a note.
     case pins([UInt8])
+    case witness(WitnessSubmission)
   }
 
   public init(identifier: MessageIdentifier, run: RunIdentifier?, answers: UInt64, body: Body) {
@@ -45,6 +46,7 @@ public struct ClientMessage: Equatable, Sendable {
     case .segment: "masked-input-segment"
     case .fetch: "fetch"
     case .pins: "pins"
+    case .witness: "witness"
     }
   }
 }

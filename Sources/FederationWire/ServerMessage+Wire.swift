@@ -43,6 +43,7 @@ extension ServerMessage {
         $0.bytes = Data(part.bytes)
         $0.hash = Data(part.hash.bytes)
       }
+    case .witnessed(let answer): envelope.witnessed = answer.wire
     case .round(let payload): envelope.round = payload.wire
     case .result(let result): envelope.result = result.wire
     case .end(let end):
@@ -115,6 +116,7 @@ extension ServerMessage.Body {
       }
       self = .notice(FederationNotice(pins: [UInt8](notice.pins), manifest: notice.manifest))
     case .part(let part)?: self = .part(try PartOfInstruction(part))
+    case .witnessed(let witnessed)?: self = .witnessed(try WitnessAnswer(witnessed))
     case .round(let round)?: self = .round(try RoundPayload(round, run: run))
     case .result(let result)?: self = .result(try OpeningResult(result, run: run))
     case .end(let end)?:

@@ -23,6 +23,7 @@ public struct ServerMessage: Equatable, Sendable {
     case stored(StoredBytes)
     case notice(FederationNotice)
     case part(PartOfInstruction)
+    case witnessed(WitnessAnswer)
   }
 
   public init(instruction: UInt64, receipt: Receipt?, body: Body) {

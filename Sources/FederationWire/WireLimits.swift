@@ -1,3 +1,5 @@
+import Federation
+
 /// Bounds on everything that arrives, checked before anything is kept.
 public enum WireLimits {
   /// Versions of the protocol that this program speaks.
@@ -15,6 +17,21 @@ public enum WireLimits {
   public static let partBytes = 512 * 1024
   /// The longest instruction that a client takes, put together from its parts.
   public static let instructionBytes = 64 * 1024 * 1024
+
+  /// A checkpoint with its log's own signatures.
+  static let checkpoint = 4096
+  /// The server's, with the cosignatures that it has: less than what a witness takes.
+  public static let cosignedCheckpoint = 32 * 1024
+  static let proofHashes = 64
+  /// Sizes from which others want a proof, in either direction.
+  public static let wantedProofs = 64
+  public static let cosignatures = 128
+  /// Receipts whose inclusion is proved at a time.
+  public static let receipts = 64
+  /// As many as a federation has organisations.
+  public static let witnessedPeers = Manifest.maximumOrganizations
+  /// Other members' checkpoints in one answer. With everything else at its limit an answer is shorter than ``partBytes``.
+  public static let answeredPeers = 32
 
   static let messageIdentifier = 32
   static let runIdentifier = 64

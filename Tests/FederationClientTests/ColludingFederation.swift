@@ -198,7 +198,7 @@ actor ColludingFederation: ServerExchange {
       refusals.append(reason)
       return try next(isRefused: true)
     case .round(let payload): return try take(payload)
-    case .ready, .poll, .fetch, .pins: return try next()
+    case .ready, .poll, .fetch, .pins, .witness: return try next()
     case .segment(let segment):
       return .stored(StoredBytes(count: segment.offset + UInt64(segment.bytes.count), isOpen: true))
     }

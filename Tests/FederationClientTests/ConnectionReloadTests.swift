@@ -202,7 +202,9 @@ struct ConnectionReloadTests {
   func failedKeyIsTriedWhenAsked() async throws {
     let (elsewhere, _) = try moveKeyElsewhere()
     let source = ConnectionSource(directory: server.place, observer: IgnoringHandshakes())
-    let link = ServerLink(source: source, limits: TransportLimits(), traffic: server.counts) { [events] in events.add($0) }
+    let link = ServerLink(source: source, limits: TransportLimits(), traffic: server.counts) { [events] in
+      events.add($0)
+    }
     try await link.connect()
     try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: elsewhere)
     for asked in 1...2 {

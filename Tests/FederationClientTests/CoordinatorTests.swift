@@ -177,7 +177,8 @@ struct CoordinatorTests {
       switch kind {
       case .consistencyCheck, .unmasking: true
       case .maskedInput: step == .completed
-      case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .advertiseKeys, .beaconReveal, .shareKeys,
+      case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .witness, .advertiseKeys, .beaconReveal,
+        .shareKeys,
         .maskedInputSegment,
         .complaint:
         false

@@ -63,7 +63,7 @@ struct EgressGateTests {
       link: server, log: log, backoff: Backoff(total: .seconds(10)), progress: { _ in },
       barrier: { () throws(ClientError) in
         guard hasConflict.withLock({ $0 }) else { return }
-        throw .witness(.conflict(.rolledBack(witness: "watch.example", size: 9)))
+        throw .externalWitness(.conflict(.rolledBack(witness: "watch.example", size: 9)))
       })
     #expect(await send(gate).value != nil)
     hasConflict.withLock { $0 = true }

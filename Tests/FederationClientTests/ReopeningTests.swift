@@ -73,7 +73,7 @@ struct ReopeningTests {
       case .unmasking: step == .decided
       // The sum has begun by then, and this server does not wait.
       case .acceptance: step == .sent || step == .completed
-      case .hello, .refusal, .ready, .poll, .fetch, .pins, .complaint: false
+      case .hello, .refusal, .ready, .poll, .fetch, .pins, .witness, .complaint: false
       }
     #expect(replies.isEmpty == wasLost)
   }

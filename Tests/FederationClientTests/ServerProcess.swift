@@ -33,7 +33,10 @@ final class ServerProcess: Sendable {
       progress: { relay.pass($0) })
     service = FederationService(
       lobby: lobby, spools: MaskedInputSpools(directory: federation.root.path + "/spool"), log: log,
-      federation: "fraud.example", traffic: Traffic(), inspect: { _, _ in })
+      federation: "fraud.example",
+      witnessing: try ServerWitnessing(
+        log: log, witness: federation.server.witness(directory: "\(federation.root.path)/witness-\(UUID())"),
+        membership: lobby.membership, progress: { relay.pass($0) }), traffic: Traffic(), inspect: { _, _ in })
     self.relay = relay
     let pass: @Sendable (RunEvent) -> Void = { [weak self] event in
       guard let self else { return }

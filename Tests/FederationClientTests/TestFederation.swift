@@ -3,6 +3,7 @@ import Cryptography
 import Federation
 import Foundation
 import Testing
+import TransparencyLog
 
 @testable import FederationClient
 
@@ -30,23 +31,32 @@ struct Party: Sendable {
   let member: Manifest.Member
   private let identitySeed: [UInt8]
   private let logSeed: [UInt8]
+  private let witnessSeed: [UInt8]
 
   /// - Parameter certificateKey: that of a certificate that the test has; any other where it has none.
   init(_ name: String, certificateKey: CertificateKeyHash? = nil) throws {
     self.name = try OrganizationName(name)
     identitySeed = randomBytes(32)
     logSeed = randomBytes(32)
+    witnessSeed = randomBytes(32)
     let identity: IdentitySigningKey = try Self.key(identitySeed)
     let log: LogSigningKey = try Self.key(logSeed)
+    let witness: WitnessSigningKey = try Self.key(witnessSeed)
     member = Manifest.Member(
       name: self.name,
       keys: .init(
-        identity: identity.verifyingKey, log: log.verifyingKey, witness: WitnessSigningKey.generate().verifyingKey),
+        identity: identity.verifyingKey, log: log.verifyingKey, witness: witness.verifyingKey),
       pins: .init(current: certificateKey ?? CertificateKeyHash(hashing: Array(name.utf8))))
   }
 
   func identity() throws -> IdentitySigningKey { try Self.key(identitySeed) }
   func logKey() throws -> LogSigningKey { try Self.key(logSeed) }
+  func witnessKey() throws -> WitnessSigningKey { try Self.key(witnessSeed) }
+
+  /// A witness with this participant's key, that watches no log yet.
+  func witness(directory: String) throws -> Witness {
+    try Witness(directory: directory, name: name, key: witnessKey(), logs: [], clock: { 1_800_000_000 })
+  }
 
   private static func key<Role: KeyRole>(_ seed: [UInt8]) throws -> SigningKey<Role> {
     var bytes = SecretBytes(count: seed.count)
@@ -145,17 +155,19 @@ final class TestFederation: Sendable {
   func takePart(
     _ party: Party, link: any ServerExchange, policy: String = Policy.template, data: String? = nil,
     patience: Duration = .seconds(10), log: AuditLogWriter? = nil, idlePause: Duration = .seconds(1),
-    killedAt observe: WritingObserver? = nil, progress: @escaping @Sendable (ClientEvent) -> Void = { _ in }
+    killedAt observe: WritingObserver? = nil, isWitness: Bool = false,
+    progress: @escaping @Sendable (ClientEvent) -> Void = { _ in }
   ) async throws -> Result<ClientOutcome, ClientError> {
     let result: Result<ClientOutcome, ClientError>
     let policy = try Policy(parsing: policy)
     let identity = try party.identity()
     let log = try log ?? writer(party)
+    let witness = isWitness ? try party.witness(directory: "\(directory(party))/witness") : nil
     do throws(ClientError) {
       result = .success(
         try await process(
           party, identity: identity, link: link, policy: policy, data: data ?? dataPath(party), patience: patience,
-          log: log, idlePause: idlePause, observe: observe ?? { _ in }, progress: progress))
+          log: log, idlePause: idlePause, observe: observe ?? { _ in }, witness: witness, progress: progress))
     } catch { result = .failure(error) }
     if observe == nil { try? log.close() }
     return result
@@ -164,7 +176,7 @@ final class TestFederation: Sendable {
   private func process(
     _ party: Party, identity: consuming IdentitySigningKey, link: any ServerExchange, policy: Policy, data: String,
     patience: Duration, log: AuditLogWriter, idlePause: Duration, observe: @escaping WritingObserver,
-    progress: @escaping @Sendable (ClientEvent) -> Void
+    witness: Witness?, progress: @escaping @Sendable (ClientEvent) -> Void
   ) async throws(ClientError) -> ClientOutcome {
     let membership: Membership
     do throws(FederationError) { membership = try Membership(place(party)) } catch { throw .federation(error) }
@@ -176,8 +188,7 @@ final class TestFederation: Sendable {
       parts: .init(
         name: party.name, policy: { () throws(FederationError) in policy }, dataPath: data, log: log, store: store,
         gate: gate, runsDirectory: "\(directory(party))/runs", spoolDirectory: "\(directory(party))/spool",
-        sealedDirectory: "\(directory(party))/sealed",
-        observe: observe,
+        sealedDirectory: "\(directory(party))/sealed", observe: observe, witness: witness, settling: .zero,
         idlePause: idlePause),
       membership: membership, identity: identity, progress: progress)
     return try await session.takePart()

@@ -11,7 +11,7 @@ import TransparencyLog
 /// | `tls.key` | private key of the certificate | 0600 |
 /// | `tls.crt` `ca.crt` | certificate, and the authority that issued the federation's | 0644 |
 /// | `federation.note` | the latest manifest that is approved here; see also `MembershipFiles` | 0644 |
-/// | `state.sqlite` `log/` | made by the programs that use them | 0600, 0700 |
+/// | `state.sqlite` `log/` `witness/` | made by the programs that use them | 0600, 0700, 0700 |
 public protocol ParticipantDirectory: Sendable {
   var path: String { get }
   /// The owner, as the verifier keys name it.
@@ -28,6 +28,8 @@ extension ParticipantDirectory {
   public var manifestPath: String { "\(path)/federation.note" }
   public var statePath: String { "\(path)/state.sqlite" }
   public var logPath: String { "\(path)/log" }
+  /// What the owner's witness has recorded; see `Witness`.
+  public var witnessPath: String { "\(path)/witness" }
 
   /// - Throws: ``FederationError/file(_:)`` if the file is missing, exposed, malformed or another owner's.
   public func identityKey() throws(FederationError) -> IdentitySigningKey { try signingKey() }

@@ -4,14 +4,14 @@ public import Foundation
 /// What a message is, as far as a decision about it goes.
 public enum OutboundKind: String, Sendable, CaseIterable {
   // Control: nothing in it depends on the data.
-  case hello, acceptance, refusal, ready, poll, fetch, pins
+  case hello, acceptance, refusal, ready, poll, fetch, pins, witness
   // Under an accepted plan only.
   case advertiseKeys, beaconReveal, shareKeys, maskedInput, maskedInputSegment, consistencyCheck, unmasking, complaint
 
   /// Whether it may leave only under a plan that the policy has accepted.
   public var requiresAcceptedPlan: Bool {
     switch self {
-    case .hello, .refusal, .ready, .poll, .fetch, .pins: false
+    case .hello, .refusal, .ready, .poll, .fetch, .pins, .witness: false
     case .acceptance, .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .maskedInputSegment, .consistencyCheck,
       .unmasking, .complaint:
       true
@@ -21,7 +21,7 @@ public enum OutboundKind: String, Sendable, CaseIterable {
 
 /// Messages without content that depends on data, which need no accepted plan.
 public enum ControlMessage: String, Sendable, CaseIterable {
-  case hello, ready, poll, fetch, pins
+  case hello, ready, poll, fetch, pins, witness
 }
 
 /// The four classes of reason that may leave an organisation; the reason itself stays in its own log.
@@ -75,6 +75,7 @@ public struct PolicyDecision: ~Copyable, Sendable {
       case .poll: .poll
       case .fetch: .fetch
       case .pins: .pins
+      case .witness: .witness
       }
     return PolicyDecision(verdict: .allowed, kind: kind, rules: ["control"], policy: nil, plan: nil)
   }

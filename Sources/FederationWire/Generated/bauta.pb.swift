@@ -174,6 +174,14 @@ nonisolated struct Bauta_V1_ClientEnvelope: Sendable {
     set {body = .pins(newValue)}
   }
 
+  var witness: Bauta_V1_Witness {
+    get {
+      if case .witness(let v)? = body {return v}
+      return Bauta_V1_Witness()
+    }
+    set {body = .witness(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -186,6 +194,7 @@ nonisolated struct Bauta_V1_ClientEnvelope: Sendable {
     case segment(Bauta_V1_Segment)
     case fetch(Bauta_V1_Fetch)
     case pins(Bauta_V1_OwnPins)
+    case witness(Bauta_V1_Witness)
 
   }
 
@@ -357,6 +366,113 @@ nonisolated struct Bauta_V1_OwnPins: Sendable {
   init() {}
 }
 
+/// Asks the server to cosign this organisation's log, and does the same for the server's and the other members'. It answers
+/// nothing; the server's answer is `witnessed`. Hashes of proofs are 32 bytes each, one after the other.
+nonisolated struct Bauta_V1_Witness: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// signed note: the latest checkpoint of the sender's log
+  var checkpoint: Data = Data()
+
+  /// of the checkpoint that the server's witness holds, as far as the sender knows
+  var oldSize: UInt64 = 0
+
+  /// that the tree of old_size is the beginning of the checkpoint's
+  var proof: Data = Data()
+
+  /// the same from further sizes, which others hold; ascending
+  var proofs: [Bauta_V1_SizeProof] = []
+
+  /// cosignatures by the sender of others' checkpoints
+  var given: [Bauta_V1_Given] = []
+
+  /// size of the server's log up to which the sender has verified it
+  var verified: UInt64 = 0
+
+  /// indices of receipts whose inclusion is to be proved; ascending
+  var receipts: [UInt64] = []
+
+  /// what the sender has witnessed of other members' logs; ascending by name
+  var peers: [Bauta_V1_KnownSize] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Bauta_V1_SizeProof: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var size: UInt64 = 0
+
+  var proof: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Bauta_V1_KnownSize: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var origin: String = String()
+
+  var size: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// One line of a note, by a witness, for the checkpoint of a size.
+nonisolated struct Bauta_V1_CosignatureLine: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var size: UInt64 = 0
+
+  var name: String = String()
+
+  var keyID: UInt32 = 0
+
+  /// 8 bytes of time, 64 of signature
+  var signature: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Bauta_V1_Given: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var origin: String = String()
+
+  var cosignature: Bauta_V1_CosignatureLine {
+    get {_cosignature ?? Bauta_V1_CosignatureLine()}
+    set {_cosignature = newValue}
+  }
+  /// Returns true if `cosignature` has been explicitly set.
+  var hasCosignature: Bool {self._cosignature != nil}
+  /// Clears the value of `cosignature`. Subsequent reads from it will return its default value.
+  mutating func clearCosignature() {self._cosignature = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _cosignature: Bauta_V1_CosignatureLine? = nil
+}
+
 /// Ready for the next instruction.
 nonisolated struct Bauta_V1_Continue: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -479,6 +595,14 @@ nonisolated struct Bauta_V1_ServerEnvelope: Sendable {
     set {body = .part(newValue)}
   }
 
+  var witnessed: Bauta_V1_Witnessed {
+    get {
+      if case .witnessed(let v)? = body {return v}
+      return Bauta_V1_Witnessed()
+    }
+    set {body = .witnessed(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -492,6 +616,7 @@ nonisolated struct Bauta_V1_ServerEnvelope: Sendable {
     case stored(Bauta_V1_Stored)
     case notice(Bauta_V1_Notice)
     case part(Bauta_V1_Part)
+    case witnessed(Bauta_V1_Witnessed)
 
   }
 
@@ -676,6 +801,89 @@ nonisolated struct Bauta_V1_Part: Sendable {
   init() {}
 }
 
+/// The answer to `witness`.
+nonisolated struct Bauta_V1_Witnessed: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// of the receiver's checkpoints
+  var cosignatures: [Bauta_V1_CosignatureLine] = []
+
+  /// the server's witness holds another checkpoint than was said
+  var conflict: Bauta_V1_Conflict {
+    get {_conflict ?? Bauta_V1_Conflict()}
+    set {_conflict = newValue}
+  }
+  /// Returns true if `conflict` has been explicitly set.
+  var hasConflict: Bool {self._conflict != nil}
+  /// Clears the value of `conflict`. Subsequent reads from it will return its default value.
+  mutating func clearConflict() {self._conflict = nil}
+
+  /// signed note: the latest checkpoint of the server's log
+  var checkpoint: Data = Data()
+
+  /// that the tree of the size `verified` is its beginning
+  var proof: Data = Data()
+
+  /// of the receipts that were asked for, in the same order
+  var inclusions: [Bauta_V1_IndexProof] = []
+
+  var peers: [Bauta_V1_PeerCheckpoint] = []
+
+  /// sizes from which others want a proof; ascending
+  var wanted: [UInt64] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _conflict: Bauta_V1_Conflict? = nil
+}
+
+nonisolated struct Bauta_V1_Conflict: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// signed note; empty where the witness holds nothing
+  var held: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Bauta_V1_IndexProof: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var index: UInt64 = 0
+
+  var proof: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Bauta_V1_PeerCheckpoint: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// signed note
+  var checkpoint: Data = Data()
+
+  /// from the size that the receiver has witnessed
+  var proof: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 nonisolated struct Bauta_V1_Refused: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -702,7 +910,7 @@ nonisolated extension Bauta_V1_RefusalReason: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClientEnvelope"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}message_id\0\u{1}run\0\u{1}answers\0\u{2}\u{6}hello\0\u{1}acceptance\0\u{1}refusal\0\u{1}round\0\u{1}continue\0\u{1}poll\0\u{1}segment\0\u{1}fetch\0\u{1}pins\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}message_id\0\u{1}run\0\u{1}answers\0\u{2}\u{6}hello\0\u{1}acceptance\0\u{1}refusal\0\u{1}round\0\u{1}continue\0\u{1}poll\0\u{1}segment\0\u{1}fetch\0\u{1}pins\0\u{1}witness\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -831,6 +1039,19 @@ nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProto
           self.body = .pins(v)
         }
       }()
+      case 19: try {
+        var v: Bauta_V1_Witness?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .witness(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .witness(v)
+        }
+      }()
       default: break
       }
     }
@@ -889,6 +1110,10 @@ nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProto
     case .pins?: try {
       guard case .pins(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+    }()
+    case .witness?: try {
+      guard case .witness(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
     }()
     case nil: break
     }
@@ -1229,6 +1454,225 @@ nonisolated extension Bauta_V1_OwnPins: SwiftProtobuf.Message, SwiftProtobuf._Me
   }
 }
 
+nonisolated extension Bauta_V1_Witness: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Witness"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}checkpoint\0\u{3}old_size\0\u{1}proof\0\u{1}proofs\0\u{1}given\0\u{1}verified\0\u{1}receipts\0\u{1}peers\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.checkpoint) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.oldSize) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.proof) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.proofs) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.given) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.verified) }()
+      case 7: try { try decoder.decodeRepeatedUInt64Field(value: &self.receipts) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.checkpoint.isEmpty {
+      try visitor.visitSingularBytesField(value: self.checkpoint, fieldNumber: 1)
+    }
+    if self.oldSize != 0 {
+      try visitor.visitSingularUInt64Field(value: self.oldSize, fieldNumber: 2)
+    }
+    if !self.proof.isEmpty {
+      try visitor.visitSingularBytesField(value: self.proof, fieldNumber: 3)
+    }
+    if !self.proofs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.proofs, fieldNumber: 4)
+    }
+    if !self.given.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.given, fieldNumber: 5)
+    }
+    if self.verified != 0 {
+      try visitor.visitSingularUInt64Field(value: self.verified, fieldNumber: 6)
+    }
+    if !self.receipts.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.receipts, fieldNumber: 7)
+    }
+    if !self.peers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.peers, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_Witness, rhs: Bauta_V1_Witness) -> Bool {
+    if lhs.checkpoint != rhs.checkpoint {return false}
+    if lhs.oldSize != rhs.oldSize {return false}
+    if lhs.proof != rhs.proof {return false}
+    if lhs.proofs != rhs.proofs {return false}
+    if lhs.given != rhs.given {return false}
+    if lhs.verified != rhs.verified {return false}
+    if lhs.receipts != rhs.receipts {return false}
+    if lhs.peers != rhs.peers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_SizeProof: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".SizeProof"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}size\0\u{1}proof\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.size) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.proof) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.size != 0 {
+      try visitor.visitSingularUInt64Field(value: self.size, fieldNumber: 1)
+    }
+    if !self.proof.isEmpty {
+      try visitor.visitSingularBytesField(value: self.proof, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_SizeProof, rhs: Bauta_V1_SizeProof) -> Bool {
+    if lhs.size != rhs.size {return false}
+    if lhs.proof != rhs.proof {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_KnownSize: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".KnownSize"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}size\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.origin) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.size) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.origin.isEmpty {
+      try visitor.visitSingularStringField(value: self.origin, fieldNumber: 1)
+    }
+    if self.size != 0 {
+      try visitor.visitSingularUInt64Field(value: self.size, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_KnownSize, rhs: Bauta_V1_KnownSize) -> Bool {
+    if lhs.origin != rhs.origin {return false}
+    if lhs.size != rhs.size {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_CosignatureLine: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".CosignatureLine"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}size\0\u{1}name\0\u{3}key_id\0\u{1}signature\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.size) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularFixed32Field(value: &self.keyID) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.size != 0 {
+      try visitor.visitSingularUInt64Field(value: self.size, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if self.keyID != 0 {
+      try visitor.visitSingularFixed32Field(value: self.keyID, fieldNumber: 3)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_CosignatureLine, rhs: Bauta_V1_CosignatureLine) -> Bool {
+    if lhs.size != rhs.size {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.keyID != rhs.keyID {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_Given: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Given"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}cosignature\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.origin) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._cosignature) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.origin.isEmpty {
+      try visitor.visitSingularStringField(value: self.origin, fieldNumber: 1)
+    }
+    try { if let v = self._cosignature {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_Given, rhs: Bauta_V1_Given) -> Bool {
+    if lhs.origin != rhs.origin {return false}
+    if lhs._cosignature != rhs._cosignature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Bauta_V1_Continue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Continue"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap()
@@ -1269,7 +1713,7 @@ nonisolated extension Bauta_V1_Poll: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Bauta_V1_ServerEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ServerEnvelope"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}instruction\0\u{1}receipt\0\u{2}\u{7}wait\0\u{1}announcement\0\u{1}task\0\u{1}round\0\u{1}result\0\u{1}end\0\u{1}refused\0\u{1}stored\0\u{1}notice\0\u{1}part\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}instruction\0\u{1}receipt\0\u{2}\u{7}wait\0\u{1}announcement\0\u{1}task\0\u{1}round\0\u{1}result\0\u{1}end\0\u{1}refused\0\u{1}stored\0\u{1}notice\0\u{1}part\0\u{1}witnessed\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1410,6 +1854,19 @@ nonisolated extension Bauta_V1_ServerEnvelope: SwiftProtobuf.Message, SwiftProto
           self.body = .part(v)
         }
       }()
+      case 20: try {
+        var v: Bauta_V1_Witnessed?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .witnessed(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .witnessed(v)
+        }
+      }()
       default: break
       }
     }
@@ -1469,6 +1926,10 @@ nonisolated extension Bauta_V1_ServerEnvelope: SwiftProtobuf.Message, SwiftProto
     case .part?: try {
       guard case .part(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+    }()
+    case .witnessed?: try {
+      guard case .witnessed(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
     }()
     case nil: break
     }
@@ -1832,6 +2293,170 @@ nonisolated extension Bauta_V1_Part: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.offset != rhs.offset {return false}
     if lhs.bytes != rhs.bytes {return false}
     if lhs.hash != rhs.hash {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_Witnessed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Witnessed"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cosignatures\0\u{1}conflict\0\u{1}checkpoint\0\u{1}proof\0\u{1}inclusions\0\u{1}peers\0\u{1}wanted\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.cosignatures) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._conflict) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.checkpoint) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.proof) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.inclusions) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
+      case 7: try { try decoder.decodeRepeatedUInt64Field(value: &self.wanted) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.cosignatures.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.cosignatures, fieldNumber: 1)
+    }
+    try { if let v = self._conflict {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if !self.checkpoint.isEmpty {
+      try visitor.visitSingularBytesField(value: self.checkpoint, fieldNumber: 3)
+    }
+    if !self.proof.isEmpty {
+      try visitor.visitSingularBytesField(value: self.proof, fieldNumber: 4)
+    }
+    if !self.inclusions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.inclusions, fieldNumber: 5)
+    }
+    if !self.peers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.peers, fieldNumber: 6)
+    }
+    if !self.wanted.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.wanted, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_Witnessed, rhs: Bauta_V1_Witnessed) -> Bool {
+    if lhs.cosignatures != rhs.cosignatures {return false}
+    if lhs._conflict != rhs._conflict {return false}
+    if lhs.checkpoint != rhs.checkpoint {return false}
+    if lhs.proof != rhs.proof {return false}
+    if lhs.inclusions != rhs.inclusions {return false}
+    if lhs.peers != rhs.peers {return false}
+    if lhs.wanted != rhs.wanted {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_Conflict: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Conflict"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}held\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.held) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.held.isEmpty {
+      try visitor.visitSingularBytesField(value: self.held, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_Conflict, rhs: Bauta_V1_Conflict) -> Bool {
+    if lhs.held != rhs.held {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_IndexProof: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".IndexProof"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{1}proof\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.index) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.proof) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.index != 0 {
+      try visitor.visitSingularUInt64Field(value: self.index, fieldNumber: 1)
+    }
+    if !self.proof.isEmpty {
+      try visitor.visitSingularBytesField(value: self.proof, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_IndexProof, rhs: Bauta_V1_IndexProof) -> Bool {
+    if lhs.index != rhs.index {return false}
+    if lhs.proof != rhs.proof {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bauta_V1_PeerCheckpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".PeerCheckpoint"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}checkpoint\0\u{1}proof\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.checkpoint) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.proof) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.checkpoint.isEmpty {
+      try visitor.visitSingularBytesField(value: self.checkpoint, fieldNumber: 1)
+    }
+    if !self.proof.isEmpty {
+      try visitor.visitSingularBytesField(value: self.proof, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Bauta_V1_PeerCheckpoint, rhs: Bauta_V1_PeerCheckpoint) -> Bool {
+    if lhs.checkpoint != rhs.checkpoint {return false}
+    if lhs.proof != rhs.proof {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

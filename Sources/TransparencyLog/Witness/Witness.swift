@@ -39,17 +39,13 @@ public final class Witness: Sendable {
   private let name: OrganizationName
   private let key: WitnessSigningKey
   private let store: WitnessStore
-  private let logs: [String: Slot]
+  private let logs: Mutex<[String: Slot]>
   private let clock: @Sendable () -> UInt64
 
   private final class Slot: Sendable {
-    let log: WitnessedLog
-    let state: Mutex<WitnessState>
+    let content: Mutex<(log: WitnessedLog, state: WitnessState)>
 
-    init(_ log: WitnessedLog, _ state: WitnessState) {
-      self.log = log
-      self.state = Mutex(state)
-    }
+    init(_ log: WitnessedLog, _ state: WitnessState) { content = Mutex((log, state)) }
   }
 
   /// Opens a witness with what it recorded, or makes it.
@@ -63,40 +59,85 @@ public final class Witness: Sendable {
     directory: String, name: OrganizationName, key: consuming WitnessSigningKey, logs: [WitnessedLog],
     clock: @escaping @Sendable () -> UInt64
   ) throws(WitnessError) {
-    guard logs.count <= Self.maximumLogs else { throw .tooManyLogs(limit: Self.maximumLogs) }
     let verifierKey = NoteVerifierKey<WitnessKeyRole>(organization: name, key: key.verifyingKey)
+    try Self.check(logs)
     let store = try WitnessStore(path: directory)
     var slots: [String: Slot] = [:]
-    for log in logs {
-      guard slots[log.origin] == nil else { throw .duplicateLog(origin: log.origin) }
-      slots[log.origin] = Slot(log, try store.state(origin: log.origin, witness: verifierKey))
-    }
+    for log in logs { slots[log.origin] = Slot(log, try store.state(origin: log.origin, witness: verifierKey)) }
     self.verifierKey = verifierKey
     self.name = name
     self.key = key
     self.store = store
-    self.logs = slots
+    self.logs = Mutex(slots)
     self.clock = clock
   }
 
+  /// Watches these logs from now on, under these keys, and no others. What was cosigned of others stays recorded.
+  ///
+  /// - Throws: `damagedState`, `duplicateLog`, `tooManyLogs`, `storage`; then the logs are as before.
+  public func watch(_ watched: [WitnessedLog]) throws(WitnessError) {
+    try Self.check(watched)
+    try logs.withLock { (slots: inout [String: Slot]) throws(WitnessError) in
+      var next = slots
+      for log in watched where slots[log.origin] == nil {
+        next[log.origin] = Slot(log, try store.state(origin: log.origin, witness: verifierKey))
+      }
+      // A log that is not watched any more keeps its place, without a key: an answer that is being made and one under a
+      // later list of keys share one state.
+      let keys = Dictionary(uniqueKeysWithValues: watched.map { ($0.origin, $0.keys) })
+      for (origin, slot) in next {
+        slot.content.withLock { $0.log = WitnessedLog(origin: origin, keys: keys[origin] ?? []) }
+      }
+      slots = next
+    }
+  }
+
+  private static func check(_ logs: [WitnessedLog]) throws(WitnessError) {
+    guard logs.count <= maximumLogs else { throw .tooManyLogs(limit: maximumLogs) }
+    var origins: Set<String> = []
+    for log in logs {
+      guard origins.insert(log.origin).inserted else { throw .duplicateLog(origin: log.origin) }
+    }
+  }
+
+  private func slot(_ origin: String) -> Slot? { logs.withLock { $0[origin] } }
+
   /// The origins of the logs that it watches, sorted.
-  public var origins: [String] { logs.keys.sorted() }
+  public var origins: [String] {
+    logs.withLock { slots in slots.filter { !$0.value.content.withLock(\.log.keys).isEmpty }.keys.sorted() }
+  }
 
   /// The checkpoint of a log that was cosigned last, with the log's signature and ours.
   public func latest(origin: String) -> SignedCheckpoint? {
-    logs[origin]?.state.withLock { $0.latest }
+    slot(origin)?.content.withLock { $0.state.latest }
   }
+
+  /// Keeps a checkpoint in which an entry is missing that its log has given a receipt for, with the receipt.
+  ///
+  /// - Returns: the file; nil if it could not be kept, or enough of its kind is kept already.
+  public func keep(_ checkpoint: SignedCheckpoint, withoutEntry index: UInt64, leaf: LeafHash) -> String? {
+    let head = "bauta/witness-receipt/1\nindex \(index)\nleaf \(Base64.encode(leaf.bytes))\n\n"
+    return
+      (try? store.keep(
+        Array(head.utf8) + checkpoint.serialized, of: checkpoint.checkpoint.origin, kind: "notIncluded",
+        identifier: "\(index)-\(checkpoint.checkpoint.size)")) ?? nil
+  }
+
+  /// Keeps two checkpoints that do not go together, where somebody else than the rule has found that out.
+  ///
+  /// - Returns: the file; nil if it could not be kept, or enough of its kind is kept already.
+  public func keep(_ evidence: WitnessEvidence) -> String? { (try? store.keep(evidence)) ?? nil }
 
   /// Answers one request.
   ///
   /// - Throws: `storage` when the checkpoint could not be brought to disk: then nothing was cosigned, and the state is
   ///   as before.
   public func answer(_ request: WitnessRequest) throws(WitnessError) -> WitnessOutcome {
-    guard let slot = logs[request.checkpoint.checkpoint.origin] else {
+    guard let slot = slot(request.checkpoint.checkpoint.origin) else {
       return WitnessOutcome(.refused(.unknownLog), .refused(.unknownLog, origin: nil))
     }
-    let result: Result<WitnessOutcome, WitnessError> = slot.state.withLock { state in
-      do throws(WitnessError) { return .success(try answer(request, slot.log, &state)) } catch {
+    let result: Result<WitnessOutcome, WitnessError> = slot.content.withLock { content in
+      do throws(WitnessError) { return .success(try answer(request, content.log, &content.state)) } catch {
         return .failure(error)
       }
     }

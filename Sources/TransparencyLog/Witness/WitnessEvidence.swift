@@ -62,9 +62,9 @@ public struct WitnessEvidence: Hashable, Sendable {
     return Array(head.utf8) + first + second
   }
 
-  /// The same for the same two checkpoints, whenever they were seen.
+  /// The same for the same two checkpoints of one kind, whenever they were seen.
   var identifier: String {
     let pair = Array("\(held.checkpoint.text)\n\(offered.checkpoint.text)".utf8)
-    return "\(suspicion.rawValue)-\(SHA256Digest(hashing: pair).hexadecimal.prefix(32))"
+    return String(SHA256Digest(hashing: pair).hexadecimal.prefix(32))
   }
 }

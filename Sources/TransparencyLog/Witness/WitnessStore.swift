@@ -7,7 +7,7 @@ import Foundation
 /// |---|---|
 /// | `lock` | held while a process uses the directory |
 /// | `logs/SHA256` | the last checkpoint of the log whose origin has that hash, with the log's signatures and ours |
-/// | `evidence/SHA256-KIND-SHA256` | see ``WitnessEvidence`` |
+/// | `evidence/SHA256-KIND-…` | see ``WitnessEvidence``; of kind `notIncluded` a receipt and the checkpoint without it |
 ///
 /// What one reads is believed only with this witness's own cosignature. That the whole directory was put back to an
 /// earlier state cannot be seen from within: a witness that was restored from a copy must be given a new key.
@@ -59,14 +59,23 @@ struct WitnessStore: Sendable {
   ///
   /// - Returns: the file, or nil if it was not kept.
   func keep(_ evidence: WitnessEvidence) throws(TransparencyLogError) -> String? {
-    let prefix = "\(Self.fileName(evidence.held.checkpoint.origin))-\(evidence.suspicion.rawValue)-"
-    let name = "\(Self.fileName(evidence.held.checkpoint.origin))-\(evidence.identifier)"
+    try keep(
+      evidence.serialized, of: evidence.held.checkpoint.origin, kind: evidence.suspicion.rawValue,
+      identifier: evidence.identifier)
+  }
+
+  /// Keeps evidence against a log under a name of its own; the same name is kept once.
+  func keep(
+    _ bytes: [UInt8], of origin: String, kind: String, identifier: String
+  ) throws(TransparencyLogError) -> String? {
+    let prefix = "\(Self.fileName(origin))-\(kind)-"
+    let name = prefix + identifier
     let names = try DurableFile.names(in: "\(path)/evidence") ?? []
     if names.contains(name) { return "\(path)/evidence/\(name)" }
     let kept = names.count { $0.hasPrefix(prefix) && !$0.hasSuffix(DurableFile.temporarySuffix) }
     guard kept < Self.maximumEvidence else { return nil }
     let file = "\(path)/evidence/\(name)"
-    try DurableFile.writeAtomically(evidence.serialized, to: file, mode: 0o600)
+    try DurableFile.writeAtomically(bytes, to: file, mode: 0o600)
     return file
   }
 

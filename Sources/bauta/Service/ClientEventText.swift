@@ -50,6 +50,12 @@ enum ClientEventText {
     case .proposed(let version, let federation):
       return StyledText("version \(version) of \(federation) awaits your approval: \(approval)", .caution)
     case .inForce(let version): return "version \(version) of the manifest has everybody's approval"
+    case .logConflict(let name, let held, let offered):
+      return StyledText(
+        "the log of \(name) does not continue what was witnessed: \(held) entries before, \(offered) shown now", .bad)
+    case .quorumMissed(let found, let needed):
+      return StyledText(
+        "\(found) witnesses have cosigned the log of this run; the manifest asks for \(needed)", .caution)
     case .unreadable(_, let reason): return StyledText("\(reason); what was read before still counts", .caution)
     case .witnessSilent(_, let reason, _):
       return StyledText("\(reason); the next checkpoint is submitted again", .caution)
@@ -91,7 +97,7 @@ enum ClientEventText {
       fields["model"] = model
       return Entry(state == "completed" ? .info : .warning, "runEnded", fields)
     case .certificateDates, .credentialsChanged, .credentialsUnusable, .serverPins, .forgedPins, .proposed, .inForce,
-      .unreadable:
+      .unreadable, .logConflict, .quorumMissed:
       return membershipEntry(event)
     case .witnessSilent(let code, let reason, let remedy):
       return Entry(.warning, "witnessSilent", ["code": code, "reason": reason, "remedy": remedy])
@@ -120,6 +126,10 @@ enum ClientEventText {
         .warning, "manifestProposed",
         ["version": "\(version)", "federation": federation.value, "remedy": approval])
     case .inForce(let version): return Entry(.info, "manifestInForce", ["version": "\(version)"])
+    case .logConflict(let name, let held, let offered):
+      return Entry(.error, "logConflict", ["organization": name.value, "held": "\(held)", "offered": "\(offered)"])
+    case .quorumMissed(let found, let needed):
+      return Entry(.warning, "quorumMissed", ["found": "\(found)", "needed": "\(needed)"])
     case .unreadable(let code, let reason): return Entry(.error, "unreadable", ["code": code, "reason": reason])
     case _: return Entry(.debug, "other")
     }

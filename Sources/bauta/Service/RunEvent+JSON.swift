@@ -48,6 +48,13 @@ extension RunEvent {
     case .pinsStated(let name, let sequence):
       .event("pinsStated", ["organization": .string(name.value), "sequence": .count(sequence)])
     case .revoked(let name): .event("revoked", ["organization": .string(name.value)])
+    case .logConflict(let conflict):
+      .event(
+        "logConflict",
+        [
+          "organization": .string(conflict.organization), "kind": .string(conflict.kind),
+          "held": .count(Int(clamping: conflict.held)), "offered": .count(Int(clamping: conflict.offered)),
+        ])
     case .certificateDates(let owner, let notBefore, let notAfter):
       .event(
         "certificateDates",

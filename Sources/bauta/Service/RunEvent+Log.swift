@@ -12,7 +12,7 @@ extension RunEvent {
   /// Figures are sums over a cohort, which everybody in it is sent.
   private var level: ServiceLog.Level {
     switch self {
-    case .reloadFailed: .error
+    case .reloadFailed, .logConflict: .error
     case .refused, .refusedMessage, .attemptFailed, .blamed, .revoked, .certificateDates, .witnessSilent: .warning
     case .stageClosed(_, _, _, let missing): missing.isEmpty ? .debug : .warning
     case .listening, .connected, .disconnected, .accepted, .runStarted, .openingCompleted, .evaluated, .approved,

@@ -45,6 +45,10 @@ struct RunProgress: Sendable {
         + (missing.isEmpty ? "; it is in force" : "; missing: \(list(missing))")
     case .pinsStated(let name, let sequence): return "\(name) has stated its certificate keys (number \(sequence))"
     case .revoked(let name): return StyledText("\(name) is not let in any more", .caution)
+    case .logConflict(let conflict):
+      return StyledText(
+        "the log of \(conflict.organization) does not continue what was cosigned: entry count \(conflict.held) before, "
+          + "\(conflict.offered) now (\(conflict.kind)); ask its owner what happened", .bad)
     case .certificateDates(let owner, let notBefore, let notAfter):
       return StyledText(
         notBefore > Date()

@@ -25,6 +25,12 @@ enum ServerStatusTable {
     if !status.interrupted.isEmpty { output.line("interrupted \(list(status.interrupted))") }
     if !status.queued.isEmpty { output.line("queued      \(list(status.queued))") }
     output.line("log         \(Figures.counted(Int(clamping: status.logEntries), "entry", "entries"))")
+    for conflict in status.logConflicts ?? [] {
+      output.line(
+        StyledText(
+          "The log of \(conflict.organization) does not continue what was cosigned: \(conflict.held) entries before, "
+            + "\(conflict.offered) offered (\(conflict.kind)).", .bad))
+    }
     if let failure = status.reloadFailure {
       output.line(StyledText("The directory could not be read again: \(failure)", .bad))
     }
