@@ -10,9 +10,9 @@ extension AuditLogWriter {
   public var cosignedCheckpoint: SignedCheckpoint? { state.withLock { $0.cosigned.kept } }
 
   /// How many cosigners the federation asks for, which decides between an older checkpoint with more and a newer one with
-  /// fewer; one until this is called.
+  /// fewer; one until this is called. Of several who ask, the one that asks for most.
   public func preferCheckpoints(withCosigners quorum: Int) {
-    state.withLock { $0.cosigned.quorum = max(1, quorum) }
+    state.withLock { $0.cosigned.quorum = max($0.cosigned.quorum, quorum) }
   }
 
   /// Keeps cosignatures of a published checkpoint of this log.

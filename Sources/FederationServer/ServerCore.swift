@@ -89,14 +89,14 @@ final class ServerCore: Sendable {
   /// Submits the log's checkpoint to the witnesses that the operator names; one that cannot be reached is told of, and no
   /// error.
   ///
-  /// - Throws: `ServerError.witness`: no run is begun any more then.
+  /// - Throws: `ServerError.externalWitness`: no run is begun any more then.
   func submitCheckpoint(isRoutine: Bool = false) async throws(ServerError) {
     do throws(WitnessSubmissionError) {
       for submission in try await submissions.submit(to: witnesses, isRoutine: isRoutine) {
         guard let failure = submission.failure else { continue }
         progress(.witnessSilent(code: failure.code, reason: failure.message))
       }
-    } catch { throw .witness(error) }
+    } catch { throw .externalWitness(error) }
   }
 
   /// Submits every ten minutes, until it is cancelled or a witness has seen another log.

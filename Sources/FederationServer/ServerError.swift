@@ -21,7 +21,7 @@ public enum ServerError: BlamedError {
   case federation(FederationError)
   case log(AuditLogError)
   /// A witness outside the federation has seen another log than this one.
-  case witness(WitnessSubmissionError)
+  case externalWitness(WitnessSubmissionError)
   case credential(CredentialError)
   case transport(TransportError)
   case witness(WitnessError)
@@ -38,7 +38,7 @@ public enum ServerError: BlamedError {
     switch self {
     case .federation(let error), .plan(let error): error
     case .log(let error): error
-    case .witness(let error): error
+    case .externalWitness(let error): error
     case .credential(let error): error
     case .transport(let error): error
     case .witness(let error): error

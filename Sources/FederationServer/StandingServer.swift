@@ -102,7 +102,7 @@ public final class StandingServer: Sendable {
     }
     await listener.finishAnswers()
     try record(.serviceStopped, core)
-    if let conflict = core.submissions.conflict { throw .witness(conflict) }
+    if let conflict = core.submissions.conflict { throw .externalWitness(conflict) }
   }
 
   private let core = Mutex<ServerCore?>(nil)

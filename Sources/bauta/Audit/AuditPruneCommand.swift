@@ -23,10 +23,14 @@ struct AuditPruneCommand: AsyncParsableCommand {
   @Argument(help: "Directory of the organisation or server.", completion: .directory)
   var directory: String
 
-  @Option(help: ArgumentHelp("No entry of this time or later goes: a UTC day or time.", valueName: "time"))
+  @Option(
+    help: ArgumentHelp("No entry of this time or later goes: a UTC day or time.", valueName: "time"),
+    transform: { try AuditMoment.parse($0) })
   var before: AuditMoment?
 
-  @Option(help: ArgumentHelp("Entries older than this go, as in 2192d.", valueName: "duration"))
+  @Option(
+    help: ArgumentHelp("Entries older than this go, as in 2192d.", valueName: "duration"),
+    transform: { try AuditMoment.parse($0) })
   var olderThan: AuditMoment?
 
   @Flag(help: "Say what would go, and remove nothing.")
