@@ -76,8 +76,10 @@ struct WitnessingTests {
     _ = try await start(server)
     let path = federation.directory(alder)
     try FileManager.default.copyItem(atPath: path, toPath: path + ".copy")
-    await server.from(alder)
-    #expect(try await start(server).value != nil)
+    for _ in 1...2 {
+      await server.from(alder)
+      #expect(try await start(server).value != nil)
+    }
     try FileManager.default.removeItem(atPath: path)
     try FileManager.default.copyItem(atPath: path + ".copy", toPath: path)
     await server.from(alder)
@@ -230,7 +232,7 @@ struct WitnessingTests {
     // It still vouches for the first history only.
     let next = try one.grow(by: 2)
     let honest = PeerCheckpoint(checkpoint: next, proof: try one.proof(from: 5, to: next))
-    await server.from(alder) { answer, _ in answer.peers = [honest] }
+    await server.from(alder) { answer, asked in answer.peers = asked.peers.map(\.size) == [5] ? [honest] : [] }
     #expect(try await start(server).value != nil)
     #expect(try conflicts().count == 1)
   }
