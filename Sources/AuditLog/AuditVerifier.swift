@@ -126,17 +126,19 @@ struct LogVerification {
       note(.cosignatures, .notChecked, detail: "there is no authentic checkpoint")
       return
     }
-    var cosigners = 0
+    // One key under two names, or twice, counts once.
+    var counted: Set<WitnessVerifyingKey> = []
     var failures = FailureList()
     for witness in policy.witnesses {
       switch checkpoint.cosignature(by: witness) {
-      case .valid: cosigners += 1
+      case .valid: counted.insert(witness.key)
       case .absent: break
       case .invalid:
         failures.append(
           .init(LogLayout.checkpoint, "the cosignature of \(witness.name), key \(witness.id), is not valid"))
       }
     }
+    let cosigners = counted.count
     let count = "\(cosigners) of \(policy.witnesses.count) witnesses cosigned; \(policy.quorum) are needed"
     if cosigners < policy.quorum { failures.append(.init(LogLayout.checkpoint, count)) }
     conclude(.cosignatures, failures, passed: count)

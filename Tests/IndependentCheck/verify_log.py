@@ -150,7 +150,8 @@ class Key:
         require(len(data) == 33 and data[0] == kind, "a key of the wrong type or length")
         self.id = sha256(self.name.encode() + b"\n" + data)[:4]
         require(self.id.hex() == parts[1], "the id of the key is not that of its name and bytes")
-        self.public = Ed25519PublicKey.from_public_bytes(data[1:])
+        self.raw = data[1:]
+        self.public = Ed25519PublicKey.from_public_bytes(self.raw)
 
     def verifies(self, signature, message):
         try:
@@ -168,7 +169,7 @@ class Checkpoint:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             raise Bad("a checkpoint that is not UTF-8")
-        require(not any(c < " " and c != "\n" for c in text), "control characters in a checkpoint")
+        require(not any((c < " " or c == "\x7f") and c != "\n" for c in text), "control characters in a checkpoint")
         body, separator, rest = text.rpartition("\n\n")
         require(separator and rest.endswith("\n"), "a checkpoint without signature lines")
         self.text = (body + "\n").encode()
@@ -193,7 +194,7 @@ class Checkpoint:
 
     def check_witnesses(self, witnesses, quorum):
         """Too few is as bad as one that is false: a witness's line that does not verify is somebody's lie."""
-        count = 0
+        counted = set()  # one key under two names, or twice, counts once
         for key in witnesses:
             blob = self.signatures.get((key.name, key.id))
             if blob is None:
@@ -202,8 +203,8 @@ class Checkpoint:
             message = b"cosignature/v1\ntime %d\n" % time + self.text
             valid = len(blob) == 72 and 0 < time < 2**63 and key.verifies(blob[8:], message)
             require(valid, f"the cosignature of {key.name} is not valid")
-            count += 1
-        require(count >= quorum, f"{count} of {len(witnesses)} witnesses have cosigned; {quorum} are needed")
+            counted.add(key.raw)
+        require(len(counted) >= quorum, f"{len(counted)} of {len(witnesses)} witnesses have cosigned; {quorum} are needed")
 
 
 # --- Files -----------------------------------------------------------------------------------------------------------
