@@ -59,6 +59,8 @@ extension AuditLogWriter {
     try publish()
     let marker = PrunedMarker(below: below, record: record.sequence)
     try publication.withLock { (_) throws(AuditLogError) in
+      // Another may have removed more meanwhile: a marker below what is kept would be refused at the next opening.
+      guard try listSegments().first < below else { return }
       do throws(TransparencyLogError) {
         let path = "\(directory)/\(LogLayout.segments)/\(LogLayout.pruned)"
         try DurableFile.writeAtomically(marker.bytes, to: path, mode: 0o600)

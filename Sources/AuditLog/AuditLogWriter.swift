@@ -143,18 +143,23 @@ public final class AuditLogWriter: Sendable {
 
   /// Appends one record.
   ///
-  /// - Parameter durable: false leaves the entry to the next fsync: for records that nothing waits for.
+  /// - Parameters:
+  ///   - durable: false leaves the entry to the next fsync: for records that nothing waits for.
+  ///   - publishing: false leaves a checkpoint that falls due to the next append: for callers that may not wait for a
+  ///     disk, such as event loops. Only when `maximumUnpublished` entries wait is it made all the same.
   /// - Throws: `invalidField`, `recordTooLong`, `storage` (the log is as before), `writerFailed`, `closed`. A checkpoint
   ///   that falls due and cannot be published is no error of the record, which is on disk: see `publicationFailure`.
   @discardableResult
-  public func append(_ draft: AuditRecord.Draft, durable: Bool = true) throws(AuditLogError) -> AppendedRecord {
-    try append(contentsOf: [draft], durable: durable)[0]
+  public func append(
+    _ draft: AuditRecord.Draft, durable: Bool = true, publishing: Bool = true
+  ) throws(AuditLogError) -> AppendedRecord {
+    try append(contentsOf: [draft], durable: durable, publishing: publishing)[0]
   }
 
   /// Appends several records with one fsync: all of them or none.
   @discardableResult
   public func append(
-    contentsOf drafts: [AuditRecord.Draft], durable: Bool = true
+    contentsOf drafts: [AuditRecord.Draft], durable: Bool = true, publishing: Bool = true
   ) throws(AuditLogError) -> [AppendedRecord] {
     if drafts.isEmpty { return [] }
     var prepared: [PreparedEntry] = []
@@ -166,7 +171,7 @@ public final class AuditLogWriter: Sendable {
     }
     guard let written else { return [] }
     if durable { try synchronize(to: written.size) }
-    if written.isPublicationDue { publishIfDue() }
+    if publishing, written.isPublicationDue { publishIfDue() }
     return written.records
   }
 

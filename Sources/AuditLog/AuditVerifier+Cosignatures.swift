@@ -85,9 +85,11 @@ extension LogVerification {
     of checkpoint: SignedCheckpoint, in file: String, _ policy: CosignerPolicy, _ failures: inout FailureList
   ) -> Cosigned {
     var found = Cosigned(file: file, size: checkpoint.checkpoint.size)
+    // One key under two names, or named twice, counts once.
+    var counted: Set<WitnessVerifyingKey> = []
     for witness in policy.witnesses {
       switch checkpoint.cosignature(by: witness) {
-      case .valid: found.cosigners.append(witness.name)
+      case .valid: if counted.insert(witness.key).inserted { found.cosigners.append(witness.name) }
       case .absent: break
       case .invalid:
         failures.append(.init(file, "the cosignature of \(witness.name), key \(witness.id), is not valid"))

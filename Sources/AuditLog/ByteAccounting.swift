@@ -4,7 +4,9 @@ import Cryptography
 ///
 /// The exact rule, for each connection that the keeper of the log made: plaintext bytes = 24 (preface) + Σ over all frames
 /// of (9 + payload); Σ payload of DATA ≤ Σ (5 + length) of the messages recorded before, at every count; at the end
-/// Σ DATA + unsent tail = Σ (5 + length), where the tail is no longer than the messages of which no delivery is known.
+/// Σ DATA + unsent tail = Σ (5 + length), where the tail is no longer than the messages of which no delivery is known. Frames
+/// of other types hold no more than they may: SETTINGS 36 bytes in all, HEADERS 512 each, PING 8, RST_STREAM and
+/// WINDOW_UPDATE 4, GOAWAY 64.
 /// Records are taken in the order of the log. Memory: some hundred bytes for a connection that is open or was never closed,
 /// 32 for one that was closed, and one entry for a message whose delivery is not known.
 struct ByteAccounting {
@@ -125,6 +127,9 @@ struct ByteAccounting {
     guard let expected = Self.plaintextBytes(traffic), expected == traffic.plaintextBytes else {
       return fail(record.sequence, "\(traffic.plaintextBytes) bytes are not what the frames come to")
     }
+    if let frame = Self.excess(traffic) {
+      fail(record.sequence, "more bytes left in frames of type \(frame.rawValue) than a client may write in them")
+    }
     let data = traffic.frames[.data]?.bytes ?? 0
     guard let connection else {
       if data > 0 { fail(record.sequence, "\(data) bytes of messages left before the connection was accepted") }
@@ -163,6 +168,24 @@ struct ByteAccounting {
       sum = third ? nil : next
     }
     return sum
+  }
+
+  /// The first type of frame, other than DATA, that holds more than the rules for what leaves allow: there, bytes could
+  /// hide that are no message.
+  private static func excess(_ traffic: AuditRecord.Traffic) -> AuditRecord.Traffic.Frame? {
+    AuditRecord.Traffic.Frame.allCases.first { frame in
+      let count = traffic.frames[frame] ?? .init()
+      // Frames are 53 bits at most.
+      switch frame {
+      case .data: return count.bytes > 0 && traffic.frames[.headers] == nil
+      case .headers: return count.bytes > 512 * count.frames || traffic.headerLists > count.frames
+      case .rstStream, .windowUpdate: return count.bytes > 4 * count.frames
+      // One, of six settings at most; the others acknowledge, and are empty.
+      case .settings: return count.bytes > 36
+      case .ping: return count.bytes > 8 * count.frames
+      case .goAway: return count.bytes > 64 * count.frames
+      }
+    }
   }
 
   private static func continues(_ traffic: AuditRecord.Traffic, _ earlier: AuditRecord.Traffic) -> Bool {

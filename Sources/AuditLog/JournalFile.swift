@@ -136,7 +136,8 @@ final class JournalFile: Sendable {
     guard rename(temporary, path) == 0 else { throw .storage(.fileOperation(.rename, path: path, code: errno)) }
     // From here on the old file is nobody's journal: whatever fails, nothing may be written to it.
     try step(.restRenamed)
-    guard dup2(new, descriptor) >= 0 else { throw .writerFailed }
+    // A process that is started must inherit neither the journal nor its lock, and a copy does not have the mark.
+    guard dup2(new, descriptor) >= 0, fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else { throw .writerFailed }
     do { try DurableFile.synchronizeDirectory(DurableFile.parent(of: path)) } catch { throw .writerFailed }
   }
 }

@@ -21,6 +21,7 @@ struct JournalPass {
   private(set) var repeatedLines: UInt64 = 0
   /// The names of the journal's files, the active one last.
   private(set) var files: [String] = []
+  private var segments: JournalSegments?
   /// The root over the entries that the checkpoint was signed over; nil if the journal does not reach so far.
   private(set) var signedRoot: TreeHash?
   /// The same of an earlier size that was asked for.
@@ -60,6 +61,8 @@ struct JournalPass {
       return
     }
     files = scanner.files
+    segments = scanner.segments
+    if scanner.segments.isForeign { journal.append(.init(LogLayout.segments, "not a directory")) }
     for name in scanner.segments.strange {
       journal.append(.init("\(LogLayout.segments)/\(name)", "not a segment of a journal"))
     }
@@ -108,6 +111,7 @@ struct JournalPass {
         let line = batch.lines[range.lowerBound + place]
         let entry = UnsafeRawBufferPointer(rebasing: framed[line.start..<line.start + line.count])
         let sequence = size + UInt64(place)
+        checkPlace(line, sequence)
         switch verdict {
         case .refused(let defect): refuse(line, sequence, defect)
         case .scanned(let scanned):
@@ -126,6 +130,18 @@ struct JournalPass {
       }
     }
     add(block)
+  }
+
+  /// Every entry is in the file whose name says so, and after the sealed ones only in the active journal.
+  private mutating func checkPlace(_ line: JournalBatch.Line, _ sequence: UInt64) {
+    guard let segments else { return }
+    if line.file < segments.sealed.count {
+      let segment = segments.sealed[line.file]
+      guard sequence < segment.first || sequence > segment.last else { return }
+      journal.append(.init("\(segment.path) entry \(sequence)", "not one of those that the name of the file says"))
+    } else if sequence < segments.end {
+      journal.append(.init("\(LogLayout.journal) entry \(sequence)", "not in the segment whose name says that it is"))
+    }
   }
 
   private mutating func refuse(_ line: JournalBatch.Line, _ sequence: UInt64, _ defect: EntryDefectError) {

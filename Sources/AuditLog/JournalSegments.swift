@@ -75,10 +75,14 @@ struct JournalSegments: Sendable {
   private(set) var marker: PrunedMarker?
   /// Names in `journal.d` that no writer of ours makes.
   private(set) var strange: [String] = []
+  /// `journal.d` is a link, or no directory.
+  let isForeign: Bool
 
   /// - Parameter directory: of the log.
   init(listing directory: String) throws(TransparencyLogError) {
     let folder = "\(directory)/\(LogLayout.segments)"
+    // A link could lead to another log's segments today and to this one's when somebody looks.
+    isForeign = DurableFile.exists(folder) && !DurableFile.isRealDirectory(folder)
     for name in try DurableFile.names(in: folder) ?? [] {
       if let segment = JournalSegment(name: name) {
         sealed.append(segment)

@@ -18,7 +18,7 @@ public enum AuditReconciliation {
   ) throws(AuditLogError) -> ReconciliationReport {
     var report = ReconciliationReport()
     let received = try IngressSummary(directory: ingress, report: &report)
-    var seen: Set<MessageKey> = []
+    var seen: [MessageKey: Int] = [:]
     var organizations: Set<OrganizationName> = []
     for directory in egress {
       let sent = try EgressSummary(directory: directory, receiver: received.keeper, report: &report)
@@ -139,15 +139,20 @@ private struct IngressSummary {
   }
 
   func reportUnsent(
-    seen: Set<MessageKey>, organizations: Set<OrganizationName>, report: inout ReconciliationReport
+    seen: [MessageKey: Int], organizations: Set<OrganizationName>, report: inout ReconciliationReport
   ) {
-    let unsent = messages.filter { !seen.contains($0.key) }
-      .flatMap { key, records in records.map { (key, $0) } }
+    // Every copy that arrived left under a record of its own.
+    let unsent = messages.flatMap { key, records in records.dropFirst(seen[key] ?? 0).map { (key, $0) } }
       .sorted { $0.1.sequence < $1.1.sequence }
     for (key, record) in unsent {
       let reason =
-        organizations.contains(key.sender)
-        ? "the sender has no record of this message" : "no egress log of the sender was given"
+        if let copies = seen[key] {
+          "the sender recorded \(copies) of its copies, and more arrived"
+        } else if organizations.contains(key.sender) {
+          "the sender has no record of this message"
+        } else {
+          "no egress log of the sender was given"
+        }
       report.differences.append(
         .init(
           kind: .missingEgress, organization: key.sender.value, sequence: record.sequence,
@@ -202,7 +207,7 @@ private struct EgressSummary {
     reader.report(to: &report)
   }
 
-  func compare(with received: IngressSummary, seen: inout Set<MessageKey>, report: inout ReconciliationReport) {
+  func compare(with received: IngressSummary, seen: inout [MessageKey: Int], report: inout ReconciliationReport) {
     guard let keeper else { return }
     func differ(_ kind: ReconciliationReport.Difference.Kind, _ sequence: UInt64, _ detail: String) {
       report.differences.append(
@@ -215,7 +220,8 @@ private struct EgressSummary {
     }
     for record in sent {
       let key = MessageKey(sender: keeper, id: record.message.id)
-      let isFirst = seen.insert(key).inserted
+      seen[key, default: 0] += 1
+      let isFirst = seen[key] == 1
       guard let arrivals = received.messages[key] else {
         if isFirst { explain(record, received, lastConfirmed[record.run], &report) }
         continue

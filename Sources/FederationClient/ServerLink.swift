@@ -94,7 +94,9 @@ actor ServerLink: ServerExchange {
       throw RPCError(code: .unavailable, message: "not connected")
     }
     let bytes = recorded.bytes
-    connection.transport.permit(.init(byteCount: bytes.count, sha256: MessageHash(hashing: bytes)))
+    let permitted = PermittedMessage(bytes)
+    connection.transport.permit(permitted)
+    defer { connection.transport.withdraw(permitted) }
     let call = Task {
       try await connection.client.unary(
         request: ClientRequest(message: bytes),

@@ -201,6 +201,6 @@ private struct PresenceObserver: ConnectionObserver {
       name: peer.name, address: peer.remoteAddress, tlsPeer: peer.fingerprint,
       exporter: try? SHA256Digest(hexadecimal: peer.exporter))
     // On an event loop: brought to disk with the next record.
-    _ = try? log.append(draft, durable: false)
+    _ = try? log.append(draft, durable: false, publishing: false)
   }
 }

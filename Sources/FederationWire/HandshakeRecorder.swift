@@ -119,7 +119,7 @@ public final class HandshakeRecorder: HandshakeObserver {
     var draft = draft
     draft.federation = federation
     // A log that cannot be written stops the next message, which cannot be recorded either.
-    _ = try? log.append(draft, durable: false)
+    _ = try? log.append(draft, durable: false, publishing: false)
   }
 
   private func established(

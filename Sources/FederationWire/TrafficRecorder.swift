@@ -28,7 +28,7 @@ public struct TrafficRecorder: EgressObserver {
       draft.error = .init(fault)
     }
     // A log that cannot be written stops the next message, which cannot be recorded either.
-    _ = try? log.append(draft, durable: false)
+    _ = try? log.append(draft, durable: false, publishing: false)
   }
 }
 

@@ -1,4 +1,5 @@
 import Cryptography
+import Foundation
 import NIOCore
 import NIOHPACK
 import Synchronization
@@ -16,10 +17,13 @@ final class EgressPermits: Sendable {
 
   func add(_ message: PermittedMessage) { messages.withLock { $0.append(message) } }
 
-  /// Whether a message of this length may begin.
-  func contains(byteCount: Int) -> Bool { messages.withLock { $0.contains { $0.byteCount == byteCount } } }
+  /// Those that a message of this length can be.
+  func messages(byteCount: Int) -> [PermittedMessage] {
+    messages.withLock { $0.filter { $0.bytes.count == byteCount } }
+  }
 
-  /// Takes the permit for exactly this message; false if there is none.
+  /// Uses up the permit for exactly this message; false if there is none.
+  @discardableResult
   func take(_ message: PermittedMessage) -> Bool {
     messages.withLock { messages in
       guard let place = messages.firstIndex(of: message) else { return false }
@@ -33,16 +37,18 @@ final class EgressPermits: Sendable {
 ///
 /// Allowed is what gRPC needs for unary calls without metadata, in one form: the preface; one SETTINGS frame of fixed
 /// content and acknowledgements; HEADERS in one frame with a fixed list, on the next stream; DATA that is one permitted
-/// message, uncompressed; RST_STREAM and WINDOW_UPDATE of 4 bytes; PING of zeros, or the echo of one received; GOAWAY with
+/// message, uncompressed, each byte compared before it leaves, and none twice under one permit; RST_STREAM and WINDOW_UPDATE of 4 bytes; PING of zeros, or the echo of one received; GOAWAY with
 /// at most 56 bytes of printable text. No padding, priorities, pushes, continuations, or frames of other types.
 ///
-/// What remains free, and can carry bits, is when and how often WINDOW_UPDATE, RST_STREAM and PING are sent and how a message
-/// is cut into frames.
+/// What remains free, and can carry bits: when and how often WINDOW_UPDATE, RST_STREAM and PING are sent; the increments,
+/// codes and stream numbers in WINDOW_UPDATE, RST_STREAM and GOAWAY, and the latter's text; in which of HPACK's forms the
+/// fixed list is written; and how a message is cut into frames.
 struct EgressAccount {
   static let maximumHeaderBlockByteCount = 512
   static let maximumGoAwayByteCount = 64
-  /// Pings received and not answered yet that are remembered.
-  static let maximumEchoes = 64
+  /// Pings received and not answered yet that are remembered: more than the HTTP/2 handler answers before it ends the
+  /// connection (200 in 30 seconds), however many arrive at once.
+  static let maximumEchoes = 256
 
   struct Expectation: Sendable {
     /// The payload of the one SETTINGS frame.
@@ -69,15 +75,11 @@ struct EgressAccount {
     var prefix: [UInt8] = []
     var byteCount = 0
     var left = 0
-    private var hasher: SHA256Hasher? = SHA256Hasher()
+    /// The permitted messages that begin with what has left.
+    var candidates: [PermittedMessage] = []
 
-    func hash(_ bytes: UnsafeRawBufferPointer) {
-      guard var current = hasher.take() else { return }
-      current.update(bytes)
-      hasher = consume current
-    }
-
-    func finish() -> MessageHash? { hasher.take()?.finish(as: MessageRole.self) }
+    /// A message has begun and not ended.
+    var isUnderway: Bool { prefix.count == 5 && left > 0 }
   }
 
   private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
@@ -91,6 +93,8 @@ struct EgressAccount {
   private var hasSentSettings = false
   private var lastStream: UInt32 = 0
   private var calls: [UInt32: Call] = [:]
+  /// Streams that the peer has reset, of which nothing leaves any more once the handler behind has seen it.
+  private var resetByPeer: [UInt32] = []
   private var headers = HPACKDecoder(allocator: ByteBufferAllocator())
   private var echoes: [[UInt8]] = []
   /// What this side's own ping held before it was zeroed; its answer is given back with it.
@@ -105,8 +109,16 @@ struct EgressAccount {
 
   /// Accounts for the readable bytes of a buffer, zeroing this side's pings in place.
   ///
-  /// - Throws: ``EgressFault``; then none of the buffer may be written, nor anything after it.
+  /// - Throws: ``EgressFault``; then none of the buffer may be written, nor anything after it, and none of it is counted.
   mutating func account(_ buffer: inout ByteBuffer) throws(EgressFault) {
+    let before = traffic
+    do throws(EgressFault) { try follow(&buffer) } catch {
+      traffic = before
+      throw error
+    }
+  }
+
+  private mutating func follow(_ buffer: inout ByteBuffer) throws(EgressFault) {
     var index = buffer.readerIndex
     while index < buffer.writerIndex {
       switch place {
@@ -125,15 +137,17 @@ struct EgressAccount {
         let head = try Self.head(gathered)
         gathered.removeAll(keepingCapacity: true)
         try begin(head)
-        traffic.plaintextByteCount += 9 + UInt64(head.byteCount)
+        traffic.plaintextByteCount += 9
         traffic.frames[head.type, default: .init()].frames += 1
-        traffic.frames[head.type, default: .init()].bytes += UInt64(head.byteCount)
         place = .payload(head, left: head.byteCount)
         if head.byteCount == 0 { try finish(head) }
       case .payload(let head, let left):
         let count = min(left, buffer.writerIndex - index)
         try take(head, from: &buffer, at: index, count: count)
         index += count
+        // As it passes: a payload comes in a buffer after that of its head, and may be refused.
+        traffic.plaintextByteCount += UInt64(count)
+        traffic.frames[head.type, default: .init()].bytes += UInt64(count)
         place = .payload(head, left: left - count)
         if left == count { try finish(head) }
       }
@@ -185,7 +199,7 @@ struct EgressAccount {
     case .rstStream:
       try require(0...0, 4...4)
       guard head.stream <= lastStream, head.stream.isMultiple(of: 2) == false else { throw .stream(head.stream) }
-      calls[head.stream] = nil
+      end(head.stream)
     case .windowUpdate:
       try require(0...0, 4...4)
       guard isOfConnection || head.stream <= lastStream else { throw .stream(head.stream) }
@@ -204,17 +218,15 @@ struct EgressAccount {
       return
     }
     guard let call = calls[head.stream] else { throw .stream(head.stream) }
+    let start = index - buffer.readerIndex
     let fault = buffer.withUnsafeReadableBytes { bytes in
-      let start = index - buffer.readerIndex
-      return Self.message(UnsafeRawBufferPointer(rebasing: bytes[start..<start + count]), of: call, permits)
+      message(UnsafeRawBufferPointer(rebasing: bytes[start..<start + count]), of: call)
     }
     if let fault { throw fault }
   }
 
-  /// Follows one call's message: its prefix, its bytes, and at the last of them whether it is one that may leave.
-  private static func message(
-    _ bytes: UnsafeRawBufferPointer, of call: Call, _ permits: EgressPermits
-  ) -> EgressFault? {
+  /// Follows one call's message: its prefix and its bytes, each before it leaves.
+  private func message(_ bytes: UnsafeRawBufferPointer, of call: Call) -> EgressFault? {
     var rest = bytes[...]
     if call.prefix.count < 5 {
       let part = rest.prefix(5 - call.prefix.count)
@@ -223,19 +235,30 @@ struct EgressAccount {
       guard call.prefix.count == 5 else { return nil }
       guard call.prefix[0] == 0 else { return .framing }
       call.byteCount = call.prefix[1...].reduce(0) { $0 << 8 | Int($1) }
+      // A message on its way has its permit still.
+      let underway = calls.values.count { $0.isUnderway && $0.byteCount == call.byteCount }
       call.left = call.byteCount
-      guard permits.contains(byteCount: call.byteCount) else { return .notPermitted(byteCount: call.byteCount) }
+      call.candidates = permits.messages(byteCount: call.byteCount)
+      guard call.candidates.count > underway else { return .notPermitted(byteCount: call.byteCount) }
     } else if call.left == 0 {
       return .framing
     }
     guard rest.count <= call.left else { return .framing }
-    call.hash(UnsafeRawBufferPointer(rebasing: rest))
+    let place = call.byteCount - call.left
+    call.candidates.removeAll { !$0.has(UnsafeRawBufferPointer(rebasing: rest), at: place) }
+    guard let permitted = call.candidates.first else { return .notPermitted(byteCount: call.byteCount) }
     call.left -= rest.count
     guard call.left == 0 else { return nil }
-    guard let hash = call.finish(), permits.take(.init(byteCount: call.byteCount, sha256: hash)) else {
-      return .notPermitted(byteCount: call.byteCount)
+    call.candidates = []
+    return permits.take(permitted) ? nil : .notPermitted(byteCount: call.byteCount)
+  }
+
+  /// Nothing more comes of a call. A permit of whose message some has left is used up.
+  private mutating func end(_ stream: UInt32) {
+    guard let call = calls.removeValue(forKey: stream), call.isUnderway, let permitted = call.candidates.first else {
+      return
     }
-    return nil
+    permits.take(permitted)
   }
 
   /// Judges a frame by its payload.
@@ -300,8 +323,12 @@ struct EgressAccount {
 
   // MARK: What arrives
 
-  /// Takes note of pings in a buffer of whole frames, and gives the answer to this side's own what it had sent.
+  /// Takes note of what this side will answer or obey in a buffer of whole frames, and gives the answer to its own ping
+  /// what it had sent.
   mutating func receive(_ buffer: inout ByteBuffer) {
+    // Those of the buffers before: of this one's, something may be written before the handler behind comes to them.
+    for stream in resetByPeer { end(stream) }
+    resetByPeer.removeAll(keepingCapacity: true)
     var index = buffer.readerIndex
     while let high = buffer.getInteger(at: index, as: UInt8.self),
       let low = buffer.getInteger(at: index + 1, as: UInt16.self),
@@ -309,17 +336,36 @@ struct EgressAccount {
       let flags = buffer.getInteger(at: index + 4, as: UInt8.self)
     {
       let byteCount = Int(high) << 16 | Int(low)
-      if type == EgressTraffic.FrameType.ping.rawValue, byteCount == 8,
-        let payload = buffer.getBytes(at: index + 9, length: 8)
-      {
-        if flags & 1 == 0 {
-          if echoes.count == Self.maximumEchoes { echoes.removeFirst() }
-          echoes.append(payload)
-        } else if payload.allSatisfy({ $0 == 0 }), let sent = ownPing {
-          buffer.setBytes(sent, at: index + 9)
+      switch EgressTraffic.FrameType(rawValue: type) {
+      case .ping where byteCount == 8: receivePing(&buffer, at: index + 9, isAnswer: flags & 1 == 1)
+      case .settings where flags & 1 == 0: receiveSettings(buffer, at: index + 9, byteCount: byteCount)
+      case .rstStream:
+        if let stream = buffer.getInteger(at: index + 5, as: UInt32.self), calls[stream] != nil {
+          resetByPeer.append(stream)
         }
+      case .ping, .settings, .data, .headers, .goAway, .windowUpdate, nil: break
       }
       index += 9 + byteCount
+    }
+  }
+
+  private mutating func receivePing(_ buffer: inout ByteBuffer, at index: Int, isAnswer: Bool) {
+    guard let payload = buffer.getBytes(at: index, length: 8) else { return }
+    if !isAnswer {
+      // Those that came first are answered first.
+      if echoes.count < Self.maximumEchoes { echoes.append(payload) }
+    } else if payload.allSatisfy({ $0 == 0 }), let sent = ownPing {
+      buffer.setBytes(sent, at: index)
+    }
+  }
+
+  /// The size of the table that header lists may use is the peer's to choose (RFC 9113, section 6.5.2).
+  private mutating func receiveSettings(_ buffer: ByteBuffer, at index: Int, byteCount: Int) {
+    for place in stride(from: index, to: index + byteCount, by: 6) {
+      guard buffer.getInteger(at: place, as: UInt16.self) == 1,
+        let size = buffer.getInteger(at: place + 2, as: UInt32.self)
+      else { continue }
+      headers.maxDynamicTableLength = max(headers.maxDynamicTableLength, Int(size))
     }
   }
 }

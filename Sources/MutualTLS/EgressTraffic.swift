@@ -1,4 +1,5 @@
 public import Cryptography
+import Foundation
 
 /// What this side has written to a connection since it began, counted between HTTP/2 and TLS.
 ///
@@ -50,13 +51,19 @@ public protocol EgressObserver: Sendable {
 }
 
 /// One message that may be written to a connection, once.
-public struct PermittedMessage: Sendable, Hashable {
-  public let byteCount: Int
-  public let sha256: MessageHash
+public struct PermittedMessage: Sendable, Equatable {
+  public let bytes: [UInt8]
 
-  public init(byteCount: Int, sha256: MessageHash) {
-    self.byteCount = byteCount
-    self.sha256 = sha256
+  /// - Parameter bytes: what is on the record; every byte that leaves is compared with it first.
+  public init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  /// Whether `part` is what the message has from `place` on.
+  func has(_ part: UnsafeRawBufferPointer, at place: Int) -> Bool {
+    guard part.count <= bytes.count - place else { return false }
+    guard let start = part.baseAddress, !part.isEmpty else { return true }
+    return bytes.withUnsafeBytes { bytes in
+      bytes.baseAddress.map { memcmp($0 + place, start, part.count) == 0 } ?? false
+    }
   }
 }
 

@@ -78,6 +78,9 @@ public final class MutualTLSClientTransport: ClientTransport {
   /// Lets one message go out once, over a connection made with ``EgressRules``.
   public func permit(_ message: PermittedMessage) { permits.add(message) }
 
+  /// Takes back a permit that was not used: its call is over.
+  public func withdraw(_ message: PermittedMessage) { permits.take(message) }
+
   /// What this side tried to write and did not, if that is why the connection is closed.
   public var egressFault: EgressFault? { permits.fault }
 

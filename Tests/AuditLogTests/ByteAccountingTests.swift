@@ -42,7 +42,9 @@ import Testing
   ) throws -> AuditRecord.Draft {
     var draft = AuditRecord.Draft(event)
     draft.destination = try peer(exporter)
-    var frames: [Traffic.Frame: Traffic.Count] = [.settings: .init(frames: settings, bytes: 24)]
+    var frames: [Traffic.Frame: Traffic.Count] = [
+      .settings: .init(frames: settings, bytes: 24), .headers: .init(frames: 1, bytes: 90),
+    ]
     if data > 0 { frames[.data] = .init(frames: 2, bytes: data) }
     let sum = 24 + frames.values.reduce(0) { $0 + 9 * $1.frames + $1.bytes }
     draft.traffic = .init(plaintextBytes: sum + extra, frames: frames, headerLists: 1)
@@ -120,6 +122,31 @@ import Testing
           Self.sent("a", bytes: 1), Self.delivered("a"), Self.counted(.connectionClosed, data: 6, extra: extra),
         ])?.hasPrefix("journal entry 2:") == true)
     }
+  }
+
+  /// What adds up to the plaintext, and is more than frames of their type can hold.
+  @Test(arguments: AuditRecord.Traffic.Frame.allCases)
+  func nothingHidesInOtherFrames(_ frame: AuditRecord.Traffic.Frame) throws {
+    let most: [Traffic.Frame: UInt64] = [
+      .headers: 1024, .rstStream: 8, .settings: 36, .ping: 16, .goAway: 128, .windowUpdate: 8,
+    ]
+    func verdict(bytes: UInt64, change: (inout [Traffic.Frame: Traffic.Count]) -> Void = { _ in }) throws -> String? {
+      var draft = try Self.counted(.connectionClosed, data: 6)
+      var frames = draft.traffic?.frames ?? [:]
+      frames[frame] = .init(frames: 2, bytes: bytes)
+      change(&frames)
+      let sum = 24 + frames.values.reduce(0) { $0 + 9 * $1.frames + $1.bytes }
+      draft.traffic = .init(plaintextBytes: sum, frames: frames, headerLists: 1)
+      return try failure([Self.sent("a", bytes: 1), Self.delivered("a"), draft])
+    }
+    guard let most = most[frame] else {
+      // Messages leave in calls, and calls begin with headers.
+      #expect(try verdict(bytes: 6) == nil)
+      #expect(try verdict(bytes: 6) { $0[.headers] = nil } != nil)
+      return
+    }
+    #expect(try verdict(bytes: most) == nil)
+    #expect(try verdict(bytes: most + 1)?.hasPrefix("journal entry 2: more bytes left") == true)
   }
 
   @Test func countsOnlyGrow() throws {

@@ -127,6 +127,14 @@ struct CorruptionTests {
     try row("as it is", .verified, ["alder.example", "5", encoded])
     try row("extension lines", .verified, ["alder.example", "5", encoded, "more", "and more"])
     try row("an empty extension line", .refused, ["alder.example", "5", encoded, "", "more"])
+    // A note of ours cannot be made with it.
+    try table.add("a control character", to: log, .refused, policy: policy) { copy in
+      let text = "alder.example\n5\n\(encoded)\nmore\u{7F}\n"
+      let key = try NoteVerifierKey<LogKeyRole>(policy.key)
+      let bytes = try Fixed.key().signNote(text: Array(text.utf8)).bytes
+      let line = NoteSignature(name: key.name, keyID: key.id, bytes: bytes).line
+      try VerdictTable.replace("\(copy)/checkpoint", Array("\(text)\n\(line)".utf8))
+    }
     try row("no root", .refused, ["alder.example", "5"])
     try row("no origin", .refused, ["", "5", encoded])
     try row("another origin", .refused, ["birch.example", "5", encoded])

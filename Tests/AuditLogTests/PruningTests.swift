@@ -213,4 +213,21 @@ import TransparencyLog
     let report = try AuditReconciliation.reconcile(egress: [log], ingress: hub)
     #expect(report.differences.map(\.kind) == [.sequenceGap])
   }
+
+  /// Whoever comes last, the log can be opened again.
+  @Test func prunersSideBySideLeaveALogThatOpens() throws {
+    for _ in 0..<8 {
+      let directory = try TemporaryDirectory()
+      let writer = try openSegmented(directory.path)
+      try writer.fill(1100)
+      try writer.publish()
+      DispatchQueue.concurrentPerform(iterations: 4) { number in
+        _ = try? writer.prune(below: UInt64(256 * (4 - number)))
+      }
+      try writer.close()
+      let again = try openSegmented(directory.path)
+      try again.close()
+      #expect(try verify(directory.path).verified)
+    }
+  }
 }

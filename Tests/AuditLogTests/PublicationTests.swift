@@ -37,6 +37,18 @@ import TransparencyLog
     #expect(report.size == AuditLogWriter.maximumUnpublished + 1)
   }
 
+  /// Event loops append without waiting for the disk, and tiles and checkpoints are several waits.
+  @Test func whoDoesNotWaitForTheDiskDoesNotPublish() throws {
+    let writer = try openLog(log)
+    for _ in 0..<600 { try writer.append(.init(.connectionTraffic), durable: false, publishing: false) }
+    #expect(writer.checkpoint == nil)
+    #expect(try names(log) == ["journal"])
+    try writer.fill(1)
+    #expect(writer.checkpoint?.checkpoint.size == 512)
+    try writer.close()
+    #expect(try verify(log).verified)
+  }
+
   /// What is prepared before the log is held must be the entry that the record itself would be.
   @Test func aPreparedEntryIsTheRecordsEntry() throws {
     let keeper = try OrganizationName("alder.example")

@@ -169,6 +169,17 @@ extension ReconciliationReport {
     #expect(try federation.reconcile().summary == ["bytesDiffer alder.example 2"])
   }
 
+  @Test func aCopyThatArrivedWithoutARecordIsNamed() throws {
+    try federation.exchange("alder", "m-1")
+    try federation.exchange("alder", "m-1")
+    #expect(try federation.reconcile().agrees)
+    // Two copies may leave for one that arrives, not the other way round.
+    try federation.send("alder", "m-1", [1, 2, 3])
+    #expect(try federation.reconcile().agrees)
+    for _ in 0..<2 { try federation.receive("alder", "m-1", [1, 2, 3]) }
+    #expect(try federation.reconcile().summary == ["missingEgress alder.example 3"])
+  }
+
   @Test func anUnreadableEntryIsAGap() throws {
     for id in ["m0", "m1"] { try federation.exchange("birch", id) }
     let path = "\(federation.directory.path)/birch"

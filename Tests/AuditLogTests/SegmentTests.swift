@@ -245,4 +245,15 @@ final class Interruption: Sendable {
     #expect(report.verified, "\(report.failures)")
     #expect(try sequences(log) == Array(0..<3200))
   }
+
+  /// Else a program that is started later could write to the journal, and would keep the log locked.
+  @Test func theJournalIsNotInheritedAfterSealing() throws {
+    let writer = try openSegmented(log)
+    #expect(fcntl(writer.journal.descriptor, F_GETFD) & FD_CLOEXEC != 0)
+    try writer.fill(300)
+    try writer.publish()
+    #expect(try names("\(log)/journal.d").count == 1)
+    #expect(fcntl(writer.journal.descriptor, F_GETFD) & FD_CLOEXEC != 0)
+    try writer.close()
+  }
 }

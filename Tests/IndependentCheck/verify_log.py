@@ -154,7 +154,8 @@ class Key:
         require(len(data) == 33 and data[0] == kind, "a key of the wrong type or length")
         self.id = sha256(self.name.encode() + b"\n" + data)[:4]
         require(self.id.hex() == parts[1], "the id of the key is not that of its name and bytes")
-        self.public = Ed25519PublicKey.from_public_bytes(data[1:])
+        self.raw = data[1:]
+        self.public = Ed25519PublicKey.from_public_bytes(self.raw)
 
     def verifies(self, signature, message):
         try:
@@ -172,7 +173,7 @@ class Checkpoint:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             raise Bad("a checkpoint that is not UTF-8")
-        require(not any(c < " " and c != "\n" for c in text), "control characters in a checkpoint")
+        require(not any((c < " " or c == "\x7f") and c != "\n" for c in text), "control characters in a checkpoint")
         body, separator, rest = text.rpartition("\n\n")
         require(separator and rest.endswith("\n"), "a checkpoint without signature lines")
         self.text = (body + "\n").encode()
@@ -197,8 +198,8 @@ class Checkpoint:
 
     def count_witnesses(self, witnesses):
         """How many have cosigned. A witness's line that does not verify is somebody's lie."""
-        count = 0
-        for key in {(key.name, key.id): key for key in witnesses}.values():  # each once, however often it is named
+        counted = set()  # one key under two names, or twice, counts once
+        for key in witnesses:
             blob = self.signatures.get((key.name, key.id))
             if blob is None:
                 continue
@@ -206,8 +207,8 @@ class Checkpoint:
             message = b"cosignature/v1\ntime %d\n" % time + self.text
             valid = len(blob) == 72 and 0 < time < 2**63 and key.verifies(blob[8:], message)
             require(valid, f"the cosignature of {key.name} is not valid")
-            count += 1
-        return count
+            counted.add(key.raw)
+        return len(counted)
 
     def check_witnesses(self, witnesses, quorum):
         """Too few is as bad as one that is false."""

@@ -47,7 +47,7 @@ import Testing
   private static func account(permitting messages: [[UInt8]] = [message]) -> EgressAccount {
     let permits = EgressPermits()
     for message in messages {
-      permits.add(.init(byteCount: message.count, sha256: MessageHash(hashing: message)))
+      permits.add(PermittedMessage(message))
     }
     return EgressAccount(
       expectation: .init(settings: limits.clientSettings, authority: authority, paths: [path]), permits: permits)
@@ -228,11 +228,115 @@ import Testing
 
   @Test func aMessageIsPermittedOnce() {
     let permits = EgressPermits()
-    let message = PermittedMessage(byteCount: 3, sha256: MessageHash(hashing: [1, 2, 3]))
+    let message = PermittedMessage([1, 2, 3])
     permits.add(message)
-    #expect(permits.contains(byteCount: 3) && !permits.contains(byteCount: 4))
-    #expect(!permits.take(.init(byteCount: 3, sha256: MessageHash(hashing: [1, 2, 4]))))
+    #expect(permits.messages(byteCount: 3) == [message] && permits.messages(byteCount: 4).isEmpty)
+    #expect(!permits.take(PermittedMessage([1, 2, 4])))
     #expect(permits.take(message))
     #expect(!permits.take(message))
+  }
+
+  /// What a connection has written so far, and the first fault.
+  private static func fault(_ account: inout EgressAccount, _ bytes: [UInt8]) -> EgressFault? {
+    var buffer = ByteBuffer(bytes: bytes)
+    do throws(EgressFault) { try account.account(&buffer) } catch { return error }
+    return nil
+  }
+
+  private static func open(stream: UInt32) throws -> [UInt8] { frame(1, flags: 4, stream: stream, try block(list)) }
+
+  @Test func noByteLeavesThatIsNotPermitted() throws {
+    for place in Self.message.indices {
+      var account = Self.account()
+      var other = Self.message
+      other[place] ^= 1
+      #expect(Self.fault(&account, Self.start + (try Self.open(stream: 1))) == nil)
+      // Byte by byte: it stops where the message is another.
+      let pieces = Self.prefixed(other).map { Self.frame(0, stream: 1, [$0]) }
+      let passed = pieces.prefix { Self.fault(&account, $0) == nil }.count
+      #expect(passed == 5 + place)
+      #expect(account.traffic.frames[.data]?.bytes == UInt64(passed))
+    }
+  }
+
+  @Test func onePermitIsForOneMessageOnItsWay() throws {
+    let half = Self.prefixed(Self.message).prefix(12)
+    for reset in [true, false] {
+      var account = Self.account()
+      #expect(Self.fault(&account, Self.start + (try Self.open(stream: 1))) == nil)
+      #expect(Self.fault(&account, Self.frame(0, stream: 1, Array(half))) == nil)
+      // Part of it has left on the first stream, whether that goes on or not.
+      if reset { #expect(Self.fault(&account, Self.frame(3, stream: 1, [0, 0, 0, 8])) == nil) }
+      #expect(Self.fault(&account, try Self.open(stream: 3)) == nil)
+      #expect(
+        Self.fault(&account, Self.frame(0, stream: 3, Array(half))) == .notPermitted(byteCount: Self.message.count))
+    }
+  }
+
+  @Test func messagesOfOneLengthMayGoSideBySide() throws {
+    let other = Self.message.map { $0 ^ 1 }
+    var account = Self.account(permitting: [Self.message, other])
+    #expect(Self.fault(&account, Self.start + (try Self.open(stream: 1)) + (try Self.open(stream: 3))) == nil)
+    for place in 0..<Self.message.count + 5 {
+      #expect(Self.fault(&account, Self.frame(0, stream: 1, [Self.prefixed(other)[place]])) == nil)
+      #expect(Self.fault(&account, Self.frame(0, stream: 3, [Self.prefixed(Self.message)[place]])) == nil)
+    }
+    #expect(account.permits.messages(byteCount: other.count).isEmpty)
+  }
+
+  @Test func aCallThatThePeerResetLeavesNothingBehind() throws {
+    var account = Self.account()
+    #expect(Self.fault(&account, Self.start + (try Self.open(stream: 1))) == nil)
+    #expect(Self.fault(&account, Self.frame(0, stream: 1, Array(Self.prefixed(Self.message).prefix(12)))) == nil)
+    var reset = ByteBuffer(bytes: Self.frame(3, stream: 1, [0, 0, 0, 8]))
+    account.receive(&reset)
+    // The handler behind has not seen it yet.
+    #expect(Self.fault(&account, Self.frame(0, stream: 1, [Self.prefixed(Self.message)[12]])) == nil)
+    var later = ByteBuffer(bytes: Self.frame(8, [0, 0, 0, 1]))
+    account.receive(&later)
+    #expect(account.permits.messages(byteCount: Self.message.count).isEmpty)
+    #expect(Self.fault(&account, Self.frame(0, stream: 1, [Self.prefixed(Self.message)[13]])) == .stream(1))
+  }
+
+  /// A refusal in a buffer of its own after the head of the frame, as the HTTP/2 handler writes DATA.
+  @Test func whatIsRefusedIsNotCounted() throws {
+    var account = Self.account()
+    #expect(Self.fault(&account, Self.start + (try Self.open(stream: 1))) == nil)
+    let data = Self.frame(0, stream: 1, Self.prefixed(Self.message.dropLast() + [0]))
+    #expect(Self.fault(&account, Array(data.prefix(9))) == nil)
+    let before = account.traffic
+    #expect(Self.fault(&account, Array(data.dropFirst(9))) == .notPermitted(byteCount: Self.message.count))
+    #expect(account.traffic == before)
+    #expect(account.traffic.frames[.data] == .init(frames: 1, bytes: 0))
+  }
+
+  /// The HTTP/2 handler answers 200 pings before it ends a connection; they may all come at once, and more.
+  @Test(arguments: [65, 200, 1000]) func manyPingsAtOnceAreAnswered(_ count: Int) throws {
+    var account = Self.account()
+    #expect(Self.fault(&account, Self.start) == nil)
+    let pings = (0..<count).map { number in [UInt8(number >> 8), UInt8(number & 0xFF), 0, 0, 0, 0, 0, 1] }
+    var received = ByteBuffer(bytes: pings.flatMap { Self.frame(6, $0) })
+    account.receive(&received)
+    for ping in pings.prefix(200) { #expect(Self.fault(&account, Self.frame(6, flags: 1, ping)) == nil) }
+  }
+
+  /// The peer says how large the table of headers may be, and this side's encoder obeys.
+  @Test(arguments: [[0], [65_536], [65_536, 100], [0, 8192]] as [[UInt32]])
+  func thePeerMayChangeTheTableOfHeaders(_ sizes: [UInt32]) throws {
+    var account = Self.account(permitting: [Self.message, Self.message])
+    #expect(Self.fault(&account, Self.start) == nil)
+    var encoder = HPACKEncoder(allocator: ByteBufferAllocator(), useHuffmanEncoding: true)
+    for size in sizes {
+      let value = withUnsafeBytes(of: size.bigEndian, Array.init)
+      var settings = ByteBuffer(bytes: Self.frame(4, [0, 3, 0, 0, 0, 100, 0, 1] + value))
+      account.receive(&settings)
+      try encoder.setDynamicTableSize(Int(size))
+    }
+    for stream in [UInt32(1), 3] {
+      var block = ByteBuffer()
+      try encoder.encode(headers: HPACKHeaders(Self.list), to: &block)
+      #expect(Self.fault(&account, Self.frame(1, flags: 4, stream: stream, Array(block.readableBytesView))) == nil)
+    }
+    #expect(account.traffic.headerListCount == 2)
   }
 }

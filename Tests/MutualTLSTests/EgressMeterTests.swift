@@ -21,9 +21,7 @@ struct EgressMeterTests {
       egress: EgressRules(paths: paths, observer: reports))
   }
 
-  private func permitted(_ message: [UInt8]) -> PermittedMessage {
-    PermittedMessage(byteCount: message.count, sha256: MessageHash(hashing: message))
-  }
+  private func permitted(_ message: [UInt8]) -> PermittedMessage { PermittedMessage(message) }
 
   /// Runs calls over one connection and returns the last report about it.
   private func report(
@@ -73,6 +71,25 @@ struct EgressMeterTests {
       }
       #expect(report.fault == .notPermitted(byteCount: 5))
       #expect(transport.egressFault == report.fault)
+      // What did not leave is not counted: a log that counts more than was recorded is not verified.
+      #expect((report.traffic.frames[.data]?.bytes ?? 0) <= 5)
+    }
+  }
+
+  /// Many frames long, and other than what is permitted in the first of them.
+  @Test func anotherMessageOfTheSameLengthStopsAtItsFirstFrame() async throws {
+    let server = try TestServer()
+    try await server.serving {
+      let transport = try await connect(server)
+      let recorded = [UInt8](repeating: 7, count: 1 << 20)
+      transport.permit(permitted(recorded))
+      let report = try await report(on: transport) { client in
+        await #expect(throws: (any Error).self) {
+          try await client.call(EchoService.echo, [UInt8](repeating: 8, count: recorded.count))
+        }
+      }
+      #expect(report.fault == .notPermitted(byteCount: recorded.count))
+      #expect((report.traffic.frames[.data]?.bytes ?? 0) <= 5)
     }
   }
 
