@@ -130,6 +130,10 @@ struct MutualTLSListenerFactory: HTTP2ServerTransport.ListenerFactory {
         }
         // Nobody else closes the channel of an initialiser that failed.
         configured.whenFailure { _ in channel.close(promise: nil) }
+        // One that comes while the server ends is taken by nobody, and must not be released before its handlers are gone.
+        configured.whenSuccess { connection in
+          channel.closeFuture.whenComplete { _ in withExtendedLifetime(connection) {} }
+        }
         return configured
       }
   }

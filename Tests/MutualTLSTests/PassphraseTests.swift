@@ -44,9 +44,14 @@ import Testing
     for text in ["secret\n", "\n", String(repeating: "x", count: 2000)] {
       let (reader, writer) = try PassphraseTests.pipe(text, keepingWriter: true)
       _ = try? Passphrase.read(fromDescriptor: reader)
-      // Asked of the other end: the number itself may belong to another test by now.
+      // Asked of the other end: the number itself may belong to another test by now. A process that another test is
+      // starting has the descriptor too for a moment.
       var poll = pollfd(fd: writer, events: Int16(POLLOUT), revents: 0)
-      #expect(Foundation.poll(&poll, 1, 0) == 1 && Int32(poll.revents) & Int32(POLLERR) != 0)
+      for _ in 0..<500 where Int32(poll.revents) & Int32(POLLERR) == 0 {
+        #expect(Foundation.poll(&poll, 1, 0) == 1)
+        usleep(10_000)
+      }
+      #expect(Int32(poll.revents) & Int32(POLLERR) != 0)
       close(writer)
     }
   }
