@@ -174,8 +174,7 @@ struct MaskedInputCollectionTests {
       var body: [UInt8] = []
       let masked = try shared.mask(
         delivery, term: attacker.term, position: 4, lanes: .one, context: context, signer: attacker.identity.key,
-        sealing: { _, _ in }
-      ) { body += $0 }
+        sealing: { _, _ in }, spool: { body += $0 })
       exchange.bodies[attacker.name] = body
       try exchange.send(.maskedInput(masked.message), from: attacker.name)
       survivors.append(4)

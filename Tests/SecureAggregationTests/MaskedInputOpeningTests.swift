@@ -54,8 +54,7 @@ private final class OpenableMember {
         sealing: { secrets, message in
           sealed = secrets.encoded().withUnsafeBytes { Array($0) }
           kept = message
-        }
-      ) { body += $0 }
+        }, spool: { body += $0 })
       #expect(kept == message)
       exchange.bodies[member.name] = body
       try exchange.send(.maskedInput(message), from: member.name)
