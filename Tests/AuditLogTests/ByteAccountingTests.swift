@@ -156,6 +156,31 @@ import Testing
       ]) == "journal entry 1: counts less than entry 0")
   }
 
+  @Test func headerListsAreOthersOnlyIfThereAreMore() throws {
+    func failure(lists: UInt64, _ digest: SHA256Digest?) throws -> String? {
+      let drafts = try [
+        (AuditRecord.Event.connectionTraffic, UInt64(1), SHA256Digest(hashing: [7])),
+        (.connectionClosed, lists, digest),
+      ]
+      .map { event, lists, digest in
+        var draft = try Self.counted(event, data: 0)
+        let sum = (draft.traffic?.plaintextBytes ?? 0) + 9
+        draft.traffic?.frames[.headers] = .init(frames: 2, bytes: 90)
+        draft.traffic?.plaintextBytes = sum
+        draft.traffic?.headerLists = lists
+        draft.traffic?.headersSHA256 = digest
+        return draft
+      }
+      return try self.failure(drafts)
+    }
+    #expect(try failure(lists: 1, SHA256Digest(hashing: [7])) == nil)
+    #expect(try failure(lists: 2, SHA256Digest(hashing: [8])) == nil)
+    for digest in [SHA256Digest(hashing: [8]), nil] {
+      #expect(
+        try failure(lists: 1, digest) == "journal entry 1: as many header lists as in entry 0, and not the same")
+    }
+  }
+
   @Test func nothingFollowsTheEnd() throws {
     let closed = try Self.counted(.connectionClosed, data: 0)
     // A connection may be lost while a message is recorded, which has not left then: it goes over another.
@@ -189,6 +214,20 @@ import Testing
     bare.destination = try Self.peer(Self.exporter)
     #expect(
       try findings([Self.sent("a", bytes: 1), bare]).map(\.detail) == ["1 connections were closed without a count"])
+  }
+
+  @Test func manyOpenConnectionsAreSummedUp() throws {
+    let open = try findings(
+      (0..<25).map { try Self.sent("a\($0)", bytes: 1, over: SHA256Digest(hashing: [UInt8($0)])) })
+    #expect(open.count == 21)
+    #expect(open.last?.detail == "5 more connections were not closed on the record")
+  }
+
+  @Test func aDeliveryThatIsToldAfterTheEndChangesNothing() throws {
+    let found = try findings([
+      Self.sent("a", bytes: 100), Self.counted(.connectionClosed, data: 50), Self.delivered("a"),
+    ])
+    #expect(found.map(\.result) == [.passed])
   }
 
   /// Copies of one message over two connections: only the last is known to have arrived.
