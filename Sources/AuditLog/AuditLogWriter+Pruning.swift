@@ -100,15 +100,29 @@ extension AuditLogWriter {
   func removePruned(below: UInt64) throws(AuditLogError) {
     let full = UInt64(TileAddress.fullWidth)
     for segment in try listSegments().sealed where segment.last < below {
+      var folders: Set<String> = []
       for index in (segment.first / full)...(segment.last / full) {
-        try remove(TileAddress(kind: .entries, index: index).path)
+        let bundle = TileAddress(kind: .entries, index: index).path
+        try remove(bundle)
+        folders.insert(DurableFile.parent(of: "\(directory)/\(bundle)"))
         try options.step(.bundleRemoved)
       }
+      // The segment is what the next opening finds them by: after a power failure none may be back without it.
+      try synchronize(folders)
       try remove(segment.path)
       try options.step(.segmentRemoved)
     }
     do throws(TransparencyLogError) {
       try DurableFile.synchronizeDirectory("\(directory)/\(LogLayout.segments)")
+    } catch { throw .storage(error) }
+  }
+
+  /// - Parameter folders: those that went with the last of their files are gone from the ones above.
+  private func synchronize(_ folders: Set<String>) throws(AuditLogError) {
+    do throws(TransparencyLogError) {
+      for folder in folders {
+        try DurableFile.synchronizeDirectory(DurableFile.exists(folder) ? folder : DurableFile.parent(of: folder))
+      }
     } catch { throw .storage(error) }
   }
 
