@@ -168,7 +168,8 @@ final class JournalScanner {
         let length = skipped + UInt64(rest.count)
         if length == 0 { return nil }
         if isSealed { return line(rest, skipped: skipped, isWhole: false) }
-        tornBytes = length
+        // What was skipped is not there any more when the end is asked for again.
+        tornBytes = max(tornBytes, length)
         return nil
       }
       if rest.count > AuditRecord.maximumBytes {

@@ -219,6 +219,16 @@ import TransparencyLog
     #expect(try result(quorum: 0) == .failed)
   }
 
+  /// Longer than any entry and than what is read at once, after lines that fill bundles.
+  @Test func aTornLineIsMeasuredWhole() throws {
+    try makeLog(log, count: 256)
+    try write(try read("\(log)/journal") + [UInt8](repeating: 0x61, count: 600_000), to: "\(log)/journal")
+    let report = try verify(log)
+    #expect(report.verified)
+    let tail = try #require(report.checks.first { $0.name == .unsignedTail })
+    #expect(tail.detail.contains("; 600000 bytes after the last newline"), "\(tail.detail)")
+  }
+
   @Test func theReportHasItsJSONShape() throws {
     try makeLog(log, count: 1)
     let report = try verify(log)
