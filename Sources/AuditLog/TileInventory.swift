@@ -72,7 +72,14 @@ struct TileInventory {
   }
 
   func hasFull(_ series: TileSeries, _ index: UInt64) -> Bool {
-    full[series]?.contains { $0.contains(index) } ?? false
+    guard let runs = full[series] else { return false }
+    // The runs are in order and apart: by halves, as a directory of every other tile has as many runs as tiles.
+    var (low, high) = (0, runs.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if runs[middle].upperBound <= index { low = middle + 1 } else { high = middle }
+    }
+    return low < runs.count && runs[low].contains(index)
   }
 
   /// The widths of the partial versions of a tile.

@@ -77,6 +77,15 @@ import TransparencyLog
     #expect(report.failures.contains { $0.at == "tile/entries/300" && $0.detail.hasPrefix("covers entries") })
   }
 
+  @Test func tilesAreFoundAmongRunsOfThem() throws {
+    try FileManager.default.createDirectory(atPath: "\(log)/tile/0", withIntermediateDirectories: true)
+    let there: Set<UInt64> = [1, 2, 3, 5, 8, 9, 200]
+    for index in there { try write([1], to: "\(log)/\(TileAddress(kind: .hashes(level: 0), index: index).path)") }
+    let inventory = TileInventory(directory: log)
+    #expect(Set((0..<300).filter { inventory.hasFull(.hashes(level: 0), $0) }) == there)
+    #expect(!inventory.hasFull(.entries, 1))
+  }
+
   @Test func checksSeeEveryAcceptedEntryOnceAndInOrder() throws {
     final class Seen: Sendable { let sequences = Mutex<[UInt64]>([]) }
     struct Check: EntryCheck {
