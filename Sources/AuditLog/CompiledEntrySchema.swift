@@ -1,7 +1,7 @@
 /// `EntrySchema` in the form in which the scanner walks it: every object a run of nodes, sorted by name.
 ///
-/// Made once and never changed or freed, so that its pointers are good for the life of the process.
-final class CompiledEntrySchema: Sendable {
+/// Made once for all scans.
+struct CompiledEntrySchema: Sendable {
   enum Kind: UInt8 {
     case text, count, digest, organizationName, time, messageID, keyID, decimal, oneOf, keeper, previous, group
   }
@@ -26,24 +26,38 @@ final class CompiledEntrySchema: Sendable {
 
   static let shared = CompiledEntrySchema(EntrySchema.members)
 
-  // Written in the initialiser, and read only afterwards.
-  nonisolated(unsafe) let nodes: UnsafePointer<Node>
-  nonisolated(unsafe) let choices: UnsafePointer<Run>
-  nonisolated(unsafe) let texts: UnsafePointer<UInt8>
   let root: Run
+  private let nodes: [Node]
+  private let choices: [Run]
+  private let texts: [UInt8]
 
   init(_ members: [EntryMember]) {
     var compiler = Compiler()
     root = compiler.run(of: members)
-    nodes = Self.kept(compiler.nodes)
-    choices = Self.kept(compiler.choices)
-    texts = Self.kept(compiler.texts)
+    nodes = compiler.nodes
+    choices = compiler.choices
+    texts = compiler.texts
   }
 
-  private static func kept<Element>(_ elements: [Element]) -> UnsafePointer<Element> {
-    let memory = UnsafeMutablePointer<Element>.allocate(capacity: max(elements.count, 1))
-    memory.initialize(from: elements, count: elements.count)
-    return UnsafePointer(memory)
+  /// The tables in place, valid only during the call.
+  struct Tables {
+    let nodes: UnsafePointer<Node>
+    let choices: UnsafePointer<Run>
+    let texts: UnsafePointer<UInt8>
+  }
+
+  /// - Returns: nil without a call if the schema has no member, or no choice.
+  @inline(__always)
+  func withTables<Result>(_ body: (Tables) -> Result?) -> Result? {
+    nodes.withUnsafeBufferPointer { nodes in
+      choices.withUnsafeBufferPointer { choices in
+        texts.withUnsafeBufferPointer { texts in
+          guard let nodes = nodes.baseAddress, let choices = choices.baseAddress, let texts = texts.baseAddress
+          else { return nil }
+          return body(Tables(nodes: nodes, choices: choices, texts: texts))
+        }
+      }
+    }
   }
 
   private struct Compiler {

@@ -37,10 +37,12 @@ struct EntryScanner {
   func scan(_ entry: UnsafeRawBufferPointer) -> ScannedEntry? {
     guard let base = entry.baseAddress, entry.count <= AuditRecord.maximumBytes, !keeper.isEmpty else { return nil }
     return keeper.withUnsafeBufferPointer { keeper in
-      var scan = EntryScan(
-        bytes: base.assumingMemoryBound(to: UInt8.self), end: entry.count, schema: schema, keeper: keeper)
-      guard scan.object(schema.root), scan.place == scan.end else { return nil }
-      return scan.result
+      schema.withTables { tables in
+        var scan = EntryScan(
+          bytes: base.assumingMemoryBound(to: UInt8.self), end: entry.count, tables: tables, keeper: keeper)
+        guard scan.object(schema.root), scan.place == scan.end else { return nil }
+        return scan.result
+      }
     }
   }
 }
@@ -57,13 +59,13 @@ private struct EntryScan {
   var result = ScannedEntry()
 
   init(
-    bytes: UnsafePointer<UInt8>, end: Int, schema: CompiledEntrySchema, keeper: UnsafeBufferPointer<UInt8>
+    bytes: UnsafePointer<UInt8>, end: Int, tables: CompiledEntrySchema.Tables, keeper: UnsafeBufferPointer<UInt8>
   ) {
     self.bytes = bytes
     self.end = end
-    nodes = schema.nodes
-    choices = schema.choices
-    texts = schema.texts
+    nodes = tables.nodes
+    choices = tables.choices
+    texts = tables.texts
     self.keeper = keeper
   }
 
