@@ -17,6 +17,8 @@ struct JournalRecovery {
   var cosigned: SignedCheckpoint?
   /// What is not to be kept any more and may still be there: an earlier process ended while it was removed.
   var unfinishedPruning: UInt64?
+  /// How many lines of the active journal a sealed segment has as well.
+  private var repeatedLines: UInt64 = 0
 
   /// Reads the journal against its checkpoint, cuts a torn last line off, and finishes what a crash interrupted.
   static func recover(
@@ -38,10 +40,9 @@ struct JournalRecovery {
     {
       recovery.unfinishedPruning = below
     }
-    let scanner = try JournalScanner(directory: tiles.path, isActiveOnly: true)
-    if scanner.repeatedLines > 0 {
+    if recovery.repeatedLines > 0 {
       recovery.length -= try JournalSealer(directory: tiles.path, journal: journal, step: step)
-        .finish(segments, repeated: scanner.repeatedLines, length: recovery.length)
+        .finish(segments, repeated: recovery.repeatedLines, length: recovery.length)
     }
     return recovery
   }
@@ -104,6 +105,7 @@ struct JournalRecovery {
       throw .rolledBack(path: journal.path, entries: size, checkpoint: signed.size)
     }
     length = scanner.offset
+    repeatedLines = scanner.repeatedLines
     if scanner.tornBytes > 0 {
       do { try journal.truncate(to: scanner.offset) } catch { throw .storage(error) }
     }

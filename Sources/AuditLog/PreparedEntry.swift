@@ -44,12 +44,7 @@ struct PreparedEntry: Sendable {
     entry.reserveCapacity(length + 128)
     entry.append(contentsOf: pieces[0])
     entry.append(UInt8(ascii: "\""))
-    previous?.withUnsafeBytes { bytes in
-      for byte in bytes {
-        entry.append(Self.digits[Int(byte >> 4)])
-        entry.append(Self.digits[Int(byte & 15)])
-      }
-    }
+    if let previous { entry.append(contentsOf: previous.hexadecimal.utf8) }
     entry.append(UInt8(ascii: "\""))
     entry.append(contentsOf: pieces[1])
     entry.append(contentsOf: String(sequence).utf8)
@@ -61,6 +56,4 @@ struct PreparedEntry: Sendable {
     guard entry.count <= AuditRecord.maximumBytes else { throw .recordTooLong(bytes: entry.count) }
     return entry
   }
-
-  private static let digits = Array("0123456789abcdef".utf8)
 }
