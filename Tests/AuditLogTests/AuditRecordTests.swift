@@ -8,60 +8,9 @@ import TransparencyLog
 @Suite struct AuditRecordTests {
   /// A record with every field set.
   private func fullRecord() throws -> AuditRecord {
-    var draft = AuditRecord.Draft(.messageSent)
-    draft.clock = "system"
-    draft.actor = .init(service: "client", keyID: NoteKeyID(0xC74F_20A3))
-    let peer = AuditRecord.Peer(
-      name: try OrganizationName("hub.example"), claimedName: "hub.example", address: "127.0.0.1:7443",
-      tlsPeer: CertificateKeyHash(hashing: [1]), exporter: SHA256Digest(hashing: [2]))
-    draft.destination = peer
-    draft.source = peer
-    draft.handshake = .init(version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", group: "x25519")
-    draft.suppressed = .init(
-      count: 900, first: AuditTime(milliseconds: 1), last: AuditTime(milliseconds: 60_001), addresses: 3)
-    draft.federation = "fraud.example"
-    draft.manifest = ManifestHash(hashing: [3])
-    draft.plan = PlanHash(hashing: [4])
-    draft.run = "run-1"
-    draft.round = 2
-    draft.attempt = 0
-    draft.task = "train"
-    draft.context = ContextDigest(hashing: [5])
-    draft.transcript = TranscriptDigest(hashing: [6])
-    draft.message = .init(
-      label: MessageLabel(
-        id: try #require(MessageIdentifier("m-1")), kind: "maskedInput", stage: "MaskedInputCollection", resendOf: 3),
-      payload: Array("payload".utf8))
-    draft.messageID = MessageIdentifier("m-0")
-    draft.maskedInput = .init(
-      dimension: 50, counters: 3, bits: 32, masks: 5, clip: AuditDecimal("8"), localNoise: AuditDecimal(0.5),
-      epsilonCharged: AuditDecimal("0.1"), epsilonTotal: AuditDecimal("1.25e-1"),
-      commitment: Digest<CommitmentRole>(hashing: [7]))
-    draft.model = ModelHash(hashing: [8])
-    draft.program = ProgramHash(hashing: [9])
-    draft.cohortSizes = .init(u2: 5, u3: 4)
-    draft.policy = .init(.allowed, rule: "cohort.minimum")
-    draft.approver = "security officer"
-    draft.purpose = "fraud-2026"
-    draft.retention = "six-years"
-    draft.outcome = .failed
-    draft.error = .init(code: "tls-refused", blame: .peer)
-    draft.receipt = .init(index: 9, leaf: LeafHash(hashing: [10]))
-    draft.traffic = .init(
-      plaintextBytes: 1_033, frames: [.data: .init(frames: 1, bytes: 1_000)], headerLists: 0,
-      headersSHA256: SHA256Digest(hashing: [11]))
-    draft.checkpoint = .init(
-      origin: "birch.example", size: 7, root: TreeHash(hashing: [12]), witness: "hub.example",
-      witnessKeyID: NoteKeyID(1))
-    draft.opening = .init(
-      organization: try OrganizationName("cedar.example"), slot: 1, statement: SHA256Digest(hashing: [13]),
-      auditor: SHA256Digest(hashing: [14]))
-    draft.pruned = .init(below: 256)
-    draft.stateVersion = 12
-    draft.reason = "restored from the backup of 1 March"
     return AuditRecord(
       organization: try OrganizationName("alder.example"), sequence: 7, previous: LeafHash(hashing: [0]),
-      time: try #require(AuditTime(Fixed.clock())), content: draft)
+      time: try #require(AuditTime(Fixed.clock())), content: try SampleLogs.fullDraft(.messageSent))
   }
 
   @Test func everyFieldSurvives() throws {
@@ -74,7 +23,7 @@ import TransparencyLog
     #expect(object["time"] as? String == "2026-03-01T09:30:00.500Z")
     #expect(
       (object["message"] as? [String: Any])?["sha256"] as? String
-        == SHA256Digest(hashing: Array("payload".utf8)).hexadecimal)
+        == record.message?.sha256.hexadecimal)
     #expect(object["stateVersion"] as? Int == 12)
     #expect(object.count == 40)
   }
@@ -98,7 +47,7 @@ import TransparencyLog
         return nil
       } catch { return error.defect }
     }
-    #expect(defect(replacing: #""approver":"security officer","#, by: #""approved":"x","#) == .field("approved"))
+    #expect(defect(replacing: #""purpose":"fraud-2026","#, by: #""purposes":"x","#) == .field("purposes"))
     #expect(defect(replacing: #""task":"train","#, by: #""task":3,"#) == .field("task"))
     #expect(defect(replacing: "bauta/audit/1", by: "bauta/audit/2") == .schema)
     #expect(defect(replacing: #""event":"messageSent""#, by: #""event":"messageLost""#) == .field("event"))
@@ -113,7 +62,7 @@ import TransparencyLog
     #expect(defect(replacing: #""keyID":"c74f20a3""#, by: #""keyID":"C74f20a3""#) == .field("actor.keyID"))
     #expect(
       defect(replacing: #""witnessKeyID":"00000001""#, by: #""witnessKeyID":"1""#) == .field("checkpoint.witnessKeyID"))
-    #expect(defect(replacing: #""frames":1}"#, by: #""frames":-1}"#) == .field("traffic.data.frames"))
+    #expect(defect(replacing: #""frames":1}"#, by: #""frames":-1}"#) == .field("traffic.settings.frames"))
     #expect(defect(replacing: #""slot":1,"#, by: #""slot":"1","#) == .field("opening.slot"))
     #expect(defect(replacing: #""below":256"#, by: #""above":256"#) == .field("pruned.below"))
     #expect(defect(replacing: #""previous":""#, by: #""previous":"0"#) == .field("previous"))
@@ -181,6 +130,7 @@ import TransparencyLog
     let tree = MerkleTree(leaves: chunks.map { MerkleHashing.leaf($0) })
     #expect(message.sha256 == MessageHash(tree.root()))
     #expect(message.bytes == 15)
+    #expect(AuditRecord.Message(label: label, payload: [1]).sha256 == MessageHash(hashing: [1]))
     #expect(message.chunks == 5)
     // One chunk is not the same as one piece: the hashes are of different kinds.
     #expect(AuditRecord.Message(label: label, chunks: [[1]]) != AuditRecord.Message(label: label, payload: [1]))

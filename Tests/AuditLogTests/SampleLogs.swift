@@ -21,12 +21,7 @@ enum SampleLogs {
   /// `count` short entries, the last `tail` of which are under no checkpoint; cosigned.
   static func plain(_ directory: String, count: Int, tail: Int = 0, tag: String = "r", seed: UInt8 = 1) throws {
     let writer = try openLog(directory, seed: seed)
-    let drafts = (0..<count).map { round in
-      var draft = AuditRecord.Draft(.roundCompleted)
-      draft.run = tag
-      draft.round = round
-      return draft
-    }
+    let drafts = roundDrafts(count, tag: tag)
     // Small pieces, so that a publication falls due where it does in a run.
     for start in stride(from: 0, to: count - tail, by: 4096) {
       try writer.append(contentsOf: Array(drafts[start..<min(start + 4096, count - tail)]), durable: false)

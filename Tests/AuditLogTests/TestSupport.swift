@@ -54,16 +54,20 @@ func openLog(
     directory: directory, organization: try OrganizationName(name), logKey: try Fixed.key(seed), clock: clock)
 }
 
-/// A published log of `count` entries in `directory`.
-func makeLog(_ directory: String, count: Int, tag: String = "r", seed: UInt8 = 1) throws {
-  let writer = try openLog(directory, seed: seed)
-  let drafts = (0..<count).map { round in
+/// One short record for each round.
+func roundDrafts(_ count: Int, tag: String) -> [AuditRecord.Draft] {
+  (0..<count).map { round in
     var draft = AuditRecord.Draft(.roundCompleted)
     draft.run = tag
     draft.round = round
     return draft
   }
-  try writer.append(contentsOf: drafts)
+}
+
+/// A published log of `count` entries in `directory`.
+func makeLog(_ directory: String, count: Int, tag: String = "r", seed: UInt8 = 1) throws {
+  let writer = try openLog(directory, seed: seed)
+  try writer.append(contentsOf: roundDrafts(count, tag: tag))
   try writer.close()
 }
 
