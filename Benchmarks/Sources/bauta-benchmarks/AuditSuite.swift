@@ -185,6 +185,12 @@ private enum AuditFixture {
 
   /// Such as a client writes: a message, and what became of it.
   static func draft(number: Int) throws -> AuditRecord.Draft {
+    // Entries come in pairs, as verification remembers a message until it is told of its delivery.
+    let digits = String(number / 2)
+    guard let id = MessageIdentifier("m-" + String(repeating: "0", count: max(0, 30 - digits.utf8.count)) + digits)
+    else {
+      throw BenchmarkError.noFigure(command: "message \(number)")
+    }
     var draft = AuditRecord.Draft(number.isMultiple(of: 2) ? .messageSent : .delivery)
     draft.run = "run-20260301"
     draft.round = number % 1000
@@ -194,9 +200,9 @@ private enum AuditFixture {
       exporter: SHA256Digest(hashing: [2]))
     if number.isMultiple(of: 2) {
       draft.message = .init(
-        label: MessageLabel(id: .random(), kind: "maskedInput", stage: "MaskedInputCollection"), payload: [1, 2, 3])
+        label: MessageLabel(id: id, kind: "maskedInput", stage: "MaskedInputCollection"), payload: [1, 2, 3])
     } else {
-      draft.messageID = .random()
+      draft.messageID = id
       draft.outcome = .succeeded
       draft.receipt = .init(index: UInt64(number), leaf: LeafHash(hashing: [3]))
     }
