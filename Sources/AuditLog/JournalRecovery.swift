@@ -38,7 +38,7 @@ struct JournalRecovery {
     {
       recovery.unfinishedPruning = below
     }
-    let scanner = try JournalScanner(directory: tiles.path, isActiveOnly: true)
+    let scanner = try JournalScanner(directory: tiles.path, from: .max)
     if scanner.repeatedLines > 0 {
       recovery.length -= try JournalSealer(directory: tiles.path, journal: journal, step: step)
         .finish(segments, repeated: scanner.repeatedLines, length: recovery.length)
@@ -92,7 +92,7 @@ struct JournalRecovery {
   private consuming func replayed(
     _ journal: JournalFile, tiles: TileDirectory, organization: OrganizationName
   ) throws(AuditLogError) -> JournalRecovery {
-    let scanner = try JournalScanner(directory: tiles.path, isActiveOnly: segmentStart > 0)
+    let scanner = try JournalScanner(directory: tiles.path, from: segmentStart > 0 ? .max : 0)
     segmentStart = scanner.segments.end
     try requireSigned(path: journal.path)
     while let line = try scanner.next() {
