@@ -81,7 +81,7 @@ public enum AuditLogError: BlamedError, Equatable {
     case .invalidField(let name): "the field \(name) of the audit record holds a value that may not be recorded"
     case .recordTooLong(let bytes): "the audit record has \(bytes) bytes; an entry holds at most 65535"
     case .rolledBack(let path, let entries, let checkpoint):
-      "\(path) has \(entries) entries, but the checkpoint beside it was signed over \(checkpoint)"
+      "\(path) has \(counted(entries, "entry", "entries")), but the checkpoint beside it was signed over \(checkpoint)"
     case .journalAltered(let path, let checkpoint):
       "the first \(checkpoint) entries of \(path) are not those that its checkpoint was signed over"
     case .foreignCheckpoint(let path): "\(path) is not signed by this log's key"

@@ -49,12 +49,19 @@ public struct AuditLogReader {
   /// The sequence of the first entry that is there: above 0 if those before it are no longer kept.
   public var firstSequence: UInt64 { scanner.segments.first }
 
-  /// - Parameter directory: of the log, or of the organisation that keeps it.
+  /// The sequence of the entry that `next` reads next, by its place: at the end, of the one that is not there yet.
+  public var position: UInt64 { scanner.position }
+
+  /// - Parameters:
+  ///   - directory: of the log, or of the organisation that keeps it.
+  ///   - start: begins with the file that holds this entry; earlier entries of the same file come first.
   /// - Throws: `noJournal`, `storage`.
-  public init(directory: String, filter: AuditFilter = AuditFilter()) throws(AuditLogError) {
+  public init(
+    directory: String, filter: AuditFilter = AuditFilter(), from start: UInt64 = 0
+  ) throws(AuditLogError) {
     let directory = LogLayout.logDirectory(of: directory)
     self.directory = directory
-    scanner = try JournalScanner(directory: directory)
+    scanner = try JournalScanner(directory: directory, from: start)
     self.filter = filter
   }
 
@@ -74,6 +81,46 @@ public struct AuditLogReader {
         let byte = read.offset + UInt64(error.byte)
         throw .malformedEntry(error.defect, path: "\(directory)/\(read.file)", sequence: sequence, byte: byte)
       }
+    }
+  }
+}
+
+extension AuditLogReader {
+  /// Whose log it says it is: by its first entry that can be read, else by its checkpoint; nil if neither says so.
+  ///
+  /// - Throws: `storage`.
+  public static func keeper(of directory: String) throws(AuditLogError) -> OrganizationName? {
+    do throws(AuditLogError) {
+      var reader = try AuditLogReader(directory: directory)
+      while true {
+        do throws(AuditLogError) {
+          guard let entry = try reader.next() else { break }
+          return entry.record.organization
+        } catch {
+          guard error.isSkipped else { throw error }
+        }
+      }
+    } catch {
+      guard case .noJournal = error else { throw error }
+    }
+    return checkpointKeeper(of: directory)
+  }
+
+  /// Whose log it is by its checkpoint, signed or not.
+  static func checkpointKeeper(of directory: String) -> OrganizationName? {
+    let checkpoint = try? TileDirectory(path: LogLayout.logDirectory(of: directory)).checkpoint()
+    return checkpoint.flatMap { try? OrganizationName($0.checkpoint.origin) }
+  }
+}
+
+extension AuditLogError {
+  /// Whether a reader that goes on with its next call leaves out what the error names, and nothing else.
+  public var isSkipped: Bool {
+    switch self {
+    case .malformedEntry, .segmentMissing: true
+    case .invalidField, .recordTooLong, .rolledBack, .journalAltered, .foreignCheckpoint, .foreignOrganization,
+      .notInThisLog, .locked, .closed, .writerFailed, .noJournal, .storage:
+      false
     }
   }
 }

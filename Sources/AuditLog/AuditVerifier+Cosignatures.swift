@@ -71,12 +71,13 @@ extension LogVerification {
     if found.size > published {
       return .init(
         LogLayout.cosignedCheckpoint,
-        "\(found.size) entries were cosigned and \(published) are under the checkpoint: the log was put back")
+        "\(counted(found.size, "entry was", "entries were")) cosigned and \(published) are under the checkpoint: the log was put back"
+      )
     }
     if root != found.root {
       return .init(
         LogLayout.cosignedCheckpoint,
-        "the first \(found.size) entries do not give its root: another history of this log was cosigned")
+        "its root is not that of the first \(found.size): another history of this log was cosigned")
     }
     return nil
   }
@@ -102,10 +103,13 @@ extension LogVerification {
   }
 
   private func text(of found: Cosigned, _ policy: CosignerPolicy) -> String {
-    var text = "\(found.cosigners.count) of \(policy.witnesses.count) witnesses cosigned; \(policy.quorum) are needed"
+    var text =
+      "\(found.cosigners.count) of \(counted(policy.witnesses.count, "witness", "witnesses")) cosigned; "
+      + "\(counted(policy.quorum, "is", "are")) needed"
     if !found.cosigners.isEmpty {
       let after = entries > found.size ? entries - found.size : 0
-      text += ": \(found.size) entries by \(Self.list(found.cosigners)); the \(after) after them are not cosigned yet"
+      text += ": \(counted(found.size, "entry", "entries")) by \(Self.list(found.cosigners))"
+      if after > 0 { text += "; \(counted(after, "entry", "entries")) after that not cosigned yet" }
     }
     if !found.strangers.isEmpty {
       text += "; not counted, because it was not named here: \(Self.list(found.strangers))"

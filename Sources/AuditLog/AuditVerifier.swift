@@ -147,7 +147,7 @@ struct LogVerification {
   }
 
   private func passedDetail(_ pass: JournalPass) -> String {
-    var detail = "\(pass.size) entries in sequence, each continuing the one before it"
+    var detail = "\(counted(pass.size, "entry", "entries")) in sequence, each continuing the one before it"
     if pruned > 0 {
       let record = pass.prunedBy.map { "entry \($0)" } ?? "no entry"
       detail += "; the first \(pruned) are no longer kept, as \(record) says, and were checked by their hashes"
@@ -166,7 +166,7 @@ struct LogVerification {
       return
     }
     if pass.signedRoot == signed.root {
-      note(.root, .passed, detail: "the first \(signed.size) entries of the journal give the signed root")
+      note(.root, .passed, detail: "the journal gives the signed root over \(counted(signed.size, "entry", "entries"))")
       layout.append(comparison.inventory.missing(size: signed.size, kept: pass.keptSince))
       concludeFiles(comparison, layout, pass.tiles, pass.bundles)
       return
@@ -183,7 +183,8 @@ struct LogVerification {
     if pass.size < signed.size {
       note(
         .root, .failed, at: "journal entry \(pass.size)",
-        detail: "the journal has \(pass.size) entries, the checkpoint was signed over \(signed.size)")
+        detail:
+          "the journal has \(counted(pass.size, "entry", "entries")), the checkpoint was signed over \(signed.size)")
     } else {
       note(.root, .failed, at: LogLayout.journal, detail: "neither journal nor tiles give the root in the checkpoint")
       layout.append(comparison.inventory.missing(size: signed.size, kept: pass.keptSince))
@@ -196,20 +197,23 @@ struct LogVerification {
   ) {
     let inventory = comparison.inventory
     conclude(.layout, layout, passed: "the files are those of a log of this size")
-    conclude(.tiles, tiles, passed: "\(inventory.tiles) tiles agree with the entries")
-    conclude(.entryBundles, bundles, passed: "\(inventory.bundles) entry bundles agree with the entries")
+    conclude(.tiles, tiles, passed: "\(counted(inventory.tiles, "tile agrees", "tiles agree")) with the entries")
+    conclude(
+      .entryBundles, bundles,
+      passed: "\(counted(inventory.bundles, "entry bundle agrees", "entry bundles agree")) with the entries")
   }
 
   mutating func checkTail() {
     let count = report.unsignedTail
     let torn =
-      tornBytes > 0 ? "; \(tornBytes) bytes after the last newline are a line that was never completed" : ""
+      tornBytes > 0
+      ? "; \(counted(tornBytes, "byte", "bytes")) after the last newline: a line that was never completed" : ""
     if count == 0, tornBytes == 0 {
       note(.unsignedTail, .passed, detail: "every entry is under the checkpoint")
     } else {
       note(
         .unsignedTail, .notChecked, at: count > 0 ? "journal entry \(size - count)" : LogLayout.journal,
-        detail: "\(count) entries after the checkpoint are chained but not signed yet\(torn)")
+        detail: "\(counted(count, "entry", "entries")) after the checkpoint, chained but not signed yet\(torn)")
     }
   }
 }

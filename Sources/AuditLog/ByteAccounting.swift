@@ -126,14 +126,17 @@ struct ByteAccounting {
       return
     }
     guard let expected = Self.plaintextBytes(traffic), expected == traffic.plaintextBytes else {
-      return fail(record.sequence, "\(traffic.plaintextBytes) bytes are not what the frames come to")
+      return fail(
+        record.sequence, "\(counted(traffic.plaintextBytes, "byte is", "bytes are")) not what the frames come to")
     }
     if let frame = Self.excess(traffic) {
       fail(record.sequence, "more bytes left in frames of type \(frame.rawValue) than a client may write in them")
     }
     let data = traffic.frames[.data]?.bytes ?? 0
     guard let connection else {
-      if data > 0 { fail(record.sequence, "\(data) bytes of messages left before the connection was accepted") }
+      if data > 0 {
+        fail(record.sequence, "\(counted(data, "byte")) of messages left before the connection was accepted")
+      }
       return
     }
     guard !isCurtailed(connection) else { return }
@@ -146,7 +149,9 @@ struct ByteAccounting {
       }
     }
     if data > state.recorded {
-      fail(record.sequence, "\(data) bytes of messages left, and \(state.recorded) were on the record")
+      fail(
+        record.sequence,
+        "\(counted(data, "byte")) of messages left, and \(counted(state.recorded, "was", "were")) on the record")
     }
     state.lastCount = (record.sequence, traffic)
     open[connection] = state
@@ -154,7 +159,9 @@ struct ByteAccounting {
     open[connection] = nil
     closed.insert(connection)
     if data <= state.recorded, state.recorded - data > state.unresolved {
-      fail(record.sequence, "\(state.recorded - data) bytes of messages did not leave, though they were delivered")
+      fail(
+        record.sequence,
+        "\(counted(state.recorded - data, "byte")) of messages did not leave, though they were delivered")
     }
     accountedConnections += 1
     accountedMessages += state.messages
@@ -213,8 +220,8 @@ struct ByteAccounting {
       findings.append(
         Finding(
           result: .passed, at: "",
-          detail: "\(accountedBytes) bytes on \(accountedConnections) connections are those of"
-            + " \(accountedMessages) recorded messages and of HTTP/2's own frames"))
+          detail: "\(counted(accountedBytes, "byte")) on \(counted(accountedConnections, "connection")) are those of"
+            + " \(counted(accountedMessages, "recorded message")) and of HTTP/2's own frames"))
     }
     let unclosed = open.values.sorted { $0.first < $1.first }
     for connection in unclosed.prefix(FailureList.maximum) {
@@ -234,18 +241,19 @@ struct ByteAccounting {
       findings.append(
         Finding(
           result: .notChecked, at: "",
-          detail: "\(curtailed.count) connections began before the entries that are kept"))
+          detail: "\(counted(curtailed.count, "connection")) began before the entries that are kept"))
     }
     if unmeteredConnections > 0 {
       findings.append(
         Finding(
-          result: .notChecked, at: "", detail: "\(unmeteredConnections) connections were closed without a count"))
+          result: .notChecked, at: "",
+          detail: "\(counted(unmeteredConnections, "connection was", "connections were")) closed without a count"))
     }
     if unmeteredMessages > 0 {
       findings.append(
         Finding(
           result: .notChecked, at: "",
-          detail: "\(unmeteredMessages) messages went to destinations whose connections are not metered"))
+          detail: "\(counted(unmeteredMessages, "message")) went to destinations whose connections are not metered"))
     }
     if findings.isEmpty, failures.count == 0 {
       findings.append(

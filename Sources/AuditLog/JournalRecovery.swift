@@ -93,7 +93,7 @@ struct JournalRecovery {
   private consuming func replayed(
     _ journal: JournalFile, tiles: TileDirectory, organization: OrganizationName
   ) throws(AuditLogError) -> JournalRecovery {
-    let scanner = try JournalScanner(directory: tiles.path, isActiveOnly: segmentStart > 0)
+    let scanner = try JournalScanner(directory: tiles.path, from: segmentStart > 0 ? .max : 0)
     segmentStart = scanner.segments.end
     try requireSigned(path: journal.path)
     while let line = try scanner.next() {

@@ -48,9 +48,9 @@ final class JournalScanner {
   private var place = 0
   private var isAtEnd = false
 
-  /// - Parameter isActiveOnly: begins with the active journal.
+  /// - Parameter start: begins with the file that holds this entry, the active journal if no segment does.
   /// - Throws: `noJournal`, `storage`.
-  init(directory: String, isActiveOnly: Bool = false) throws(AuditLogError) {
+  init(directory: String, from start: UInt64 = 0) throws(AuditLogError) {
     self.directory = directory
     let path = "\(directory)/\(LogLayout.journal)"
     // Before the segments are listed: what is sealed in between is then in both, and skipped.
@@ -72,8 +72,8 @@ final class JournalScanner {
       active = descriptor
       self.segments = segments
       files = segments.sealed.map(\.path) + [LogLayout.journal]
-      position = isActiveOnly ? segments.end : segments.first
-      file = isActiveOnly ? segments.sealed.count : 0
+      file = segments.sealed.firstIndex { $0.last >= start } ?? segments.sealed.count
+      position = file < segments.sealed.count ? segments.sealed[file].first : segments.end
     }
     try openFile()
   }

@@ -19,13 +19,12 @@ public enum AuditReconciliation {
     var report = ReconciliationReport()
     let received = try IngressSummary(directory: ingress, report: &report)
     var seen: [MessageKey: Int] = [:]
-    var organizations: Set<OrganizationName> = []
     for directory in egress {
       let sent = try EgressSummary(directory: directory, receiver: received.keeper, report: &report)
-      if let keeper = sent.keeper { organizations.insert(keeper) }
+      if let keeper = sent.keeper { report.senders.insert(keeper.value) }
       sent.compare(with: received, seen: &seen, report: &report)
     }
-    received.reportUnsent(seen: seen, organizations: organizations, report: &report)
+    received.reportUnsent(seen: seen, report: &report)
     return report
   }
 }
@@ -46,7 +45,7 @@ private struct MessageRecord {
       && message.chunks == other.message.chunks
   }
 
-  var phrase: String { "\(message.bytes) bytes with SHA-256 \(message.sha256)" }
+  var phrase: String { "\(counted(message.bytes, "byte")) with SHA-256 \(message.sha256)" }
 }
 
 /// Goes through a log from entry to entry, reports gaps, and does not stop at what it cannot read.
@@ -138,9 +137,7 @@ private struct IngressSummary {
     return close > (lastMessage[sender] ?? 0)
   }
 
-  func reportUnsent(
-    seen: [MessageKey: Int], organizations: Set<OrganizationName>, report: inout ReconciliationReport
-  ) {
+  func reportUnsent(seen: [MessageKey: Int], report: inout ReconciliationReport) {
     // Every copy that arrived left under a record of its own.
     let unsent = messages.flatMap { key, records in records.dropFirst(seen[key] ?? 0).map { (key, $0) } }
       .sorted { $0.1.sequence < $1.1.sequence }
@@ -148,7 +145,7 @@ private struct IngressSummary {
       let reason =
         if let copies = seen[key] {
           "the sender recorded \(copies) of its copies, and more arrived"
-        } else if organizations.contains(key.sender) {
+        } else if report.senders.contains(key.sender.value) {
           "the sender has no record of this message"
         } else {
           "no egress log of the sender was given"
@@ -203,7 +200,8 @@ private struct EgressSummary {
         break
       }
     }
-    keeper = reader.keeper
+    // A log that has lost all its entries is still its keeper's.
+    keeper = reader.keeper ?? AuditLogReader.checkpointKeeper(of: directory)
     reader.report(to: &report)
   }
 

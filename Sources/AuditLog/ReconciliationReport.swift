@@ -38,12 +38,30 @@ public struct ReconciliationReport: Hashable, Sendable {
   /// Messages to other destinations than the keeper of the ingress log: not compared.
   public internal(set) var sentElsewhere = 0
 
+  /// Whose logs of what was sent were given.
+  public internal(set) var senders: Set<String> = []
+
   public var agrees: Bool { differences.isEmpty }
 
+  /// No message was on both sides, or rightly on one: that nothing differs says nothing then.
+  public var isEmpty: Bool { matched == 0 && unconfirmed.isEmpty }
+
+  /// Whether it is only that a message arrived from an organisation whose log was not given.
+  public func isOfOther(_ difference: Difference) -> Bool {
+    difference.kind == .missingEgress && !difference.organization.isEmpty
+      && !senders.contains(difference.organization)
+  }
+
+  /// `notGiven` names the organisations from which messages arrived and whose logs were not given: each such message is a
+  /// difference.
   public var json: CanonicalJSON {
     .object([
       "schema": .string(Self.schema),
+      "agrees": .boolean(agrees),
       "matched": .integer(Int64(matched)),
+      "sentElsewhere": .integer(Int64(sentElsewhere)),
+      "notGiven": .array(
+        Set(differences.filter(isOfOther).map(\.organization)).sorted().map { .string($0) }),
       "unconfirmed": .array(
         unconfirmed.map { message in
           .object([

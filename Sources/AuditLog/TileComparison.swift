@@ -64,7 +64,7 @@ struct TileComparison: Sendable {
     do {
       guard let bytes = try bytes(of: address) else { return nil }
       guard bytes.count == expected.count else {
-        return .init(address.path, "has \(bytes.count) bytes instead of \(expected.count)")
+        return .init(address.path, "has \(counted(bytes.count, "byte")) instead of \(expected.count)")
       }
       guard let byte = Self.difference(bytes, expected) else { return nil }
       let place = byte / TreeHash.byteCount

@@ -85,7 +85,7 @@ import Testing
       Self.sent("b", bytes: 10), Self.delivered("b"), Self.counted(.connectionClosed, data: 120),
     ])
     #expect(found.map(\.result) == [.passed])
-    #expect(found.first?.detail.contains("1 connections are those of 2 recorded messages") == true)
+    #expect(found.first?.detail.contains("1 connection are those of 2 recorded messages") == true)
   }
 
   @Test func aMessageOfUnknownDeliveryMayStopAnywhere() throws {
@@ -112,7 +112,7 @@ import Testing
   @Test func aDeliveredMessageHasLeftWhole() throws {
     #expect(
       try failure([Self.sent("a", bytes: 100), Self.delivered("a"), Self.counted(.connectionClosed, data: 104)])
-        == "journal entry 2: 1 bytes of messages did not leave, though they were delivered")
+        == "journal entry 2: 1 byte of messages did not leave, though they were delivered")
   }
 
   @Test func framesMakeUpThePlaintext() throws {
@@ -213,7 +213,7 @@ import Testing
     var bare = AuditRecord.Draft(.connectionClosed)
     bare.destination = try Self.peer(Self.exporter)
     #expect(
-      try findings([Self.sent("a", bytes: 1), bare]).map(\.detail) == ["1 connections were closed without a count"])
+      try findings([Self.sent("a", bytes: 1), bare]).map(\.detail) == ["1 connection was closed without a count"])
   }
 
   @Test func manyOpenConnectionsAreSummedUp() throws {
@@ -247,7 +247,7 @@ import Testing
     ]
     #expect(try findings(drafts).map(\.result) == [.failed])
     #expect(
-      try findings(drafts, from: 256).map(\.detail) == ["1 connections began before the entries that are kept"])
+      try findings(drafts, from: 256).map(\.detail) == ["1 connection began before the entries that are kept"])
     var handshake = AuditRecord.Draft(.handshake)
     handshake.source = try Self.peer(Self.exporter)
     #expect(try findings([handshake] + drafts, from: 256).map(\.result) == [.failed])

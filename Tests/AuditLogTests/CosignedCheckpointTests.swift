@@ -194,8 +194,8 @@ import TransparencyLog
     #expect(enough.result == .passed)
     #expect(
       enough.detail == """
-        2 of 3 witnesses cosigned; 2 are needed: 5 entries by witness8.example, witness9.example; the 4 after them are \
-        not cosigned yet; not counted, because it was not named here: witness3.example
+        2 of 3 witnesses cosigned; 2 are needed: 5 entries by witness8.example, witness9.example; 4 entries after that not \
+        cosigned yet; not counted, because it was not named here: witness3.example
         """)
     let tooFew = try #require(try report(quorum: 3))
     #expect(tooFew.result == .failed && tooFew.at == "checkpoint.cosigned")

@@ -151,7 +151,7 @@ import TransparencyLog
     #expect(handshakes.established.count == 1)
   }
 
-  @Test func bytesOfConnectionsAreHeldAgainstMessages() throws {
+  @Test func bytesOfConnectionsStandBesideTheirMessages() throws {
     func traffic(data: UInt64) -> AuditRecord.Traffic {
       // 24 + 9 + data: one DATA frame.
       .init(plaintextBytes: 33 + data, frames: [.data: .init(frames: 1, bytes: data)], headerLists: 0)
@@ -167,17 +167,17 @@ import TransparencyLog
     }
     let open = try #require(log.figures.connections.unclosed.first)
     #expect(log.figures.connections.unclosed.count == 1)
-    #expect(open.messages == 2)
-    #expect(open.framedMessageBytes == 130)
-    #expect(open.unrecordedBytes == 0)
-    #expect(open.framesAddUp == true)
+    #expect(open.sent.count == 2)
+    #expect(open.sent.bytes == 120)
+    #expect(open.traffic == traffic(data: 130))
     try log.add(.connectionClosed, at: 4) { draft in
       draft.destination = peer
       draft.traffic = traffic(data: 137)
     }
     let connections = log.figures.connections
     #expect(connections.unclosed.isEmpty)
-    #expect(connections.closed.elements.first?.unrecordedBytes == 7)
+    #expect(connections.closed.elements.first?.traffic == traffic(data: 137))
+    #expect(connections.closed.elements.first?.sent.bytes == 120)
     #expect(connections.closedPlaintextBytes == 170)
   }
 

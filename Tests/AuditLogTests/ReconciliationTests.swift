@@ -103,7 +103,9 @@ extension ReconciliationReport {
     #expect(report.matched == 6)
     #expect(report.unconfirmed.isEmpty)
     #expect(
-      report.json.text == #"{"differences":[],"matched":6,"schema":"bauta/audit-reconcile/1","unconfirmed":[]}"#)
+      report.json.text
+        == #"{"agrees":true,"differences":[],"matched":6,"notGiven":[],"schema":"bauta/audit-reconcile/1","sentElsewhere":0,"unconfirmed":[]}"#
+    )
   }
 
   @Test func emptyLogsAgree() throws {
@@ -270,6 +272,41 @@ extension ReconciliationReport {
     let report = try federation.reconcile()
     #expect(report.agrees)
     #expect(report.sentElsewhere == 1)
+  }
+
+  @Test func whoseLogsAreNotGivenIsNamed() throws {
+    try federation.exchange("alder", "m0")
+    try federation.exchange("birch", "m1")
+    #expect(try federation.reconcile().json.text.contains("\"notGiven\":[]"))
+    let report = try AuditReconciliation.reconcile(
+      egress: ["\(federation.directory.path)/alder"], ingress: federation.ingressPath)
+    #expect(report.senders == ["alder.example"])
+    #expect(report.differences.map(report.isOfOther) == [true])
+    let json = report.json.text
+    #expect(json.contains("\"agrees\":false") && json.contains("\"notGiven\":[\"birch.example\"]"))
+  }
+
+  /// A record without a sender is of nobody whose log could be given.
+  @Test func aMessageOfNobodyIsNoOthers() throws {
+    try federation.exchange("alder", "m0")
+    var draft = try federation.draft(.messageReceived)
+    draft.destination = nil
+    draft.source = .init(address: "10.0.0.1:1")
+    _ = try federation.ingress.recordIngress(
+      draft, message: AuditRecord.Message(label: try Fixed.label("m1"), payload: [1]))
+    let report = try federation.reconcile()
+    #expect(report.differences.map(report.isOfOther) == [false])
+  }
+
+  /// Who removes every entry of a log does not make it a log that was not given.
+  @Test func anEmptiedLogIsStillItsKeepers() throws {
+    try federation.exchange("alder", "m0")
+    try federation.writer("alder").close()
+    let path = "\(federation.directory.path)/alder/journal"
+    try write([], to: path)
+    let report = try federation.reconcile()
+    #expect(report.senders == ["alder.example"])
+    #expect(report.differences.map(report.isOfOther) == [false])
   }
 
   @Test func aMissingLogIsAnError() throws {

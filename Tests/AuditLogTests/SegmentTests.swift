@@ -44,6 +44,50 @@ final class Interruption: Sendable {
     try writer.close()
   }
 
+  /// Whoever only reads goes on after a missing segment, and says so.
+  @Test func readersGoOnAfterAMissingSegment() throws {
+    try makeSegmented()
+    try FileManager.default.removeItem(atPath: "\(log)/journal.d/\(Self.segments[1])")
+    let analysis = try LogAnalysis(directory: log, verification: try verify(log))
+    #expect(analysis.entries == 744)
+    #expect(analysis.unreadable == 1)
+    #expect(analysis.defects.first?.contains("no segment with entry 256") == true)
+    #expect(analysis.tie == .differs)
+    var missing: [Range<UInt64>] = []
+    var entries = 0
+    try LogFollower(directory: log).poll { item in
+      if case .missing(let from, let end) = item { missing.append(from..<end) }
+      if case .entry = item { entries += 1 }
+    }
+    #expect(missing == [256..<512])
+    #expect(entries == 744)
+  }
+
+  @Test(
+    arguments: [(0, 0), (255, 0), (256, 256), (700, 512), (768, 768), (999, 768), (5000, 768)] as [(UInt64, UInt64)])
+  func aReaderBeginsWithTheFileOfAnEntry(_ entry: UInt64, _ first: UInt64) throws {
+    try makeSegmented()
+    var reader = try AuditLogReader(directory: log, from: entry)
+    #expect(reader.position == first)
+    #expect(try reader.next()?.record.sequence == first)
+    while try reader.next() != nil {}
+    #expect(reader.position == 1000)
+  }
+
+  @Test func aKeeperIsKnownByWhatCanBeRead() throws {
+    try makeSegmented(3)
+    let name = try OrganizationName("alder.example")
+    #expect(try AuditLogReader.keeper(of: log) == name)
+    var bytes = try read("\(log)/journal")
+    bytes[0] = UInt8(ascii: "[")
+    try write(bytes, to: "\(log)/journal")
+    #expect(try AuditLogReader.keeper(of: log) == name)
+    try FileManager.default.removeItem(atPath: "\(log)/journal")
+    #expect(try AuditLogReader.keeper(of: log) == name)
+    try FileManager.default.removeItem(atPath: "\(log)/checkpoint")
+    #expect(try AuditLogReader.keeper(of: log) == nil)
+  }
+
   @Test func whatIsSignedMovesToSegments() throws {
     try makeSegmented()
     #expect(Self.segments[1] == "0000000000000256-0000000000000511")

@@ -211,6 +211,76 @@ import TransparencyLog
     #expect(reader.rows("Connections that were refused").map { $0[2] }.contains("2,936"))
   }
 
+  /// Alder's message to hub, and what hub has on record.
+  private static func compared(
+    sent: Int = 1, keyOrigin: AuditReport.KeyOrigin = .manifest("federation.note"),
+    _ received: (AuditLogWriter, AuditRecord.Message) throws -> Void
+  ) throws -> AuditReport {
+    let place = Place()
+    defer { withExtendedLifetime(place) {} }
+    let alder = try log(place) { writer in
+      for number in 0..<sent { try send(writer, "hello", bytes: 10, number: number) }
+    }
+    let message = AuditRecord.Message(
+      label: MessageLabel(id: try #require(MessageIdentifier("m0")), kind: "hello"),
+      payload: [UInt8](repeating: 7, count: 10))
+    let hub = try log(place, "hub.example") { writer in try received(writer, message) }
+    let result = try AuditReconciliation.reconcile(egress: [alder.directory], ingress: hub.directory)
+    return AuditReport(
+      time: try #require(AuditTime(milliseconds: 1_772_360_000_000)), logs: [alder],
+      comparison: .init(
+        directory: hub.directory, verification: hub.verification, key: hub.key, keyOrigin: keyOrigin, result: result))
+  }
+
+  private static func receive(_ writer: AuditLogWriter, _ message: AuditRecord.Message, from name: String?) throws {
+    var draft = AuditRecord.Draft(.messageReceived)
+    draft.source = .init(name: try name.map { try OrganizationName($0) }, address: "10.0.0.1:1")
+    _ = try writer.recordIngress(draft, message: message)
+  }
+
+  /// Messages of others do not matter where their logs are not given; a message of nobody does.
+  @Test func theReceiversLogMustAgreeAsFarAsLogsAreGiven() throws {
+    let all = try Self.compared { writer, message in
+      try Self.receive(writer, message, from: "alder.example")
+      try Self.receive(writer, message, from: "birch.example")
+    }
+    #expect(all.isVerified)
+    #expect(all.comparison?.ofOthers == 1)
+    #expect(try Self.page(all).reader.text.contains("1 message of organisations whose logs are not here"))
+    let nobody = try Self.compared { writer, message in
+      try Self.receive(writer, message, from: "alder.example")
+      try Self.receive(writer, message, from: nil)
+    }
+    #expect(!nobody.isVerified)
+    #expect(nobody.comparison?.ofOthers == 0)
+    #expect(try Self.page(nobody).reader.rows("Differences").count == 1)
+  }
+
+  @Test func whereNothingWasComparedNothingAgrees() throws {
+    let report = try Self.compared(sent: 0) { writer, message in
+      try Self.receive(writer, message, from: "birch.example")
+    }
+    #expect(report.comparison?.differences == [])
+    #expect(!report.isVerified)
+    let text = try Self.page(report).reader.text
+    #expect(text.contains("there was nothing to compare with the receiver's log"))
+    #expect(text.contains("Nothing was compared"))
+  }
+
+  /// The page says with which key the receiver's log was verified, and its commands do the same again.
+  @Test(arguments: [AuditReport.KeyOrigin.manifest("federation.note"), .besideLog])
+  func theReceiversKeyIsTold(_ origin: AuditReport.KeyOrigin) throws {
+    let report = try Self.compared(keyOrigin: origin) { writer, message in
+      try Self.receive(writer, message, from: "alder.example")
+    }
+    let (html, reader) = try Self.page(report)
+    let comparison = try #require(report.comparison)
+    #expect(reader.text.contains(try #require(comparison.key)))
+    let isManifest = origin != .besideLog
+    #expect(html.contains("bauta audit verify \(comparison.directory) --manifest federation.note") == isManifest)
+    #expect(reader.text.contains("from the signed manifest federation.note") == isManifest)
+  }
+
   @Test func itNeedsNothingButItself() throws {
     let log = try Self.log(Place()) { writer in try Self.send(writer, "hello", bytes: 10, number: 1) }
     let (html, reader) = try Self.page(Self.report([log]))

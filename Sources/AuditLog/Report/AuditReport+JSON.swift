@@ -3,8 +3,10 @@
 ///     schema, time, verified, conflicts, filter
 ///     logs[]        directory, name, verified, key, keyOrigin, tie, entries, firstEntry, unreadable, defects,
 ///                   verification (bauta/audit-verify/1), figures
-///     comparison    directory, verification, reconciliation (bauta/audit-reconcile/1), and of its differences how many
-///                   are between the logs that were given, how many are messages of others; null without --ingress
+///     comparison    directory, verification, key, keyOrigin, reconciliation (bauta/audit-reconcile/1), and of its
+///                   differences how many are between the logs that were given, how many are messages of others; whether
+///                   the logs that were given agree, which they do not if there was nothing to compare; null without
+///                   --ingress
 ///     controls[]    framework, reference, title, asks, notAnswered, evidence[] {kind, count, example {log, entry}},
 ///                   checks[] {name, passed, logs}
 ///     figures       of the records that the filter let pass; a tally is {count, bytes, resent, first, last}, a place
@@ -81,8 +83,9 @@ extension LogAnalysis.Tie {
 extension AuditReport.Comparison {
   fileprivate var json: CanonicalJSON {
     .object([
-      "directory": .string(directory), "verification": verification.json, "agrees": .boolean(agrees),
-      "differences": .number(differences.count), "ofOthers": .number(ofOthers), "reconciliation": result.json,
+      "directory": .string(directory), "verification": verification.json, "key": .text(key),
+      "keyOrigin": .string(keyOrigin.text), "agrees": .boolean(agrees), "differences": .number(differences.count),
+      "ofOthers": .number(ofOthers), "reconciliation": result.json,
     ])
   }
 }

@@ -43,25 +43,29 @@ public struct AuditReport: Hashable, Sendable {
   public struct Comparison: Hashable, Sendable {
     public let directory: String
     public let verification: VerificationReport
+    /// The verifier key of this log as text; nil if there was none.
+    public let key: String?
+    public let keyOrigin: KeyOrigin
     public let result: ReconciliationReport
     /// Differences between the logs that were given.
     public let differences: [ReconciliationReport.Difference]
+
     /// Messages that arrived from organisations whose logs were not given: that these logs do not have them says nothing.
-    public let ofOthers: Int
+    public var ofOthers: Int { result.differences.count - differences.count }
 
-    public var agrees: Bool { differences.isEmpty }
+    /// Whether there was something to compare, and the logs that were given do not differ.
+    public var agrees: Bool { differences.isEmpty && !result.isEmpty }
 
-    /// - Parameter senders: whose logs were given, by name.
     public init(
-      directory: String, verification: VerificationReport, result: ReconciliationReport, senders: Set<String>
+      directory: String, verification: VerificationReport, key: String?, keyOrigin: KeyOrigin,
+      result: ReconciliationReport
     ) {
       self.directory = directory
       self.verification = verification
+      self.key = key
+      self.keyOrigin = keyOrigin
       self.result = result
-      differences = result.differences.filter { difference in
-        difference.kind != .missingEgress || senders.contains(difference.organization)
-      }
-      ofOthers = result.differences.count - differences.count
+      differences = result.differences.filter { !result.isOfOther($0) }
     }
   }
 

@@ -1,8 +1,8 @@
 import Cryptography
 
-/// Bytes by connection: what the log says was written to each, against the messages that it says were sent over it.
+/// Bytes by connection: what the log says was written to each, and the messages that it says were sent over it.
 ///
-/// The comparison is arithmetic over records, for a reader's eye; whether accounting holds is `AuditVerifier`'s to say.
+/// Whether the ones account for the others is `AuditVerifier`'s to say: it knows which records are missing or left out.
 public struct ConnectionFigures: Hashable, Sendable {
   public struct Connection: Hashable, Sendable {
     public let peer: String
@@ -10,27 +10,11 @@ public struct ConnectionFigures: Hashable, Sendable {
     public let exporter: SHA256Digest?
     /// The last word on what has been written, since the connection began.
     public internal(set) var traffic: AuditRecord.Traffic?
-    /// Messages that the log says were sent over it, and Σ(5 + length): what gRPC makes of them.
-    public internal(set) var messages: UInt64 = 0
-    public internal(set) var framedMessageBytes: UInt64 = 0
+    /// Messages that the log says were sent over it, and the bytes of their payloads.
+    public internal(set) var sent = Tally()
     public internal(set) var isClosed = false
     public internal(set) var first: Tally.Place?
     public internal(set) var last: Tally.Place?
-
-    /// Whether the bytes are those of the preface and of the frames that are counted: 24 + Σ(9 + length).
-    public var framesAddUp: Bool? {
-      guard let traffic else { return nil }
-      let sum = traffic.frames.values.reduce(UInt64(24)) { sum, count in
-        Tally.sum(sum, Tally.sum(count.bytes, count.frames.multipliedReportingOverflow(by: 9).partialValue))
-      }
-      return sum == traffic.plaintextBytes
-    }
-
-    /// Bytes of DATA frames beyond the messages on record: more than none would be something that left unrecorded.
-    public var unrecordedBytes: UInt64? {
-      guard let data = traffic?.frames[.data]?.bytes, messages > 0 else { return nil }
-      return data > framedMessageBytes ? data - framedMessageBytes : 0
-    }
   }
 
   static let maximumOpen = 1024
@@ -61,15 +45,8 @@ public struct ConnectionFigures: Hashable, Sendable {
 
   public var isEmpty: Bool { closedWithTraffic == 0 && !open.values.contains { $0.traffic != nil } }
 
+  /// - Parameter record: of a message that was sent, or of a connection.
   mutating func add(_ record: AuditRecord) {
-    switch record.event {
-    case .messageSent, .connectionTraffic, .connectionClosed: break
-    case .messageReceived, .delivery, .handshake, .handshakeRefused, .policyDecision, .approval, .manifestChange,
-      .keyChange, .privacyCharge, .runStarted, .roundStarted, .roundCompleted, .runEnded, .stopped, .serviceStarted,
-      .serviceStopped, .stateAcknowledged, .checkpointCosigned, .checkpointWitnessed, .checkpointConflict,
-      .openingRequested, .openingConsented, .maskedInputOpened, .sealedSecretsErased, .entriesPruned:
-      return
-    }
     guard let peer = record.destination ?? record.source else { return }
     let key = Key(peer: peer.exporter == nil ? peer.address ?? peer.label : peer.label, exporter: peer.exporter)
     var connection = open[key] ?? Connection(peer: peer.label, exporter: peer.exporter)
@@ -102,11 +79,6 @@ extension ConnectionFigures.Connection {
     last = place
     if let traffic = record.traffic { self.traffic = traffic }
     if record.event == .connectionClosed { isClosed = true }
-    if record.event == .messageSent, let message = record.message {
-      messages = Tally.sum(messages, 1)
-      // Each chunk of a streamed message is a gRPC message of its own.
-      let prefixes = (message.chunks ?? 1).multipliedReportingOverflow(by: 5).partialValue
-      framedMessageBytes = Tally.sum(framedMessageBytes, Tally.sum(message.bytes, prefixes))
-    }
+    if record.event == .messageSent { sent.add(record) }
   }
 }

@@ -37,7 +37,6 @@ public enum Evidence: String, Sendable, CaseIterable {
     case .purposes: record.purpose != nil
     case .retentionClasses: record.retention != nil
     case .actors: record.actor != nil
-    // Every record has its time and, but for the first, the hash of the one before.
     case .times: true
     case .hashes: record.message != nil
     }

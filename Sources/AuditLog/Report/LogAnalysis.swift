@@ -22,7 +22,7 @@ public struct LogAnalysis: Hashable, Sendable {
   public let keeper: String?
   /// The first entry that is still kept.
   public let firstEntry: UInt64?
-  /// Lines that are not entries, and the first of them in words.
+  /// Lines that are not entries and segments that are missing, and the first of them in words.
   public let unreadable: UInt64
   public let defects: [String]
   public let tie: Tie
@@ -30,7 +30,7 @@ public struct LogAnalysis: Hashable, Sendable {
   /// - Parameters:
   ///   - directory: of the log, or of the organisation that keeps it.
   ///   - verification: what a verification of the same log found; its checkpoint is what entries are held against.
-  /// - Throws: `noJournal`, `storage`; lines that are not entries are counted.
+  /// - Throws: `noJournal`, `storage`; lines that are not entries and segments that are missing are counted.
   public init(
     directory: String, filter: AuditFilter = AuditFilter(), verification: VerificationReport? = nil
   ) throws(AuditLogError) {
@@ -41,7 +41,7 @@ public struct LogAnalysis: Hashable, Sendable {
         guard let entry = try reader.next() else { break }
         reading.take(entry, filter)
       } catch {
-        guard case .malformedEntry = error else { throw error }
+        guard error.isSkipped else { throw error }
         reading.takeDefect(error.message)
       }
     }

@@ -53,10 +53,7 @@ extension ConnectionFigures.Connection {
   fileprivate var json: CanonicalJSON {
     .object([
       "peer": .string(peer), "exporter": .text(exporter?.hexadecimal), "closed": .boolean(isClosed),
-      "first": first?.json ?? .null, "last": last?.json ?? .null, "messages": .number(messages),
-      "framedMessageBytes": .number(framedMessageBytes),
-      "framesAddUp": framesAddUp.map { .boolean($0) } ?? .null,
-      "unrecordedBytes": unrecordedBytes.map { .number($0) } ?? .null, "traffic": traffic?.json ?? .null,
+      "first": first?.json ?? .null, "last": last?.json ?? .null, "sent": sent.json, "traffic": traffic?.json ?? .null,
     ])
   }
 }

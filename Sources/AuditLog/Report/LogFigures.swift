@@ -45,7 +45,6 @@ public struct LogFigures: Hashable, Sendable {
     decisions.add(record)
     terms.add(record)
     privacy.add(record)
-    connections.add(record)
     if let run = record.run { runs.update(run) { $0.add(record) } }
     for kind in Evidence.allCases where kind.isGiven(by: record) { evidence[kind, default: Tally()].add(record) }
     noteEvent(record)
@@ -76,7 +75,9 @@ public struct LogFigures: Hashable, Sendable {
 
   private mutating func noteEvent(_ record: AuditRecord) {
     switch record.event {
-    case .messageSent: sent.add(record, peer: record.destination)
+    case .messageSent:
+      sent.add(record, peer: record.destination)
+      connections.add(record)
     case .messageReceived: received.add(record, peer: record.source)
     case .handshake, .handshakeRefused: handshakes.add(record)
     case .approval, .manifestChange, .keyChange, .stateAcknowledged, .sealedSecretsErased, .entriesPruned:
@@ -84,9 +85,9 @@ public struct LogFigures: Hashable, Sendable {
     case .checkpointCosigned, .checkpointWitnessed, .checkpointConflict: witnesses.add(record)
     case .openingRequested, .openingConsented, .maskedInputOpened: openings.append(record)
     case .serviceStarted, .serviceStopped, .stopped: service.append(record)
+    case .connectionClosed, .connectionTraffic: connections.add(record)
     // Counted above.
-    case .delivery, .connectionClosed, .connectionTraffic, .policyDecision, .privacyCharge, .runStarted, .roundStarted,
-      .roundCompleted, .runEnded:
+    case .delivery, .policyDecision, .privacyCharge, .runStarted, .roundStarted, .roundCompleted, .runEnded:
       break
     }
   }

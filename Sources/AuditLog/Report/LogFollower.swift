@@ -90,13 +90,20 @@ public final class LogFollower {
     if entry.record.sequence > expected, hasReadHistory {
       try? readHistory(upTo: entry.record.sequence, take)
     }
-    if entry.record.sequence > expected, expected > 0 || hasReadHistory {
-      take(.missing(from: expected, to: entry.record.sequence))
+    follow(entry, take)
+  }
+
+  /// The next entry; what lies before it and was not seen is nowhere.
+  private func follow(_ entry: AuditLogReader.Entry, _ take: (Item) -> Void) {
+    let sequence = entry.record.sequence
+    // A log that begins later when it is first looked at no longer keeps what was before.
+    if sequence > expected, expected > 0 || hasReadHistory {
+      take(.missing(from: expected, to: sequence))
       last = nil
     }
-    if let last, entry.record.previous != last { take(.broken(sequence: entry.record.sequence)) }
+    if let last, entry.record.previous != last { take(.broken(sequence: sequence)) }
     take(.entry(entry))
-    expected = entry.record.sequence + 1
+    expected = sequence + 1
     last = entry.leaf
   }
 
@@ -108,17 +115,11 @@ public final class LogFollower {
         guard let entry = try reader.next() else { return }
         if let end, entry.record.sequence >= end { return }
         guard entry.record.sequence >= expected else { continue }
-        if entry.record.sequence > expected, expected > 0 {
-          take(.missing(from: expected, to: entry.record.sequence))
-          last = nil
-        }
-        if let last, entry.record.previous != last { take(.broken(sequence: entry.record.sequence)) }
-        take(.entry(entry))
-        expected = entry.record.sequence + 1
-        last = entry.leaf
+        follow(entry, take)
       } catch {
-        guard case .malformedEntry = error else { throw error }
-        guard end == nil else { continue }
+        guard error.isSkipped else { throw error }
+        // Of a missing segment, the entry after it says which entries are nowhere.
+        guard end == nil, case .malformedEntry = error else { continue }
         take(.unreadable(error))
         expected += 1
         last = nil

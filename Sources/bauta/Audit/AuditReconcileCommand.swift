@@ -39,29 +39,18 @@ struct AuditReconcileCommand: AsyncParsableCommand {
         path: receiver, problem: "there is nothing to compare: it has no message, and none was sent to its keeper",
         remedy: "Give the organisations' directories first, and the server's last or with --ingress.")
     }
-    let keepers = Set(egress.compactMap(Self.keeper))
-    if format.json { Output.standard.json(JSONValue(report.json)) } else { Self.show(report, keepers: keepers) }
+    if format.json { Output.standard.json(JSONValue(report.json)) } else { Self.show(report) }
     if !report.agrees {
       try Output.standard.finish()
       throw ExitCode.failure
     }
   }
 
-  /// Whose log it is, by its first entry.
-  private static func keeper(_ directory: String) -> String? {
-    var reader = try? AuditLogReader(directory: directory)
-    return (try? reader?.next())?.record.organization.value
-  }
-
-  /// - Parameter keepers: whose logs were given. What others sent is told by organisation, not message by message.
-  private static func show(_ report: ReconciliationReport, keepers: Set<String>) {
+  /// What organisations sent whose logs were not given is told by organisation, not message by message.
+  private static func show(_ report: ReconciliationReport) {
     let output = Output.standard
-    func isOfOther(_ difference: ReconciliationReport.Difference) -> Bool {
-      difference.kind == .missingEgress && !difference.organization.isEmpty
-        && !keepers.contains(difference.organization)
-    }
-    let others = report.differences.filter(isOfOther)
-    let differences = report.differences.filter { !isOfOther($0) }
+    let others = report.differences.filter(report.isOfOther)
+    let differences = report.differences.filter { !report.isOfOther($0) }
     let verdict =
       if !differences.isEmpty {
         StyledText("The logs DIFFER.", .bad)
@@ -107,9 +96,4 @@ struct AuditReconcileCommand: AsyncParsableCommand {
       output.table(table)
     }
   }
-}
-
-extension ReconciliationReport {
-  /// No message was on both sides, or rightly on one: that nothing differs says nothing then.
-  var isEmpty: Bool { matched == 0 && unconfirmed.isEmpty }
 }

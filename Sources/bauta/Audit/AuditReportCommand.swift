@@ -8,7 +8,9 @@ struct AuditReportCommand: AsyncParsableCommand {
     discussion: """
       One page that needs nothing but itself, for screen and paper: a summary in words, charts, tables, controls with \
       the records that answer them, every check in full, and what it does not show. The logs are verified first, as \
-      `bauta audit verify` does. Status 0 if everything is verified, 1 if not; the page is made all the same.
+      `bauta audit verify` does. Status 0 if everything is verified, 1 if not; the page is made all the same. With \
+      --ingress the logs must agree with the server's, as far as they are given: messages of organisations whose logs \
+      are not are counted, and change nothing here; `bauta audit reconcile` ends with status 1 then.
 
         bauta audit report alder --output alder.html
         bauta audit report alder birch cedar --ingress hub \\
@@ -98,9 +100,9 @@ struct AuditReportCommand: AsyncParsableCommand {
       // A key that was given for one log is not the server's.
       let verified = try LogVerifier.verify(ingress, key: key == nil ? source : .besideLog)
       let result = try AuditReconciliation.reconcile(egress: directories, ingress: ingress)
-      // By name of key and by first entry: a log may have no checkpoint.
-      let senders = Set(logs.map(\.name) + logs.compactMap(\.analysis.keeper))
-      comparison = .init(directory: ingress, verification: verified.report, result: result, senders: senders)
+      comparison = .init(
+        directory: ingress, verification: verified.report, key: verified.key?.text,
+        keyOrigin: key == nil ? origin : .besideLog, result: result)
     }
     guard let time = AuditTime(Date()) else {
       throw CommandError.usage("The clock of this machine is outside 1970 to 9999", remedy: "Set the clock.")

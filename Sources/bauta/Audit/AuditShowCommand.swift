@@ -40,27 +40,53 @@ struct AuditShowCommand: AsyncParsableCommand {
     try LocalFile.requireLogDirectory(directory)
     let first = previous && entry.first > 0 ? entry.first - 1 : entry.first
     let last = next ? entry.last + 1 : entry.last
+    var reader = try AuditLogReader(directory: directory, from: first)
     var shown: UInt64 = 0
-    var seen: UInt64?
-    let asJSON = format.json
-    let damage = try LogScan.run(directory) { entry in
-      let sequence = entry.record.sequence
-      seen = max(seen ?? 0, sequence)
-      guard sequence >= first else { return true }
-      guard sequence <= last else { return false }
-      if asJSON {
-        Output.standard.write(entry.bytes + [0x0A])
-      } else {
-        if shown > 0 { Output.standard.line() }
-        Self.show(entry)
+    var isPast = false
+    var damage: AuditLogError?
+    while !isPast {
+      let place = reader.position
+      do throws(AuditLogError) {
+        guard let found = try reader.next() else { break }
+        // What an entry says of itself counts: a log that lacks entries has others in their places.
+        let sequence = found.record.sequence
+        isPast = sequence >= last
+        guard (first...last).contains(sequence) else { continue }
+        show(found, isFirst: shown == 0)
+        shown += 1
+      } catch {
+        guard error.isSkipped else { throw error }
+        if place <= last, reader.position > first { damage = damage ?? error }
       }
-      shown += 1
-      return sequence < last
     }
-    if shown > 0 { return }
     if let damage { throw damage }
-    let problem = seen.map { "it has no entry \(entry.first); the last one is \($0)" } ?? "it has no entries"
-    throw CommandError.unsuitable(path: directory, problem: problem, remedy: "See `bauta audit list --last 20`.")
+    if shown == 0 { throw absence(reader, hasLater: isPast) }
+  }
+
+  private func absence(_ reader: AuditLogReader, hasLater: Bool) -> CommandError {
+    let (problem, remedy) =
+      if entry.first < reader.firstSequence {
+        ("entry \(entry.first) is not kept; the first one that is is \(reader.firstSequence)", "Ask for a later one.")
+      } else if hasLater {
+        (
+          "it has no entry \(entry.first), but later ones",
+          "Run `bauta audit verify`; it names what is wrong with the log."
+        )
+      } else if reader.position > 0 {
+        ("it has no entry \(entry.first); the last one is \(reader.position - 1)", "See `bauta audit list --last 20`.")
+      } else {
+        ("it has no entries", "See `bauta audit list --last 20`.")
+      }
+    return .unsuitable(path: directory, problem: problem, remedy: remedy)
+  }
+
+  private func show(_ entry: AuditLogReader.Entry, isFirst: Bool) {
+    if format.json {
+      Output.standard.write(entry.bytes + [0x0A])
+    } else {
+      if !isFirst { Output.standard.line() }
+      Self.show(entry)
+    }
   }
 
   /// A hash in hexadecimal.

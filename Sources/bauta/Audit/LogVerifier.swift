@@ -59,10 +59,15 @@ enum LogVerifier {
     case .file(let path): return String(decoding: try LocalFile.read(path, maximum: 512), as: UTF8.self)
     case .manifest(let manifest):
       // Whose log it claims to be decides which of the manifest's keys it must be signed with.
-      var reader = try AuditLogReader(directory: directory)
-      guard let keeper = try? reader.next()?.record.organization, let member = manifest.member(named: keeper) else {
+      guard let keeper = try AuditLogReader.keeper(of: directory) else {
         throw CommandError.unsuitable(
-          path: directory, problem: "the manifest does not name the keeper of this log",
+          path: directory,
+          problem: "nothing in it says whose log it is: it has no entry that can be read, and no checkpoint",
+          remedy: "Give the directory of a log, or of the organisation that keeps it.")
+      }
+      guard let member = manifest.member(named: keeper) else {
+        throw CommandError.unsuitable(
+          path: directory, problem: "the manifest does not name the keeper of this log, \(keeper)",
           remedy: "Give the manifest of the federation that the log's keeper is in.")
       }
       return member.logNoteKey.text

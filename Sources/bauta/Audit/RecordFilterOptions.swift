@@ -74,7 +74,7 @@ struct RecordFilterOptions: ParsableArguments {
 
 extension AuditRecord.Event: ExpressibleByArgument {}
 
-/// Goes through the records of a log, and does not stop at lines that are none.
+/// Goes through the records of a log, and does not stop at lines that are none or where a segment is missing.
 enum LogScan {
   /// - Parameter take: is given each record that the filter lets pass; false ends the scan.
   /// - Returns: the first damage that was met on the way.
@@ -88,7 +88,7 @@ enum LogScan {
       do throws(AuditLogError) {
         guard let entry = try reader.next(), take(entry) else { return damage }
       } catch {
-        guard case .malformedEntry = error else { throw error }
+        guard error.isSkipped else { throw error }
         damage = damage ?? error
       }
     }

@@ -3,7 +3,6 @@ import AuditLog
 /// Handshakes, refusals, and what went over connections.
 struct ReportConnections {
   let figures: LogFigures
-  let isFiltered: Bool
 
   var markup: Markup {
     let handshakes = figures.handshakes
@@ -79,7 +78,7 @@ struct ReportConnections {
       "Bytes by connection, before encryption",
       [
         .number("last entry"), .text("peer"), .text("connection"), .text("state"), .number("bytes"), .number("in DATA"),
-        .number("messages"), .number("messages, framed"), .text("preface and frames add up"), .text("unrecorded"),
+        .number("messages"), .number("in messages"),
       ])
     for connection in connections.closed.elements + unclosed.suffix(100) { table.append(row(connection)) }
     var text: Markup = """
@@ -97,21 +96,17 @@ struct ReportConnections {
     if connections.unfollowed > 0 {
       text = text + " \(Figures.counted(connections.unfollowed, "record")) of more connections than could be followed."
     }
+    text =
+      text + " In DATA, each message has 5 bytes more. Whether all of them are messages on record is checked below."
     return table.markup + .paragraph(text)
   }
 
   private func row(_ connection: ConnectionFigures.Connection) -> [Markup] {
-    let sum: Markup = connection.framesAddUp.map { $0 ? "yes" : "<b class=\"bad\">NO</b>" } ?? "–"
-    var unrecorded: Markup = "–"
-    if !isFiltered, let bytes = connection.unrecordedBytes {
-      unrecorded = bytes == 0 ? "none" : "<b class=\"bad\">\(.number(bytes)) bytes</b>"
-    }
-    return [
+    [
       connection.last.map { .number($0.entry) } ?? "–", .logged(connection.peer, limit: 60),
       .hash(connection.exporter?.hexadecimal), connection.isClosed ? "ended" : "<span class=\"caution\">open</span>",
       .number(connection.traffic?.plaintextBytes ?? 0), .number(connection.traffic?.frames[.data]?.bytes ?? 0),
-      connection.messages == 0 ? "–" : .number(connection.messages),
-      connection.messages == 0 ? "–" : .number(connection.framedMessageBytes), sum, unrecorded,
+      .number(connection.sent.count), .number(connection.sent.bytes),
     ]
   }
 

@@ -7,7 +7,6 @@ struct ReportLog {
 
   let log: AuditReport.Log
   let id: String
-  let report: AuditReport
 
   private var figures: LogFigures { log.figures }
 
@@ -18,7 +17,7 @@ struct ReportLog {
     \(messages("What left", figures.sent, verb: "sent", isOutward: true))\
     \(messages("What arrived", figures.received, verb: "received", isOutward: false))\
     \(terms)\(privacy)\
-    \(ReportConnections(figures: figures, isFiltered: report.isFiltered).markup)\
+    \(ReportConnections(figures: figures).markup)\
     \(ReportDecisions(figures: figures).markup)\
     \(ReportWitnesses(figures: figures).markup)\
     \(runs)\(events)</section>
@@ -34,7 +33,7 @@ struct ReportLog {
     lines.append("\(state)\(size). Directory <code>\(log.directory)</code>.")
     if log.analysis.unreadable > 0 {
       lines.append(
-        "<b class=\"bad\">\(Figures.counted(log.analysis.unreadable, "line")) cannot be read</b>, the first: "
+        "<b class=\"bad\">\(Figures.counted(log.analysis.unreadable, "place")) cannot be read</b>, the first: "
           + "\(.logged(log.analysis.defects.first, limit: 300))")
     }
     if figures.foreign > 0 {

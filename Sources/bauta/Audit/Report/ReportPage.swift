@@ -65,7 +65,7 @@ struct ReportPage {
   }
 
   private var logs: Markup {
-    .joined(report.logs.enumerated().map { ReportLog(log: $0.element, id: "log\($0.offset)", report: report).markup })
+    .joined(report.logs.enumerated().map { ReportLog(log: $0.element, id: "log\($0.offset)").markup })
   }
 
   private var limits: Markup {

@@ -40,6 +40,10 @@ struct ReportSummary {
         : (" The keys are the ones that lay beside the logs", "whose they are")
       text =
         text + "\(keys): <b>\(whose) was not checked</b>; give <code>--manifest</code> or <code>--key</code> for that."
+    } else if report.comparison?.keyOrigin == .besideLog {
+      text =
+        text
+        + " The receiver's key is the one that lay beside its log: <b>whose it is was not checked</b>; give <code>--manifest</code> for that."
     }
     return text
   }
@@ -64,7 +68,9 @@ struct ReportSummary {
       }
     }
     if let comparison = report.comparison {
-      if !comparison.agrees {
+      if comparison.differences.isEmpty, !comparison.agrees {
+        problems.append("there was nothing to compare with the receiver's log")
+      } else if !comparison.agrees {
         problems.append(
           "the logs differ from the receiver's in \(Figures.counted(comparison.differences.count, "place"))")
       }
@@ -225,15 +231,15 @@ struct ReportSummary {
   private func compared(_ comparison: AuditReport.Comparison) -> Markup {
     let result = comparison.result
     let receiver: Markup = .logged(comparison.verification.origin ?? comparison.directory)
-    guard comparison.agrees else {
+    guard comparison.differences.isEmpty else {
       return """
         <b class="bad">The logs differ</b> from that of \(receiver) in \
         \(Figures.counted(comparison.differences.count, "place")): see below.
         """
     }
-    if result.isEmpty {
+    guard comparison.agrees else {
       return """
-        <b class="caution">Nothing was compared</b> with the log of \(receiver): it has no message of these \
+        <b class="bad">Nothing was compared</b> with the log of \(receiver): it has no message of these \
         organisations, and they sent it none.
         """
     }

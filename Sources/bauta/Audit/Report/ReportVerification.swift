@@ -99,7 +99,10 @@ struct ReportVerification {
     }
     let result = comparison.result
     let verdict: Markup =
-      comparison.agrees ? "<span class=\"good\">the logs agree</span>" : "<span class=\"bad\">the logs DIFFER</span>"
+      comparison.agrees
+      ? "<span class=\"good\">the logs agree</span>"
+      : comparison.differences.isEmpty
+        ? "<span class=\"bad\">nothing was compared</span>" : "<span class=\"bad\">the logs DIFFER</span>"
     let elsewhere: Markup =
       result.sentElsewhere > 0 ? " \(.number(result.sentElsewhere)) went elsewhere and were not compared." : ""
     let others: Markup =
@@ -119,8 +122,8 @@ struct ReportVerification {
   private func receiver(_ comparison: AuditReport.Comparison) -> Markup {
     if report.logs.contains(where: { $0.verification == comparison.verification }) { return "" }
     return checks(
-      comparison.verification.origin ?? comparison.directory, comparison.verification, key: nil, origin: .besideLog,
-      tie: nil)
+      comparison.verification.origin ?? comparison.directory, comparison.verification, key: comparison.key,
+      origin: comparison.keyOrigin, tie: nil)
   }
 
   private func differences(_ differences: [ReconciliationReport.Difference]) -> Markup {
@@ -154,15 +157,11 @@ struct ReportVerification {
 
   private var commands: Markup {
     let directories = report.logs.map { ShellWord.quoted($0.directory) }.joined(separator: " ")
-    var lines: [String] = []
-    switch report.logs.first?.keyOrigin {
-    case .file(let path)?: lines.append("bauta audit verify \(directories) --key \(ShellWord.quoted(path))")
-    case .manifest(let path)?: lines.append("bauta audit verify \(directories) --manifest \(ShellWord.quoted(path))")
-    case .besideLog?, nil: lines.append("bauta audit verify \(directories)")
-    }
+    let origin = report.logs.first?.keyOrigin ?? .besideLog
+    var lines = [Self.verify(directories, origin)]
     if let comparison = report.comparison {
       let ingress = ShellWord.quoted(comparison.directory)
-      lines.append("bauta audit verify \(ingress)")
+      lines.append(Self.verify(ingress, comparison.keyOrigin))
       lines.append("bauta audit reconcile \(directories) --ingress \(ingress)")
     }
     lines.append(command)
@@ -172,6 +171,14 @@ struct ReportVerification {
       \(.command(lines.joined(separator: "\n")))</div>
 
       """
+  }
+
+  private static func verify(_ directories: String, _ origin: AuditReport.KeyOrigin) -> String {
+    switch origin {
+    case .besideLog: "bauta audit verify \(directories)"
+    case .file(let path): "bauta audit verify \(directories) --key \(ShellWord.quoted(path))"
+    case .manifest(let path): "bauta audit verify \(directories) --manifest \(ShellWord.quoted(path))"
+    }
   }
 }
 
