@@ -153,14 +153,14 @@ struct OpeningTests {
     let second = try request(run, by: 3)
     let party = federation.parties[1]
     // The state forgets what was agreed to; the log does not.
-    try Self.forget(first.terms.context, in: federation.statePath(party))
+    try Self.forget(first.terms.opening, in: federation.statePath(party))
     #expect(try refusal(1) { _ = try $0.consent(to: second) } == "opening-slot-taken")
   }
 
-  private static func forget(_ context: ContextDigest, in path: String) throws {
+  private static func forget(_ opening: OpeningIdentifier, in path: String) throws {
     let store = try ClientStore(path: path)
     try store.write { try $0.execute("DELETE FROM opening_consent") }
-    #expect(try store.consents(in: context).isEmpty)
+    #expect(try store.consents(to: opening).isEmpty)
   }
 
   @Test("A statement that was not signed as the request says it is not agreed to")
@@ -277,6 +277,45 @@ struct OpeningTests {
       by: party.name, key: party.identity(), what: "the request")
     let moved = try OpeningRequest(parsing: forged.serialized)
     #expect(try prove(moved, try consents([1, 2], to: moved)).failure?.error.code == "opening-not-recorded")
+  }
+
+  @Test("Attempts of a sum mask the same term: a slot that is agreed to in one is taken in the others")
+  func attempts() throws {
+    let run = RunIdentifier.generate(at: Date())
+    let names = federation.names.sorted()
+    func signed(_ attempt: Int) throws -> ClientStore.SignedStatement {
+      let hash = ContextDigest(hashing: [UInt8(attempt)])
+      return ClientStore.SignedStatement(
+        context: hash, opening: OpeningIdentifier(run: run, task: .fit, round: 1, attempt: attempt),
+        statement: ConsistencyStatement(
+          stored: .init(hash), shareSurvivors: .init(hash), inputSurvivors: .init(hash), maskedInputRoot: .init(hash)),
+        survivors: names, assumedCorrupt: 1, minimumHonest: 2)
+    }
+    func request(_ index: Int, _ signed: ClientStore.SignedStatement) throws -> OpeningRequest {
+      let terms = OpeningTerms(
+        federation: federation.manifest.manifest.federation, organization: federation.names[index],
+        opening: signed.opening, context: signed.context, statement: signed.statement, survivors: names,
+        assumedCorrupt: 1, minimumHonest: 2, slot: 1, auditor: key.pair.publicKey.digest)
+      return try OpeningRequest(
+        terms: terms, entry: 0, size: 1, root: .init(signed.context), signedWith: federation.parties[index].identity())
+    }
+    let (first, second) = (try signed(1), try signed(2))
+    let path = federation.statePath(federation.parties[1])
+    try ClientStore(path: path).write {
+      try ClientStore.insert(first, in: $0)
+      try ClientStore.insert(second, in: $0)
+    }
+    _ = try consents([1], to: try request(0, first))
+    #expect(try refusal(1) { _ = try $0.consent(to: try request(3, second)) } == "opening-slot-taken")
+    // Also between two commands, and where the log is all that says so.
+    do {
+      let store = try ClientStore(path: path)
+      #expect(throws: ClientError.self) { try store.remember(federation.names[3], slot: 1, in: second) }
+      #expect(try store.consents(to: second.opening) == [1: federation.names[0]])
+    }
+    try Self.forget(first.opening, in: path)
+    #expect(try refusal(1) { _ = try $0.consent(to: try request(3, second)) } == "opening-slot-taken")
+    _ = try consents([1], to: try request(0, second))
   }
 
   @Test("The file is on disk before the record, and the record before the bytes")
