@@ -1,4 +1,3 @@
-import AuditLog
 import Cryptography
 import Federation
 import Foundation
@@ -6,6 +5,7 @@ import SecureAggregation
 import Synchronization
 import Testing
 
+@testable import AuditLog
 @testable import FederationClient
 
 /// Real clients with a coordinator in one process, under a policy that keeps secrets for an auditor.
@@ -78,9 +78,11 @@ struct OpeningTests {
   }
 
   private func prove(
-    _ request: OpeningRequest, _ consents: [OpeningConsent], at moment: Date = Date()
+    _ request: OpeningRequest, _ consents: [OpeningConsent], at moment: Date = Date(), ingress: String? = nil
   ) throws -> OpeningReport {
-    try atDesk(0) { try $0.prove(.init(request: request, consents: consents), key: key.pair, at: moment) }
+    try atDesk(0) {
+      try $0.prove(.init(request: request, consents: consents, ingress: ingress), key: key.pair, at: moment)
+    }
   }
 
   @Test("What left is proved: secrets are kept for every sum, a quorum agrees, and every step holds")
@@ -153,14 +155,14 @@ struct OpeningTests {
     let second = try request(run, by: 3)
     let party = federation.parties[1]
     // The state forgets what was agreed to; the log does not.
-    try Self.forget(first.terms.context, in: federation.statePath(party))
+    try Self.forget(first.terms.opening, in: federation.statePath(party))
     #expect(try refusal(1) { _ = try $0.consent(to: second) } == "opening-slot-taken")
   }
 
-  private static func forget(_ context: ContextDigest, in path: String) throws {
+  private static func forget(_ opening: OpeningIdentifier, in path: String) throws {
     let store = try ClientStore(path: path)
     try store.write { try $0.execute("DELETE FROM opening_consent") }
-    #expect(try store.consents(in: context).isEmpty)
+    #expect(try store.consents(to: opening).isEmpty)
   }
 
   @Test("A statement that was not signed as the request says it is not agreed to")
@@ -279,6 +281,140 @@ struct OpeningTests {
     #expect(try prove(moved, try consents([1, 2], to: moved)).failure?.error.code == "opening-not-recorded")
   }
 
+  /// A server's log of what the first organisation's own says that it sent.
+  ///
+  /// - Parameter alter: what else was received, or was received otherwise.
+  private func ingress(
+    _ name: String, _ alter: (inout [AuditRecord.Draft]) throws -> Void = { _ in }
+  ) throws -> String {
+    let party = federation.parties[0]
+    var drafts = try federation.records(party).filter { $0.event == .messageSent }.map { sent in
+      var draft = AuditRecord.Draft(.messageReceived)
+      draft.source = .init(name: party.name)
+      (draft.run, draft.task, draft.round, draft.attempt) = (sent.run, sent.task, sent.round, sent.attempt)
+      draft.message = sent.message
+      return draft
+    }
+    try alter(&drafts)
+    let path = "\(federation.root.path)/\(name)"
+    let log = try AuditLogWriter(
+      directory: path, organization: federation.server.name, logKey: federation.server.logKey())
+    for draft in drafts { _ = try log.recordIngress(draft, message: try #require(draft.message)) }
+    try log.close()
+    return path
+  }
+
+  @Test("The server's log must hold what left, and no other masked input of the attempt")
+  func ingress() async throws {
+    let run = try await runs.run(policies: policies).report.run
+    let request = try request(run)
+    let agreed = try consents([1, 2], to: request)
+    let whole = try prove(request, agreed, ingress: try ingress("whole"))
+    #expect(whole.holds, "\(whole.failure?.error.message ?? "")")
+    #expect(whole.passed.map(\.step) == OpeningReport.Step.allCases)
+
+    func place(_ drafts: [AuditRecord.Draft]) throws -> Int {
+      try #require(drafts.firstIndex { $0.message?.label.kind == "masked-input" && $0.task == "fit" })
+    }
+    func code(_ name: String, _ alter: (inout [AuditRecord.Draft]) throws -> Void) throws -> String? {
+      try prove(request, agreed, ingress: try ingress(name, alter)).failure?.error.code
+    }
+    #expect(try code("missing") { $0.remove(at: try place($0)) } == "opening-ingress-missing")
+    let differs = try code("differs") { drafts in
+      let place = try place(drafts)
+      let label = try #require(drafts[place].message?.label)
+      drafts[place].message = .init(label: label, payload: [1, 2, 3])
+    }
+    #expect(differs == "opening-ingress-differs")
+    // What left off the record came first: it is what the server summed.
+    for kind in ["masked-input", "masked-input-segment"] {
+      func other(_ drafts: [AuditRecord.Draft]) throws -> AuditRecord.Draft {
+        var other = drafts[try place(drafts)]
+        other.message = .init(label: .init(id: .random(), kind: kind), payload: [1, 2, 3])
+        return other
+      }
+      #expect(try code("other \(kind)") { $0.insert(try other($0), at: 0) } == "opening-ingress-differs")
+      let later = try code("later \(kind)") { drafts in
+        var other = try other(drafts)
+        other.attempt = 2
+        drafts.append(other)
+      }
+      #expect(later == nil)
+    }
+  }
+
+  @Test("An opening is proved from a log whose first entries are no longer kept")
+  func pruned() async throws {
+    let party = federation.parties[0]
+    func writer() throws -> AuditLogWriter {
+      try AuditLogWriter(
+        directory: federation.logPath(party), organization: party.name, logKey: party.logKey(),
+        options: .init(segmentEntries: 256), clock: { Date() })
+    }
+    var log = try writer()
+    for _ in 0..<300 { try log.append(AuditRecord.Draft(.serviceStarted)) }
+    try log.close()
+    let run = try await runs.run(policies: policies).report.run
+    let request = try request(run)
+    let agreed = try consents([1, 2], to: request)
+    log = try writer()
+    #expect(try log.prune(below: 256)?.below == 256)
+    try log.close()
+    let report = try prove(request, agreed)
+    #expect(report.holds, "\(report.failure?.step.rawValue ?? "") \(report.failure?.error.message ?? "")")
+    // The checkpoint that a request names is held against the tree all the same.
+    for (old, new) in [
+      ("root: \(request.root)", "root: \(request.terms.context)"),
+      ("size: \(request.size)", "size: \(request.size + 1)"),
+      ("size: \(request.size)", "size: \(request.size + 500)"),
+    ] {
+      let note = try OpeningNote.signed(
+        request.note.textString.replacingOccurrences(of: old, with: new), by: party.name, key: party.identity(),
+        what: "the request")
+      let forged = try OpeningRequest(parsing: note.serialized)
+      #expect(try prove(forged, try consents([1, 2], to: forged)).failure?.error.code == "opening-not-recorded")
+    }
+  }
+
+  @Test("Attempts of a sum mask the same term: a slot that is agreed to in one is taken in the others")
+  func attempts() throws {
+    let run = RunIdentifier.generate(at: Date())
+    let names = federation.names.sorted()
+    func signed(_ attempt: Int) throws -> ClientStore.SignedStatement {
+      let hash = ContextDigest(hashing: [UInt8(attempt)])
+      return ClientStore.SignedStatement(
+        context: hash, opening: OpeningIdentifier(run: run, task: .fit, round: 1, attempt: attempt),
+        statement: ConsistencyStatement(
+          stored: .init(hash), shareSurvivors: .init(hash), inputSurvivors: .init(hash), maskedInputRoot: .init(hash)),
+        survivors: names, assumedCorrupt: 1, minimumHonest: 2)
+    }
+    func request(_ index: Int, _ signed: ClientStore.SignedStatement) throws -> OpeningRequest {
+      let terms = OpeningTerms(
+        federation: federation.manifest.manifest.federation, organization: federation.names[index],
+        opening: signed.opening, context: signed.context, statement: signed.statement, survivors: names,
+        assumedCorrupt: 1, minimumHonest: 2, slot: 1, auditor: key.pair.publicKey.digest)
+      return try OpeningRequest(
+        terms: terms, entry: 0, size: 1, root: .init(signed.context), signedWith: federation.parties[index].identity())
+    }
+    let (first, second) = (try signed(1), try signed(2))
+    let path = federation.statePath(federation.parties[1])
+    try ClientStore(path: path).write {
+      try ClientStore.insert(first, in: $0)
+      try ClientStore.insert(second, in: $0)
+    }
+    _ = try consents([1], to: try request(0, first))
+    #expect(try refusal(1) { _ = try $0.consent(to: try request(3, second)) } == "opening-slot-taken")
+    // Also between two commands, and where the log is all that says so.
+    do {
+      let store = try ClientStore(path: path)
+      #expect(throws: ClientError.self) { try store.remember(federation.names[3], slot: 1, in: second) }
+      #expect(try store.consents(to: second.opening) == [1: federation.names[0]])
+    }
+    try Self.forget(first.opening, in: path)
+    #expect(try refusal(1) { _ = try $0.consent(to: try request(3, second)) } == "opening-slot-taken")
+    _ = try consents([1], to: try request(0, second))
+  }
+
   @Test("The file is on disk before the record, and the record before the bytes")
   func order() async throws {
     let seen = Mutex<[String]>([])
@@ -382,5 +518,49 @@ struct OpeningTests {
     let report = try prove(request, try consents([1, 2], to: request))
     #expect(report.holds, "\(report.failure?.error.message ?? "")")
     #expect(report.passed.last?.detail.contains("after 2 segments") == true)
+
+    // A part that left off the record.
+    let path = "\(sealedDirectory(0))/\(outcome.report.run)-evaluate-1-1"
+    let moment = Int64(Date().timeIntervalSince1970)
+    let secrets = try SealedFile(path: path).unseal(with: key.pair, at: moment)
+    let subject = secrets.subject
+    let agreement = RunAgreement(
+      manifest: federation.manifest, plan: try RunPlan(parsing: subject.plan), run: outcome.report.run)
+    let context = try agreement.context(
+      of: request.terms.opening, cohort: subject.cohort, features: subject.features, model: subject.model)
+    let evidence = try MaskedInputEvidence(decoding: subject.evidence, context: context)
+    let recomputed = try RecomputedInput(of: secrets.term, in: federation.root.path)
+    let commitment = try SealedFile(path: path).header.commitment
+    try MaskedInputOpening.verify(
+      evidence, of: federation.names[0], secrets: MaskingSecrets(encoded: secrets.secrets), term: secrets.term,
+      salt: secrets.salt, commitment: commitment, context: context, spool: { try recomputed.append($0) })
+    let records = try federation.records(federation.parties[0]).filter {
+      $0.event == .messageSent && $0.context == context.digest
+    }
+    func compare(_ records: [AuditRecord]) throws {
+      try EgressTrace(
+        records: records, evidence: evidence, commitment: commitment, answers: subject.answers,
+        opening: request.terms.opening
+      ).compare(recomputed)
+    }
+    try compare(records)
+    let parts = records.filter { $0.message?.label.kind == "masked-input-segment" }
+    #expect(parts.count == 2)
+    for (part, code) in zip(parts, ["opening-egress-differs", "opening-egress-missing"]) {
+      let error = #expect(throws: OpeningError.self) { try compare(records.filter { $0 != part }) }
+      #expect(error?.code == code)
+    }
+
+    // What cannot be read is not there to be masked: bare masks would come to the disk.
+    var altered = try Data(contentsOf: URL(fileURLWithPath: path))
+    altered[altered.count - 1] ^= 1
+    try altered.write(to: URL(fileURLWithPath: path))
+    let damaged = try SealedFile(path: path).unseal(with: key.pair, at: moment)
+    _ = TermCommitting.commitment(to: damaged.term, salt: damaged.salt)
+    let masks = try RecomputedInput(of: damaged.term, in: federation.root.path)
+    #expect(throws: OpeningError.self) { try [UInt8](repeating: 1, count: 8).withUnsafeBytes { try masks.append($0) } }
+    #expect(masks.byteCount == 0)
+    let failed = try prove(request, try consents([1, 2], to: request))
+    #expect(failed.failure?.error.code == "opening-file-altered" && failed.failure?.step == .maskedInput)
   }
 }

@@ -10,45 +10,20 @@ import Foundation
 /// refused. The seed passes from the file into locked memory and nowhere else.
 enum KeyFile<Role: KeyRole> {
   private static var maximumBytes: Int { 512 }
-  private static var encodedSeedBytes: Int { 44 }
 
   static func create(
     _ path: String, owner: OrganizationName, key: borrowing SigningKey<Role>
   ) throws(FederationError) {
-    let prefix = Array(header(owner).utf8)
-    var line = SecretBytes(count: prefix.count + encodedSeedBytes + 1)
-    line.withUnsafeMutableBytes { line in
-      line.copyBytes(from: prefix)
-      key.withSeed { seed in
-        SecretBase64.encode(seed, into: UnsafeMutableRawBufferPointer(rebasing: line[prefix.count...]))
-      }
-      line[line.count - 1] = 0x0A
-    }
-    try line.withUnsafeBytes { (bytes) throws(FederationError) in
-      try FileAccess.create(path, mode: 0o600, contents: bytes)
+    try key.withSeed { (seed) throws(FederationError) in
+      try SecretLineFile.create(path, prefix: header(owner), secret: seed)
     }
   }
 
   /// - Throws: ``FederationError/file(_:)``.
   static func load(_ path: String, owner: OrganizationName) throws(FederationError) -> SigningKey<Role> {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
-    guard descriptor >= 0 else {
-      if errno == ELOOP { throw .file(.notRegular(path: path)) }
-      throw FileAccess.failure(.open, path)
-    }
-    defer { close(descriptor) }
-    let status = try FileAccess.regularFileStatus(descriptor, path)
-    guard status.st_mode & 0o077 == 0 else {
-      throw .file(.exposed(path: path, mode: UInt16(truncatingIfNeeded: status.st_mode & 0o7777)))
-    }
-    guard status.st_size <= maximumBytes else { throw .file(.tooLarge(path: path, limit: maximumBytes)) }
-    guard status.st_size > 0 else { throw .file(.key(path: path, .shape)) }
-    var line = SecretBytes(count: Int(status.st_size))
-    let count = try line.withUnsafeMutableBytes { (space) throws(FederationError) in
-      try FileAccess.read(descriptor, into: space, path)
-    }
-    let seed = try line.withUnsafeBytes { (bytes) throws(FederationError) in
-      try parse(UnsafeRawBufferPointer(rebasing: bytes[..<count]), path: path, owner: owner)
+    let line = try SecretLineFile.load(path, maximum: maximumBytes)
+    let seed = try line.withUnsafeBytes { (line) throws(FederationError) in
+      try parse(line, path: path, owner: owner)
     }
     do { return try SigningKey(seed: seed) } catch { throw .file(.key(path: path, .seed)) }
   }
@@ -56,10 +31,9 @@ enum KeyFile<Role: KeyRole> {
   private static func header(_ owner: OrganizationName) -> String { "bauta/key/1 \(Role.name) \(owner) " }
 
   private static func parse(
-    _ bytes: UnsafeRawBufferPointer, path: String, owner: OrganizationName
+    _ line: UnsafeRawBufferPointer, path: String, owner: OrganizationName
   ) throws(FederationError) -> SecretBytes {
     // Slices of the locked memory; only role and name are ever compared, and neither is secret.
-    let line = bytes.last == 0x0A ? bytes[..<(bytes.count - 1)] : bytes[...]
     let fields = line.split(separator: 0x20, omittingEmptySubsequences: false)
     guard fields.count == 4, fields[0].elementsEqual("bauta/key/1".utf8) else {
       throw .file(.key(path: path, .shape))
@@ -76,6 +50,53 @@ enum KeyFile<Role: KeyRole> {
     }
     guard isValid else { throw .file(.key(path: path, .seed)) }
     return seed
+  }
+}
+
+/// A file of one line that ends in 32 secret bytes in base64, mode 0600: the secret passes between file and locked memory and
+/// nowhere else.
+enum SecretLineFile {
+  static let encodedSecretBytes = 44
+
+  /// Writes a new file.
+  ///
+  /// - Throws: ``FederationError/file(_:)``; an existing file is not overwritten.
+  static func create(_ path: String, prefix: String, secret: UnsafeRawBufferPointer) throws(FederationError) {
+    let prefix = Array(prefix.utf8)
+    var line = SecretBytes(count: prefix.count + encodedSecretBytes + 1)
+    line.withUnsafeMutableBytes { line in
+      line.copyBytes(from: prefix)
+      SecretBase64.encode(secret, into: UnsafeMutableRawBufferPointer(rebasing: line[prefix.count...]))
+      line[line.count - 1] = 0x0A
+    }
+    try line.withUnsafeBytes { (bytes) throws(FederationError) in
+      try FileAccess.create(path, mode: 0o600, contents: bytes)
+    }
+  }
+
+  /// The file's bytes, without the newline at their end.
+  ///
+  /// - Throws: ``FederationError/file(_:)`` if it is missing, no regular file, too large, or can be read by others.
+  static func load(_ path: String, maximum: Int) throws(FederationError) -> SecretBytes {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
+    guard descriptor >= 0 else {
+      if errno == ELOOP { throw .file(.notRegular(path: path)) }
+      throw FileAccess.failure(.open, path)
+    }
+    defer { close(descriptor) }
+    let status = try FileAccess.regularFileStatus(descriptor, path)
+    guard status.st_mode & 0o077 == 0 else {
+      throw .file(.exposed(path: path, mode: UInt16(truncatingIfNeeded: status.st_mode & 0o7777)))
+    }
+    guard status.st_size <= maximum else { throw .file(.tooLarge(path: path, limit: maximum)) }
+    var bytes = SecretBytes(count: Int(status.st_size))
+    let count = try bytes.withUnsafeMutableBytes { (space) throws(FederationError) in
+      try FileAccess.read(descriptor, into: space, path)
+    }
+    return bytes.withUnsafeBytes { bytes in
+      let bytes = bytes[..<count]
+      return SecretBytes.copying(UnsafeRawBufferPointer(rebasing: bytes.last == 0x0A ? bytes.dropLast() : bytes))
+    }
   }
 }
 

@@ -113,34 +113,41 @@ extension ClientStore {
 
   // MARK: - Consents
 
-  /// Whom this organisation has agreed to have opened in a context, by slot.
-  func consents(in context: ContextDigest) throws(ClientError) -> [Int: OrganizationName] {
+  /// Whom this organisation has agreed to have opened, by slot, whatever the attempt: all of them mask the same term.
+  func consents(to opening: OpeningIdentifier) throws(ClientError) -> [Int: OrganizationName] {
     try read { transaction in
       var consents: [Int: OrganizationName] = [:]
-      for row in try transaction.rows(
-        "SELECT slot, organization FROM opening_consent WHERE context = ?", [.blob(context.bytes)])
-      {
+      for row in try Self.consents(to: opening, rows: transaction.rows) {
         consents[Int(try row.integer("slot"))] = try OrganizationName(try row.text("organization"))
       }
       return consents
     }
   }
 
-  /// Before anything says so: this organisation agrees to a slot, once and for all.
+  /// Before anything says so: this organisation agrees to a slot of a sum whose statement it has signed, once and for all.
   ///
   /// The transaction reads what was agreed to before, so that two commands cannot agree to two.
-  func remember(_ organization: OrganizationName, slot: Int, in context: ContextDigest) throws(ClientError) {
+  func remember(_ organization: OrganizationName, slot: Int, in signed: SignedStatement) throws(ClientError) {
     try write { transaction in
       try transaction.execute(
         "INSERT OR IGNORE INTO opening_consent (context, slot, organization) VALUES (?, ?, ?)",
-        [.blob(context.bytes), .integer(Int64(slot)), .text(organization.value)])
-      let held = try transaction.row(
-        "SELECT organization FROM opening_consent WHERE context = ? AND slot = ?",
-        [.blob(context.bytes), .integer(Int64(slot))])
-      guard try held?.text("organization") == organization.value else {
+        [.blob(signed.context.bytes), .integer(Int64(slot)), .text(organization.value)])
+      let held = try Self.consents(to: signed.opening, rows: transaction.rows).filter { try $0.integer("slot") == slot }
+      guard !held.isEmpty, try held.allSatisfy({ try $0.text("organization") == organization.value }) else {
         throw StorageError.constraint(reason: "another organisation has slot \(slot)")
       }
     }
+  }
+
+  private static func consents(
+    to opening: OpeningIdentifier, rows: (String, [StoredValue]) throws -> [StoredRow]
+  ) throws -> [StoredRow] {
+    try rows(
+      """
+      SELECT consent.slot, consent.organization FROM opening_consent AS consent
+        JOIN signed_statement AS signed ON signed.context = consent.context
+        WHERE signed.run = ? AND signed.task = ? AND signed.round = ?
+      """, [.text(opening.run.text), .text(opening.task.rawValue), .integer(Int64(opening.round))])
   }
 }
 

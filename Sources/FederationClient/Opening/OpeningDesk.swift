@@ -92,7 +92,7 @@ public final class OpeningDesk: Sendable {
       federation: manifest.federation, organization: name, opening: entry.opening, context: header.context,
       statement: signed.statement, survivors: signed.survivors.sorted(), assumedCorrupt: signed.assumedCorrupt,
       minimumHonest: consents.rule.minimumHonest, slot: chosen, auditor: header.auditor)
-    try remember(terms)
+    try remember(terms, in: signed)
     let record = try record(.openingRequested, terms)
     let checkpoint = try publish()
     return try OpeningRequest(
@@ -107,7 +107,10 @@ public final class OpeningDesk: Sendable {
   /// Changes nothing.
   ///
   /// - Throws: ``OpeningError``; nobody should agree then.
-  public func review(_ request: OpeningRequest) throws(OpeningError) {
+  public func review(_ request: OpeningRequest) throws(OpeningError) { _ = try reviewed(request) }
+
+  /// - Returns: what this organisation has signed of the sum.
+  private func reviewed(_ request: OpeningRequest) throws(OpeningError) -> ClientStore.SignedStatement {
     let terms = request.terms
     guard terms.federation == manifest.federation else {
       throw .otherFederation(expected: manifest.federation, found: terms.federation)
@@ -123,14 +126,14 @@ public final class OpeningDesk: Sendable {
     guard signed.survivors.contains(name) else { throw .notInSum(name) }
     var consents = try consents(to: signed)
     try Self.refusing { () throws(OpeningRefusal) in try consents.grant(slot: terms.slot, to: terms.organization) }
+    return signed
   }
 
   /// Agrees to a request: remembered in the state, then on the record, and only then signed.
   ///
   /// - Throws: ``OpeningError``, as ``review(_:)``.
   public func consent(to request: OpeningRequest) throws(OpeningError) -> OpeningConsent {
-    try review(request)
-    try remember(request.terms)
+    try remember(request.terms, in: try reviewed(request))
     try record(.openingConsented, request.terms)
     try publish()
     return try OpeningConsent(to: request, by: name, signedWith: identity)
@@ -145,13 +148,15 @@ public final class OpeningDesk: Sendable {
   /// By the state and by the log: what one of them has lost, the other still says.
   private func consents(to signed: ClientStore.SignedStatement) throws(OpeningError) -> OpeningConsents {
     var granted: [Int: OrganizationName]
-    do throws(ClientError) { granted = try store.consents(in: signed.context) } catch { throw .client(error) }
+    do throws(ClientError) { granted = try store.consents(to: signed.opening) } catch { throw .client(error) }
     do throws(AuditLogError) {
       var filter = AuditFilter()
       filter.events = [.openingRequested, .openingConsented]
+      filter.run = signed.opening.run.text
+      filter.round = signed.opening.round
       var reader = try AuditLogReader(directory: log.directory, filter: filter)
       while let entry = try reader.next() {
-        guard entry.record.context == signed.context, let opening = entry.record.opening else { continue }
+        guard entry.record.task == signed.opening.task.rawValue, let opening = entry.record.opening else { continue }
         granted[opening.slot] = granted[opening.slot] ?? opening.organization
       }
     } catch { throw .log(error) }
@@ -162,9 +167,11 @@ public final class OpeningDesk: Sendable {
       granted: granted)
   }
 
-  private func remember(_ terms: OpeningTerms) throws(OpeningError) {
+  private func remember(
+    _ terms: OpeningTerms, in signed: ClientStore.SignedStatement
+  ) throws(OpeningError) {
     do throws(ClientError) {
-      try store.remember(terms.organization, slot: terms.slot, in: terms.context)
+      try store.remember(terms.organization, slot: terms.slot, in: signed)
     } catch { throw .client(error) }
   }
 

@@ -43,6 +43,7 @@ public enum OpeningError: BlamedError {
   case logNotVerified(path: String, detail: String)
   /// The request is not on the record that its checkpoint commits to, or not under a checkpoint with its cosignatures.
   case requestNotRecorded(entry: UInt64)
+  /// The record of the masked input, or of a part of it, is not there.
   case egressMissing
   /// More than one masked input left in one attempt.
   case egressRepeated(sequence: UInt64)
@@ -147,7 +148,7 @@ public enum OpeningError: BlamedError {
       "\(have) of the \(need) members needed have agreed, the requester included"
     case .logNotVerified(let path, let detail): "the log at \(path) does not verify: \(detail)"
     case .requestNotRecorded(let entry): "the request is not in entry \(entry) of the log, under its checkpoint"
-    case .egressMissing: "the log holds no masked input of this attempt"
+    case .egressMissing: "the log does not hold the whole masked input of this attempt"
     case .egressRepeated(let sequence): "entry \(sequence) of the log is another masked input of the same attempt"
     case .egressDiffers(let sequence): "what left by entry \(sequence) of the log is not what was recomputed"
     case .ingressMissing(let message): "the server's log holds no message \(message)"

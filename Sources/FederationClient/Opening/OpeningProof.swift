@@ -154,10 +154,12 @@ private struct OpeningRun {
   /// - Returns: entries under the checkpoint.
   private mutating func checkLog() throws(OpeningError) -> UInt64 {
     guard let member = manifest.organization(named: desk.name) else { throw .notAMember(desk.name) }
-    return try verified(desk.log.directory, key: member.logNoteKey)
+    let size = try verified(desk.log.directory, key: member.logNoteKey)
+    pass("\(desk.log.directory) verifies under \(member.logNoteKey); \(size) entries")
+    return size
   }
 
-  private mutating func verified(
+  private func verified(
     _ directory: String, key: NoteVerifierKey<LogKeyRole>
   ) throws(OpeningError) -> UInt64 {
     let cosigners: CosignerPolicy? =
@@ -169,34 +171,38 @@ private struct OpeningRun {
       throw .logNotVerified(
         path: directory, detail: failed.map { "\($0.name.rawValue): \($0.detail)" } ?? "there is no signed checkpoint")
     }
-    pass("\(directory) verifies under \(key); \(size) entries")
     return size
   }
 
   /// That the request is on the record under the checkpoint it names, and which records are of the attempt.
   private mutating func checkRecord(size: UInt64) throws(OpeningError) -> [AuditRecord] {
     let request = opened.request
-    var frontier = MerkleFrontier()
     var isRecorded = false
-    var root: TreeHash?
     var records: [AuditRecord] = []
+    let root: TreeHash?
     do throws(AuditLogError) {
       var reader = try AuditLogReader(directory: desk.log.directory)
-      while frontier.size < size, let entry = try reader.next() {
-        let record = entry.record
-        if frontier.size == request.entry {
+      while let record = try reader.next()?.record, record.sequence < size {
+        if record.sequence == request.entry {
           isRecorded =
             record.event == .openingRequested && record.opening?.statement == terms.digest
             && record.opening?.organization == desk.name
         }
         if record.event == .messageSent, record.context == terms.context { records.append(record) }
-        frontier.append(entry.leaf)
-        if frontier.size == request.size { root = frontier.root }
       }
+      root = try self.root(of: request.size, within: size)
     } catch { throw .log(error) }
     guard isRecorded, root == request.root else { throw .requestNotRecorded(entry: request.entry) }
     pass("entry \(request.entry), under the checkpoint of \(request.size) entries that the members agreed to")
     return records
+  }
+
+  /// From the tiles, which were verified with the log: the entries below may be pruned.
+  private func root(of size: UInt64, within whole: UInt64) throws(AuditLogError) -> TreeHash? {
+    guard size <= whole else { return nil }
+    do throws(TransparencyLogError) {
+      return try TileReader(directory: TileDirectory(path: desk.log.directory), size: whole).root(size: size)
+    } catch { throw .storage(error) }
   }
 
   private mutating func checkFile() throws(OpeningError) -> SealedFile {
@@ -251,7 +257,7 @@ private struct OpeningRun {
         evidence.message.shareSurvivors == terms.statement.shareSurvivors
       else { throw OpeningFault.otherTranscript }
       let masking = try MaskingSecrets(encoded: secrets.secrets)
-      recomputed = try RecomputedInput(in: FileManager.default.temporaryDirectory.path)
+      recomputed = try RecomputedInput(of: term, in: FileManager.default.temporaryDirectory.path)
       var passed: [OpeningStep] = []
       do {
         try MaskedInputOpening.verify(
@@ -269,14 +275,12 @@ private struct OpeningRun {
     step = .egress
     let traced = try EgressTrace(
       records: records, evidence: evidence, commitment: commitment, answers: secrets.subject.answers,
-      opening: terms.opening,
-      kind: MessageKind.maskedInput.rawValue)
+      opening: terms.opening)
     try traced.compare(recomputed)
     pass("\(traced.description) in the log")
     guard let ingress = opened.ingress else { return }
     step = .ingress
     let size = try verified(ingress, key: manifest.server.member.logNoteKey)
-    report.passed.removeLast()
     try traced.compare(ingress: ingress, sender: desk.name, size: size)
     pass("the same bytes in the log of \(manifest.server.name), which verifies")
   }

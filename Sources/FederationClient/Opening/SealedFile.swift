@@ -43,7 +43,7 @@ struct SealedFile: Sendable {
       close(descriptor)
       throw .unreadable(path: path, reason: String(cString: strerror(errno)))
     }
-    let reader: UnsealedReader
+    var reader: UnsealedReader
     do throws(OpeningError) {
       let prefix = try Self.read(SealedStream.prefixByteCount, descriptor, path)
       do throws(CryptographyError) {
@@ -55,12 +55,9 @@ struct SealedFile: Sendable {
       close(descriptor)
       throw error
     }
-    var subject = SecretBytes(count: header.subjectByteCount)
-    var secrets = SecretBytes(count: MaskingSecrets.byteCount)
-    var salt = SecretBytes(count: TermCommitting.saltByteCount)
-    try subject.withUnsafeMutableBytes { (bytes) throws(OpeningError) in try reader.read(into: bytes) }
-    try secrets.withUnsafeMutableBytes { (bytes) throws(OpeningError) in try reader.read(into: bytes) }
-    try salt.withUnsafeMutableBytes { (bytes) throws(OpeningError) in try reader.read(into: bytes) }
+    let subject = try reader.read(header.subjectByteCount)
+    let secrets = try reader.read(MaskingSecrets.byteCount)
+    let salt = try reader.read(TermCommitting.saltByteCount)
     let decoded: SealedSubject
     do throws(CryptographyError) {
       decoded = try SealedSubject(decoding: subject.withUnsafeBytes { Array($0) })
@@ -108,86 +105,86 @@ struct UnsealedSecrets: ~Copyable {
 }
 
 /// Reads the plaintext of a sealed stream in order.
-final class UnsealedReader: Sendable {
-  private struct State: ~Copyable {
-    var stream: SealedStreamReader
-    var buffer = SecretBytes(count: SealedStream.chunkByteCount)
-    var position = 0
-    var count = 0
-
-    init(stream: consuming SealedStreamReader) { self.stream = stream }
-  }
-
+struct UnsealedReader: ~Copyable, Sendable {
   private let path: String
   private let descriptor: Int32
-  private let state: Mutex<State>
+  private var stream: SealedStreamReader
+  private var buffer = SecretBytes(count: SealedStream.chunkByteCount)
+  /// What of the buffer was not read yet.
+  private var rest = 0..<0
 
+  /// - Parameter descriptor: stands behind the stream's prefix, and is closed with the reader.
   init(path: String, descriptor: Int32, stream: consuming SealedStreamReader) {
     self.path = path
     self.descriptor = descriptor
-    state = Mutex(State(stream: stream))
+    self.stream = stream
   }
 
   deinit { close(descriptor) }
 
+  /// The next bytes.
+  ///
+  /// - Throws: as ``read(into:)``.
+  mutating func read(_ count: Int) throws(OpeningError) -> SecretBytes {
+    var bytes = SecretBytes(count: count)
+    try bytes.withUnsafeMutableBytes { (space) throws(OpeningError) in try read(into: space) }
+    return bytes
+  }
+
   /// Fills the space with the next bytes.
   ///
-  /// - Throws: ``OpeningError/secretsAltered(path:)``, also if there are too few.
-  func read(into space: UnsafeMutableRawBufferPointer) throws(OpeningError) {
-    nonisolated(unsafe) let space = space
-    try state.withLock { (state: inout State) throws(OpeningError) in
-      var filled = 0
-      while filled < space.count {
-        if state.position == state.count { try refill(&state) }
-        let start = state.position
-        let count = min(state.count - start, space.count - filled)
-        state.buffer.withUnsafeBytes { bytes in
-          UnsafeMutableRawBufferPointer(rebasing: space[filled...]).copyMemory(
-            from: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + count)]))
-        }
-        state.position += count
-        filled += count
+  /// - Throws: ``OpeningError/secretsAltered(path:)``, also if there are too few; ``OpeningError/unreadable(path:reason:)``.
+  mutating func read(into space: UnsafeMutableRawBufferPointer) throws(OpeningError) {
+    var filled = 0
+    while filled < space.count {
+      if rest.isEmpty {
+        try refill()
+        guard !rest.isEmpty else { throw .secretsAltered(path: path) }
       }
+      let piece = rest.prefix(space.count - filled)
+      buffer.withUnsafeBytes { bytes in
+        UnsafeMutableRawBufferPointer(rebasing: space[filled...]).copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: bytes[piece]))
+      }
+      rest = piece.endIndex..<rest.upperBound
+      filled += piece.count
     }
   }
 
   /// That the stream ends here, with its last chunk.
-  func finish() throws(OpeningError) {
-    try state.withLock { (state: inout State) throws(OpeningError) in
-      if state.position == state.count, !state.stream.isFinished {
-        try refill(&state, mayBeEmpty: true)
-      }
-      guard state.stream.isFinished, state.position == state.count else { throw .secretsAltered(path: path) }
-    }
+  mutating func finish() throws(OpeningError) {
+    if rest.isEmpty, !stream.isFinished { try refill() }
+    guard stream.isFinished, rest.isEmpty else { throw .secretsAltered(path: path) }
   }
 
-  private func refill(_ state: inout State, mayBeEmpty: Bool = false) throws(OpeningError) {
+  private mutating func refill() throws(OpeningError) {
     var box = [UInt8](repeating: 0, count: SealedStream.chunkByteCount + SealedStream.chunkOverhead)
     do throws(TransparencyLogError) {
       let found = try DurableFile.read(descriptor, into: &box, path: path)
       box.removeLast(box.count - found)
     } catch { throw .unreadable(path: path, reason: error.message) }
-    do throws(CryptographyError) { state.count = try state.stream.open(box, into: &state.buffer) } catch {
+    do throws(CryptographyError) { rest = 0..<(try stream.open(box, into: &buffer)) } catch {
       throw .secretsAltered(path: path)
     }
-    state.position = 0
-    guard state.count > 0 || mayBeEmpty else { throw .secretsAltered(path: path) }
   }
 }
 
-/// A term that is unsealed while it is read, once and in order. After a failure it gives zeros, and says so at the end.
+/// A term that is unsealed while it is read, once and in order. After a failure it gives zeros, and says so when asked.
 final class UnsealedTerm: TermSource {
-  let tensorCount: Int
-  let counterCount: Int
-  private let reader: UnsealedReader
-  private struct Progress {
+  private struct Progress: ~Copyable {
+    var reader: UnsealedReader
     var words = 0
     var failure: OpeningError?
-  }
-  private let progress = Mutex(Progress())
 
-  init(reader: UnsealedReader, tensorCount: Int, counterCount: Int) {
-    self.reader = reader
+    init(reader: consuming UnsealedReader) { self.reader = reader }
+  }
+
+  let tensorCount: Int
+  let counterCount: Int
+  private let progress: Mutex<Progress>
+
+  init(reader: consuming UnsealedReader, tensorCount: Int, counterCount: Int) {
+    progress = Mutex(Progress(reader: reader))
     self.tensorCount = tensorCount
     self.counterCount = counterCount
   }
@@ -200,20 +197,26 @@ final class UnsealedTerm: TermSource {
     copy(tensorCount + range.lowerBound, UnsafeMutableBufferPointer(rebasing: buffer[..<range.count]))
   }
 
-  /// - Throws: what went wrong while the term was read; what was made of it is to be thrown away then.
-  func finish() throws(OpeningError) {
+  /// - Throws: what went wrong so far while the term was read; what was made of it is to be thrown away then.
+  func requireRead() throws(OpeningError) {
     if let failure = progress.withLock({ $0.failure }) { throw failure }
-    try reader.finish()
+  }
+
+  /// - Throws: as ``requireRead()``, and if the term does not end here.
+  func finish() throws(OpeningError) {
+    try requireRead()
+    try progress.withLock { (progress: inout Progress) throws(OpeningError) in try progress.reader.finish() }
   }
 
   private func copy<Word: FixedWidthInteger>(_ first: Int, _ words: UnsafeMutableBufferPointer<Word>) {
+    // The compiler holds that what the lock guards might keep the pointer; it is the caller's, and only used in this call.
     nonisolated(unsafe) let words = words
     progress.withLock { progress in
       let bytes = UnsafeMutableRawBufferPointer(words)
       do throws(OpeningError) {
         if let failure = progress.failure { throw failure }
         guard progress.words == first else { throw .secretsReadOutOfOrder }
-        try reader.read(into: bytes)
+        try progress.reader.read(into: bytes)
         for index in words.indices { words[index] = Word(littleEndian: words[index]) }
         progress.words += words.count
       } catch {

@@ -165,7 +165,7 @@ struct SealedFileWriter: ~Copyable {
       try subject.withUnsafeBytesTyped { (bytes) throws(ClientError) in try writer.append(bytes) }
       try secrets.encoded().withUnsafeBytes { (bytes) throws(ClientError) in try writer.append(bytes) }
       try salt.withUnsafeBytes { (bytes) throws(ClientError) in try writer.append(bytes) }
-      try writer.append(term)
+      try term.forEachPiece { (bytes) throws(ClientError) in try writer.append(bytes) }
       try writer.finish()
     } catch {
       writer.abandon()
@@ -191,33 +191,6 @@ struct SealedFileWriter: ~Copyable {
       buffer.withUnsafeMutableBytes { UnsafeMutableRawBufferPointer(rebasing: $0[start...]).copyMemory(from: piece) }
       filled += piece.count
       rest = rest.dropFirst(piece.count)
-    }
-  }
-
-  private mutating func append(_ term: some TermSource) throws(ClientError) {
-    let runByteCount = SealedStream.chunkByteCount
-    var memory = SecretBytes(count: runByteCount)
-    for start in stride(from: 0, to: term.tensorCount, by: runByteCount / 4) {
-      let run = start..<min(start + runByteCount / 4, term.tensorCount)
-      memory.withUnsafeMutableBytes { bytes in
-        let words = UnsafeMutableBufferPointer(rebasing: bytes.bindMemory(to: UInt32.self)[..<run.count])
-        term.copyTensors(run, into: words)
-        for index in words.indices { words[index] = words[index].littleEndian }
-      }
-      try memory.withUnsafeBytes { (bytes) throws(ClientError) in
-        try append(UnsafeRawBufferPointer(rebasing: bytes[..<(4 * run.count)]))
-      }
-    }
-    for start in stride(from: 0, to: term.counterCount, by: runByteCount / 8) {
-      let run = start..<min(start + runByteCount / 8, term.counterCount)
-      memory.withUnsafeMutableBytes { bytes in
-        let words = UnsafeMutableBufferPointer(rebasing: bytes.bindMemory(to: UInt64.self)[..<run.count])
-        term.copyCounters(run, into: words)
-        for index in words.indices { words[index] = words[index].littleEndian }
-      }
-      try memory.withUnsafeBytes { (bytes) throws(ClientError) in
-        try append(UnsafeRawBufferPointer(rebasing: bytes[..<(8 * run.count)]))
-      }
     }
   }
 

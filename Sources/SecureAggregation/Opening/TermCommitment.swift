@@ -17,34 +17,16 @@ public enum TermCommitting {
   /// The commitment to a term, which is read once, in order.
   public static func commitment(to term: some TermSource, salt: borrowing SecretBytes) -> TermCommitment {
     var committer = TermCommitter(salt: salt, tensorCount: term.tensorCount, counterCount: term.counterCount)
-    let tensors = WordRuns(wordCount: term.tensorCount, length: runByteCount / 4)
-    let counters = WordRuns(wordCount: term.counterCount, length: runByteCount / 8)
-    var memory = SecretBytes(count: runByteCount)
-    memory.withUnsafeMutableBytes { bytes in
-      for index in 0..<tensors.count {
-        let run = tensors[index]
-        let words = UnsafeMutableBufferPointer(rebasing: bytes.bindMemory(to: UInt32.self)[..<run.count])
-        term.copyTensors(run, into: words)
-        committer.append(tensors: words)
-      }
-      for index in 0..<counters.count {
-        let run = counters[index]
-        let words = UnsafeMutableBufferPointer(rebasing: bytes.bindMemory(to: UInt64.self)[..<run.count])
-        term.copyCounters(run, into: words)
-        committer.append(counters: words)
-      }
-    }
+    term.forEachPiece { committer.append($0) }
     return committer.finish()
   }
-
-  private static let runByteCount = 1 << 16
 }
 
 /// Hashes a term that comes in pieces: all coordinates in order, then all counters.
 struct TermCommitter: ~Copyable {
   private var hasher: SHA256Hasher
   private let counterCount: Int
-  private var tensorsLeft: Int
+  private var tensorBytesLeft: Int
 
   init(salt: borrowing SecretBytes, tensorCount: Int, counterCount: Int) {
     var encoder = CanonicalEncoder("bauta/v1/term-commitment")
@@ -56,30 +38,28 @@ struct TermCommitter: ~Copyable {
     if tensorCount == 0 { Self.update(&hasher, length: 8 * counterCount) }
     self.hasher = hasher
     self.counterCount = counterCount
-    tensorsLeft = tensorCount
+    tensorBytesLeft = 4 * tensorCount
   }
 
-  mutating func append(tensors words: UnsafeMutableBufferPointer<UInt32>) {
-    Self.update(&hasher, words)
-    tensorsLeft -= words.count
-    if tensorsLeft == 0, !words.isEmpty { Self.update(&hasher, length: 8 * counterCount) }
+  /// - Parameter bytes: little-endian, of coordinates or of counters; not empty.
+  mutating func append(_ bytes: UnsafeRawBufferPointer) {
+    hasher.update(bytes)
+    guard tensorBytesLeft > 0 else { return }
+    tensorBytesLeft -= bytes.count
+    if tensorBytesLeft == 0 { Self.update(&hasher, length: 8 * counterCount) }
   }
 
-  mutating func append(counters words: UnsafeMutableBufferPointer<UInt64>) { Self.update(&hasher, words) }
+  /// In place, so that no second copy of the term lies about; the words are as before afterwards.
+  mutating func append(words: UnsafeMutableBufferPointer<some FixedWidthInteger>) {
+    for index in words.indices { words[index] = words[index].littleEndian }
+    append(UnsafeRawBufferPointer(words))
+    for index in words.indices { words[index] = .init(littleEndian: words[index]) }
+  }
 
   consuming func finish() -> TermCommitment { hasher.finish(as: CommitmentRole.self) }
 
   private static func update(_ hasher: inout SHA256Hasher, length: Int) {
     withUnsafeBytes(of: UInt64(length).bigEndian) { hasher.update($0) }
-  }
-
-  /// In place, so that no second copy of the term lies about; the words are as before afterwards.
-  private static func update<Word: FixedWidthInteger>(
-    _ hasher: inout SHA256Hasher, _ words: UnsafeMutableBufferPointer<Word>
-  ) {
-    for index in words.indices { words[index] = words[index].littleEndian }
-    hasher.update(UnsafeRawBufferPointer(words))
-    for index in words.indices { words[index] = Word(littleEndian: words[index]) }
   }
 }
 
@@ -99,14 +79,18 @@ final class CommittingSource<Base: TermSource>: TermSource {
 
   func copyTensors(_ range: Range<Int>, into buffer: UnsafeMutableBufferPointer<UInt32>) {
     base.copyTensors(range, into: buffer)
-    nonisolated(unsafe) let words = UnsafeMutableBufferPointer(rebasing: buffer[..<range.count])
-    committer.withLock { $0?.append(tensors: words) }
+    commit(UnsafeMutableBufferPointer(rebasing: buffer[..<range.count]))
   }
 
   func copyCounters(_ range: Range<Int>, into buffer: UnsafeMutableBufferPointer<UInt64>) {
     base.copyCounters(range, into: buffer)
-    nonisolated(unsafe) let words = UnsafeMutableBufferPointer(rebasing: buffer[..<range.count])
-    committer.withLock { $0?.append(counters: words) }
+    commit(UnsafeMutableBufferPointer(rebasing: buffer[..<range.count]))
+  }
+
+  private func commit(_ words: UnsafeMutableBufferPointer<some FixedWidthInteger>) {
+    // The compiler holds that what the lock guards might keep the pointer; it is the lane's, and only used in this call.
+    nonisolated(unsafe) let words = words
+    committer.withLock { $0?.append(words: words) }
   }
 
   /// Once everything was read; nil the second time.
