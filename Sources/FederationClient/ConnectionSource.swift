@@ -97,7 +97,7 @@ final class ConnectionSource: Sendable {
       let identity = try TLSIdentity(
         certificateFile: directory.tlsCertificatePath,
         privateKey: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: passphrase)
-      let authorities = try Certificate.authorities(inFile: directory.certificateAuthorityPath)
+      let authorities = try Certificate.all(inFile: directory.certificateAuthorityPath)
       let context = try TLSContext(
         role: .client, identity: identity, authorities: authorities, verifier: verifier, observer: observer)
       guard let leaf = identity.chain.first else { throw .notACertificate(detail: "no certificate found") }

@@ -123,15 +123,19 @@ public struct OrganizationClient: Sendable {
         }
       }
       defer { watching.cancel() }
-      try witnesses.prune()
-      // Before anything leaves: a log that was put back to an earlier state is found out here.
-      try await witnesses.submit()
       let tending = isService ? Task { await witnesses.tend() } : nil
       defer { tending?.cancel() }
-      let worked = await Self.bounded(grace: Self.grace) {
-        await work(session.session)
+      let worked = await Self.bounded(grace: Self.grace) { () -> Result<Outcome, ClientError> in
+        do throws(ClientError) {
+          try witnesses.prune()
+          // Before anything leaves: a log that was put back to an earlier state is found out here.
+          try await witnesses.submit()
+        } catch { return .failure(error) }
+        return await work(session.session)
       } onCancel: {
         tell(.stopping)
+        // Witnesses that do not answer would be waited for one after another.
+        Task { await submissions.end() }
       }
       result = await Self.witnessed(worked, session.session, isService: isService)
       // Also after an error: the server sees an end, and not a loss.

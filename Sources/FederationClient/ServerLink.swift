@@ -40,8 +40,8 @@ actor ServerLink: ServerExchange {
   /// Of what the owner was told last that it cannot be used.
   private var complaint: String?
   private var expiry = ExpiryWatch()
-  /// Connections that were let go and are not gone yet.
-  private var ending: [Task<Void, Never>] = []
+  /// Done when every connection that was let go is gone.
+  private var ending: Task<Void, Never>?
 
   /// - Parameter traffic: is told of every byte that is written, connection by connection.
   init(
@@ -134,7 +134,10 @@ actor ServerLink: ServerExchange {
     connection.client.beginGracefulShutdown()
     connection.transport.closeNow()
     connection.service.cancel()
-    ending.append(Task { await connection.transport.waitForClose() })
+    ending = Task { [ending] in
+      await ending?.value
+      await connection.transport.waitForClose()
+    }
   }
 
   /// Closes in order, so that the server sees an end and not a loss. Afterwards every connection is gone, and what was
@@ -148,8 +151,7 @@ actor ServerLink: ServerExchange {
       connection.transport.closeNow()
       await connection.transport.waitForClose()
     }
-    for connection in ending { await connection.value }
-    ending = []
+    await ending?.value
   }
 
   // MARK: - Connecting

@@ -39,13 +39,9 @@ extension ServerCore {
       files.append(("the certificate of \(name)", "\(directory.authorityPath)/\(name).crt"))
     }
     for (owner, path) in files {
-      guard let certificate = try? Certificate(contentsOfFile: path) else { continue }
-      switch certificate.expiry(at: Date()) {
-      case .valid: continue
-      case .expiresSoon, .expired, .notYetValid:
-        report(
-          .certificateDates(owner: owner, notBefore: certificate.notBefore, notAfter: certificate.notAfter))
-      }
+      guard let certificate = try? Certificate(contentsOfFile: path), certificate.expiry(at: Date()).needsAttention
+      else { continue }
+      report(.certificateDates(owner: owner, notBefore: certificate.notBefore, notAfter: certificate.notAfter))
     }
   }
 }

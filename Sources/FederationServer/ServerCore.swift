@@ -180,7 +180,7 @@ final class ServerCore: Sendable {
         identity: TLSIdentity(
           certificateFile: directory.tlsCertificatePath,
           privateKey: PrivateKeySource.resolve(keyPath: directory.tlsKeyPath), passphrase: settings.passphrase),
-        authorities: Certificate.authorities(inFile: directory.certificateAuthorityPath), verifier: membership.verifier,
+        authorities: Certificate.all(inFile: directory.certificateAuthorityPath), verifier: membership.verifier,
         observer: observer)
     } catch { throw .credential(error) }
   }

@@ -28,6 +28,9 @@ enum SubjectPublicKey {
 public struct Certificate: Sendable, Hashable {
   /// Largest PEM text or DER encoding that is parsed, in bytes.
   public static let maximumByteCount = 64 * 1024
+  /// Most certificates of one text or file: a leaf with its intermediates, or authorities, usually one, two while one
+  /// takes the place of another.
+  public static let maximumCount = 8
   /// Most subject alternative names of each kind that are looked at.
   public static let maximumNameCount = 64
 
@@ -74,19 +77,19 @@ public struct Certificate: Sendable, Hashable {
     try self.init(pemBytes: OpenSSLSupport.readFile(path, maximum: Certificate.maximumByteCount))
   }
 
-  /// The authorities in a PEM file: usually one, two while one takes the place of another; 8 at most.
-  public static func authorities(inFile path: String) throws(CredentialError) -> [Certificate] {
-    try all(inPEM: OpenSSLSupport.readFile(path, maximum: maximumByteCount), maximumCount: 8)
+  /// As ``all(inPEM:)``, of a PEM file.
+  public static func all(inFile path: String) throws(CredentialError) -> [Certificate] {
+    try all(inPEM: OpenSSLSupport.readFile(path, maximum: maximumByteCount))
   }
 
-  /// Every certificate of a PEM text, in order; 1 to 16. What stands between them is passed over.
+  /// Every certificate of a PEM text, in order; 1 to ``maximumCount``. What stands between them is passed over.
   ///
   /// - Throws: `tooManyCertificates`; `notACertificate` when there is none or any of them is malformed; `inputTooLarge`.
   public static func all(inPEM pem: String) throws(CredentialError) -> [Certificate] {
-    try all(inPEM: Array(pem.utf8), maximumCount: 16)
+    try all(inPEM: Array(pem.utf8))
   }
 
-  static func all(inPEM bytes: [UInt8], maximumCount: Int) throws(CredentialError) -> [Certificate] {
+  private static func all(inPEM bytes: [UInt8]) throws(CredentialError) -> [Certificate] {
     // One more than is allowed, so that it is seen and not left out.
     let (handles, fault) = try parse(pem: bytes, maximumCount: maximumCount + 1)
     defer { for handle in handles { X509_free(handle) } }

@@ -22,10 +22,8 @@ public struct TLSIdentity: Sendable {
   public init(
     certificateFile: String, privateKey source: PrivateKeySource, passphrase: Passphrase? = nil
   ) throws(CredentialError) {
-    let bytes = try OpenSSLSupport.readFile(certificateFile, maximum: Certificate.maximumByteCount)
     try self.init(
-      chain: Certificate.all(inPEM: bytes, maximumCount: 8),
-      privateKey: PrivateKey(loading: source, passphrase: passphrase))
+      chain: Certificate.all(inFile: certificateFile), privateKey: PrivateKey(loading: source, passphrase: passphrase))
   }
 }
 

@@ -6,31 +6,26 @@ import Synchronization
 /// The engine finds the module through p11-kit, the environment variable `PKCS11_MODULE_PATH`, or an engine section of
 /// OpenSSL's configuration. It keeps the PIN for as long as the process lives, and logs in once a token.
 enum TokenEngine {
-  private struct State: ~Copyable {
-    // Opened once and never closed: keys hold pointers into it.
-    var engine: UnsafeMutableRawPointer?
+  private struct State {
+    /// The engine's address. Opened once and never closed: keys hold pointers into it.
+    var engine: UInt?
     /// Whether a login has succeeded, after which no PIN is asked for.
     var hasLoggedIn = false
   }
 
-  // The compiler cannot see it: this is read and written under `lock` alone, to which `load` is the only way in.
-  private nonisolated(unsafe) static var state = State()
-  private static let lock = Mutex(())
+  private static let state = Mutex(State())
 
   /// - Throws: ``CredentialError/keyAccess(_:)``, `keyNotFound`.
   static func load(_ uri: String, source: String, pin: Passphrase?) throws(CredentialError) -> OpaquePointer {
-    let result = lock.withLock { _ in
-      Result { () throws(CredentialError) in try loadLocked(uri, source: source, pin: pin) }
-    }
-    return try result.get()
+    try state.withLock { (state) throws(CredentialError) in try load(uri, source: source, pin: pin, &state) }
   }
 
-  private static func loadLocked(
-    _ uri: String, source: String, pin: Passphrase?
+  private static func load(
+    _ uri: String, source: String, pin: Passphrase?, _ state: inout State
   ) throws(CredentialError) -> OpaquePointer {
     ERR_clear_error()
-    if state.engine == nil { state.engine = mutual_tls_open_engine(TokenURI.scheme) }
-    guard let engine = state.engine else {
+    if state.engine == nil { state.engine = mutual_tls_open_engine(TokenURI.scheme).map { UInt(bitPattern: $0) } }
+    guard let engine = state.engine.flatMap({ UnsafeMutableRawPointer(bitPattern: $0) }) else {
       ERR_clear_error()
       throw .keyAccess(.noLoader(scheme: TokenURI.scheme))
     }
@@ -44,11 +39,13 @@ enum TokenEngine {
       state.hasLoggedIn = true
       return key
     }
-    throw problem(prompt, source: source, hasPIN: pin != nil)
+    throw problem(prompt, source: source, hasPIN: pin != nil, &state)
   }
 
   /// The engine says "object not found" for most failures; whether it came to ask for a PIN tells them apart.
-  private static func problem(_ prompt: PassphrasePrompt, source: String, hasPIN: Bool) -> CredentialError {
+  private static func problem(
+    _ prompt: PassphrasePrompt, source: String, hasPIN: Bool, _ state: inout State
+  ) -> CredentialError {
     let failure = TokenFailure.take { code in
       ERR_lib_error_string(code).map { String(cString: $0) } == "PKCS#11 module"
     }

@@ -48,6 +48,40 @@ struct ServerReturnTests {
     }
   }
 
+  private func store(of agreement: RunAgreement) -> RunStore {
+    RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
+  }
+
+  /// A server process that hands the run back at a moment, until it has ended.
+  ///
+  /// - Parameter grace: for the sum that is going on; without any, it is as if the process were killed then.
+  private func firstServer(
+    _ agreement: RunAgreement, at address: ServerAddress, grace: Duration = .zero,
+    until matches: @escaping @Sendable (RunEvent) -> Bool
+  ) async throws -> (report: RunReport, process: ServerProcess) {
+    let process = try ServerProcess(federation) { event, server in
+      guard matches(event) else { return }
+      server.control.ask(.pause(deadline: .now + grace))
+      server.hub.notify(.wake)
+    }
+    address.current.withLock { $0 = process }
+    let report = try await process.conduct(agreement, federation)
+    #expect(report.state == .interrupted, "\(report.reason ?? "")")
+    try await process.end(.paused)
+    return (report, process)
+  }
+
+  /// The process after it, until the run is over.
+  private func secondServer(
+    _ agreement: RunAgreement, at address: ServerAddress, resuming progress: RunResumption?, report: RunReport
+  ) async throws -> (report: RunReport, process: ServerProcess) {
+    let process = try ServerProcess(federation)
+    address.current.withLock { $0 = process }
+    let end = try await process.conduct(agreement, federation, resuming: progress, report: report)
+    try await process.end(.shuttingDown)
+    return (end, process)
+  }
+
   /// When the operator stops the server.
   enum Moment: String, CaseIterable, Sendable {
     case started, announcing, sharing, masking, statistics, fitted, evaluated
@@ -72,26 +106,12 @@ struct ServerReturnTests {
     let agreement = try agreement()
     let address = ServerAddress()
     let (report, outcomes) = try await withClients(of: address) {
-      let first = try ServerProcess(federation) { event, server in
-        guard moment.matches(event) else { return }
-        server.control.ask(.pause(deadline: .now + .seconds(60)))
-        server.hub.notify(.wake)
-      }
-      address.current.withLock { $0 = first }
-      let report = try await first.conduct(agreement, federation)
-      #expect(report.state == .interrupted, "\(report.reason ?? "")")
-      try await first.end(.paused)
+      let report = try await firstServer(agreement, at: address, grace: .seconds(60), until: moment.matches).report
       address.current.withLock { $0 = nil }
       try await Task.sleep(for: .milliseconds(100))
-      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
       #expect(RunArchive(path: "\(federation.root.path)/runs").reports().map(\.state) == [.interrupted])
-      let second = try ServerProcess(federation)
-      address.current.withLock { $0 = second }
-      let resumption = try store.progress()
-      #expect(resumption != nil)
-      let end = try await second.conduct(agreement, federation, resuming: resumption, report: report)
-      try await second.end(.shuttingDown)
-      return end
+      let resumption = try #require(try store(of: agreement).progress())
+      return try await secondServer(agreement, at: address, resuming: resumption, report: report).report
     }
     #expect(report.state == .completed, "\(report.reason ?? "")")
     #expect(report.rounds.map(\.round) == [1, 2])
@@ -106,29 +126,19 @@ struct ServerReturnTests {
     let agreement = try agreement(rounds: 1)
     let address = ServerAddress()
     let (report, outcomes) = try await withClients(of: address) {
-      let first = try ServerProcess(federation) { event, server in
-        guard Moment.statistics.matches(event) else { return }
-        server.control.ask(.pause(deadline: .now))
-        server.hub.notify(.wake)
-      }
-      address.current.withLock { $0 = first }
-      let report = try await first.conduct(agreement, federation)
-      try await first.end(.paused)
+      let (report, _) = try await firstServer(agreement, at: address, until: Moment.statistics.matches)
       // As if it had been killed between storing the sum and noting that it is done.
-      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
-      var progress = try store.progress()
-      #expect(progress?.done == 1)
-      progress?.done = 0
-      progress?.attempts = 1
-      if let progress { try store.save(progress) }
-      let second = try ServerProcess(federation)
-      address.current.withLock { $0 = second }
-      let end = try await second.conduct(agreement, federation, resuming: progress, report: report)
+      let store = store(of: agreement)
+      var progress = try #require(try store.progress())
+      #expect(progress.done == 1)
+      progress.done = 0
+      progress.attempts = 1
+      try store.save(progress)
+      let (end, second) = try await secondServer(agreement, at: address, resuming: progress, report: report)
       let tasks = second.events.withLock { events in
         events.compactMap { if case .openingStarted(let opening) = $0 { opening.task } else { nil } }
       }
       #expect(tasks == [.fit, .evaluate])
-      try await second.end(.shuttingDown)
       return end
     }
     #expect(report.state == .completed, "\(report.reason ?? "")")
@@ -140,19 +150,12 @@ struct ServerReturnTests {
     let agreement = try agreement(rounds: 1)
     let address = ServerAddress()
     let (report, outcomes) = try await withClients(of: address) {
-      let first = try ServerProcess(federation) { event, server in
-        guard Moment.fitted.matches(event) else { return }
-        server.control.ask(.pause(deadline: .now))
-        server.hub.notify(.wake)
-      }
-      address.current.withLock { $0 = first }
-      var report = try await first.conduct(agreement, federation)
+      var (report, _) = try await firstServer(agreement, at: address, until: Moment.fitted.matches)
       #expect(report.rounds.count == 1)
       let told = report.rounds
-      try await first.end(.paused)
       // As if it had been killed between storing the sum and reporting it.
       report.rounds = []
-      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
+      let store = store(of: agreement)
       var progress = try #require(try store.progress())
       #expect(progress.done == 2)
       progress.done = 1
@@ -160,10 +163,7 @@ struct ServerReturnTests {
       try store.save(progress)
       try store.save(report)
       let before = try federation.records(federation.server).count
-      let second = try ServerProcess(federation)
-      address.current.withLock { $0 = second }
-      let end = try await second.conduct(agreement, federation, resuming: progress, report: report)
-      try await second.end(.shuttingDown)
+      let (end, _) = try await secondServer(agreement, at: address, resuming: progress, report: report)
       let records = try federation.records(federation.server).dropFirst(before).filter { $0.event == .roundCompleted }
       #expect(records.map(\.task) == ["fit", "evaluate"])
       #expect(records.first?.model != nil && records.first?.context != nil)
@@ -210,15 +210,8 @@ struct ServerReturnTests {
     let agreement = try agreement(rounds: 1)
     let address = ServerAddress()
     let (report, _) = try await withClients(of: address) {
-      let first = try ServerProcess(federation) { event, server in
-        guard Moment.statistics.matches(event) else { return }
-        server.control.ask(.pause(deadline: .now))
-        server.hub.notify(.wake)
-      }
-      address.current.withLock { $0 = first }
-      let report = try await first.conduct(agreement, federation)
-      try await first.end(.paused)
-      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
+      let (report, _) = try await firstServer(agreement, at: address, until: Moment.statistics.matches)
+      let store = store(of: agreement)
       var progress = try #require(try store.progress())
       progress.done = 0
       try store.save(progress)
@@ -227,11 +220,7 @@ struct ServerReturnTests {
         OpeningResult(
           opening: stored.opening, aggregate: stored.aggregate, nextModel: stored.nextModel,
           signer: try federation.parties[0].identity()))
-      let second = try ServerProcess(federation)
-      address.current.withLock { $0 = second }
-      let end = try await second.conduct(agreement, federation, resuming: progress, report: report)
-      try await second.end(.shuttingDown)
-      return end
+      return try await secondServer(agreement, at: address, resuming: progress, report: report).report
     }
     #expect(report.state == .failed)
     #expect(report.reason?.contains("last-result cannot be read as the sum that was stored last") == true)
@@ -242,26 +231,15 @@ struct ServerReturnTests {
     let agreement = try agreement(rounds: 1)
     let address = ServerAddress()
     let (report, _) = try await withClients(of: address) {
-      let first = try ServerProcess(federation) { event, server in
-        guard case .stageClosed(.maskedInputCollection, let opening, _, _) = event, opening.task == .fit else { return }
-        server.control.ask(.pause(deadline: .now + .seconds(60)))
-        server.hub.notify(.wake)
-      }
-      address.current.withLock { $0 = first }
-      let report = try await first.conduct(agreement, federation)
+      let (report, first) = try await firstServer(
+        agreement, at: address, grace: .seconds(60), until: Moment.masking.matches)
       let isFitted = first.events.withLock { events in
         events.contains { if case .openingCompleted(let opening, _) = $0 { opening.task == .fit } else { false } }
       }
       #expect(isFitted)
-      try await first.end(.paused)
-      let second = try ServerProcess(federation)
-      address.current.withLock { $0 = second }
-      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
-      let progress = try store.progress()
+      let progress = try store(of: agreement).progress()
       #expect(progress?.done == 2)
-      let end = try await second.conduct(agreement, federation, resuming: progress, report: report)
-      try await second.end(.shuttingDown)
-      return end
+      return try await secondServer(agreement, at: address, resuming: progress, report: report).report
     }
     #expect(report.state == .completed, "\(report.reason ?? "")")
   }
@@ -272,27 +250,16 @@ struct ServerReturnTests {
     let address = ServerAddress()
     let (report, _) = try await withClients(of: address) {
       // A deadline that has passed: as if it were killed after members have signed who is in the sum.
-      let first = try ServerProcess(federation) { event, server in
-        guard case .stageClosed(.maskedInputCollection, let opening, _, _) = event, opening.task == .statistics else {
-          return
-        }
-        server.control.ask(.pause(deadline: .now))
-        server.hub.notify(.wake)
+      let (report, _) = try await firstServer(agreement, at: address) { event in
+        guard case .stageClosed(.maskedInputCollection, let opening, _, _) = event else { return false }
+        return opening.task == .statistics
       }
-      address.current.withLock { $0 = first }
-      let report = try await first.conduct(agreement, federation)
-      #expect(report.state == .interrupted)
-      try await first.end(.paused)
-      let second = try ServerProcess(federation)
-      address.current.withLock { $0 = second }
-      let store = RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
-      let end = try await second.conduct(
-        agreement, federation, resuming: try store.progress(), report: report)
+      let (end, second) = try await secondServer(
+        agreement, at: address, resuming: try store(of: agreement).progress(), report: report)
       let attempts = second.events.withLock { events in
         events.compactMap { if case .openingStarted(let opening) = $0 { opening.attempt } else { nil } }
       }
       #expect(attempts == [2, 1, 1])
-      try await second.end(.shuttingDown)
       return end
     }
     #expect(report.state == .completed, "\(report.reason ?? "")")
@@ -322,7 +289,7 @@ struct ServerReturnTests {
   func earlyGreeting() async throws {
     let agreement = try agreement(rounds: 1)
     let address = ServerAddress()
-    let server = try ServerProcess(federation)
+    let server = try ServerProcess(federation, hold: .milliseconds(500))
     address.current.withLock { $0 = server }
     // The end empties the lobby, and whoever greets after it stays in it.
     let names = federation.names

@@ -30,9 +30,9 @@ struct CredentialChecks {
       ]
     }
     do throws(CredentialError) {
-      let authorities = try Certificate.authorities(inFile: directory.certificateAuthorityPath)
-      // Leaf first; within the same bounds.
-      let chain = try Certificate.authorities(inFile: directory.tlsCertificatePath)
+      let authorities = try Certificate.all(inFile: directory.certificateAuthorityPath)
+      // Leaf first.
+      let chain = try Certificate.all(inFile: directory.tlsCertificatePath)
       guard let leaf = chain.first else { throw .notACertificate(detail: "no certificate found") }
       return try findings + [certificate(leaf, of: directory, key: key), issuer(of: chain, among: authorities)]
         + dates(leaf, authorities, now: now) + [pins(leaf.publicKeyHash, of: directory)]
