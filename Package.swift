@@ -147,7 +147,7 @@ let package = Package(
       name: "FederationClientTests",
       dependencies: [
         "FederationClient", "FederationServer", "FederationWire", "Federation", "TransparencyLog", "AuditLog",
-        "SecureAggregation", "Learning", "Training", "Storage", "MutualTLS", "Cryptography", grpc,
+        "LogService", "SecureAggregation", "Learning", "Training", "Storage", "MutualTLS", "Cryptography", grpc,
       ],
       swiftSettings: strict),
     .testTarget(

@@ -9,10 +9,19 @@ extension AuditLogWriter {
   /// The checkpoint in `checkpoint.cosigned`, with all its cosignatures; nil before the first.
   public var cosignedCheckpoint: SignedCheckpoint? { state.withLock { $0.cosigned.kept } }
 
-  /// How many cosigners the federation asks for, which decides between an older checkpoint with more and a newer one with
-  /// fewer; one until this is called. Of several who ask, the one that asks for most.
-  public func preferCheckpoints(withCosigners quorum: Int) {
-    state.withLock { $0.cosigned.quorum = max($0.cosigned.quorum, quorum) }
+  /// Whose cosignatures are asked for, and how many, which decides between an older checkpoint that has them and a newer
+  /// one that does not. Until this is called, anybody's one will do.
+  public func preferCheckpoints(cosignedAs policy: CosignerPolicy, by source: CosignerSource) {
+    state.withLock { $0.cosigned.policies[source] = policy }
+  }
+
+  /// How many entries have all the cosigners that are asked for: those under ``cosignedCheckpoint``, or none; no limit
+  /// where nobody asks for any.
+  public func cosignedSize(as policies: [CosignerPolicy]) -> UInt64 {
+    let asked = policies.filter { $0.quorum > 0 }
+    if asked.isEmpty { return .max }
+    guard let kept = cosignedCheckpoint, asked.allSatisfy({ $0.cosigners(of: kept) >= $0.quorum }) else { return 0 }
+    return kept.checkpoint.size
   }
 
   /// Keeps cosignatures of a published checkpoint of this log.
@@ -37,7 +46,7 @@ extension AuditLogWriter {
       }
       try requireOwn(checkpoint, published: published?.checkpoint.size ?? 0)
       do throws(TransparencyLogError) {
-        let offered = try checkpoint.withoutSigners(except: verifierKey).adding(cosignatures)
+        let offered = try (checkpoint.signed(onlyBy: [verifierKey]) ?? checkpoint).adding(cosignatures)
         try keep(offered, in: known)
         guard let published, published.checkpoint == checkpoint.checkpoint else { return }
         let shown = try published.adding(cosignatures)
@@ -55,11 +64,11 @@ extension AuditLogWriter {
       try DurableFile.writeAtomically(
         kept.serialized, to: "\(directory)/\(LogLayout.cosignedCheckpoint)", mode: 0o644)
     }
-    // The quorum may have been set meanwhile.
+    // Somebody may have asked for others meanwhile.
     state.withLock { state in
-      let quorum = state.cosigned.quorum
+      let policies = state.cosigned.policies
       state.cosigned = next
-      state.cosigned.quorum = quorum
+      state.cosigned.policies = policies
     }
   }
 
@@ -80,17 +89,26 @@ extension AuditLogWriter {
   }
 }
 
+/// Who asks for cosigners of a log.
+public enum CosignerSource: Sendable {
+  /// The manifest, and so whoever audits the log by it.
+  case federation
+  /// The keeper's own policy.
+  case keeper
+}
+
 /// Which of a log's cosigned checkpoints is kept on disk.
 ///
-/// One with more cosigners, counted up to the quorum, is preferred; among those, the larger; among those of one size, the
-/// one with more cosigners. So a newer one takes the place of an older once as many have cosigned it as are asked for, and
-/// before that only if it has no fewer. Those that wait for more cosigners are remembered, a few of them and until the
-/// process ends: their cosigners would have to be asked again.
+/// One with more of the federation's cosigners, counted up to its quorum, is preferred; among those, one with more of the
+/// keeper's, counted likewise; then one that has any; then the larger; among those of one size, the one with more
+/// cosigners. So a newer one takes the place of an older once it has the cosigners that are asked for, and before that only
+/// if it has no fewer. Those that wait for more cosigners are remembered, a few of them and until the process ends: their
+/// cosigners would have to be asked again.
 struct CosignedCheckpoints: Sendable {
   private(set) var kept: SignedCheckpoint?
   /// By size, the smallest first.
   private(set) var pending: [SignedCheckpoint] = []
-  var quorum = 1
+  var policies: [CosignerSource: CosignerPolicy] = [:]
 
   init(kept: SignedCheckpoint? = nil) {
     self.kept = kept
@@ -125,8 +143,9 @@ struct CosignedCheckpoints: Sendable {
 
   /// What is older than the one kept could still take its place only if that has too few cosigners.
   private func isOfNoUse(_ checkpoint: SignedCheckpoint) -> Bool {
-    guard let kept else { return false }
-    return checkpoint.checkpoint.size < kept.checkpoint.size && kept.cosignatures.count >= quorum
+    guard let kept, checkpoint.checkpoint.size < kept.checkpoint.size else { return false }
+    let isMissed = policies.contains { found($0.key, in: kept) < $0.value.quorum }
+    return !isMissed && !kept.cosignatures.isEmpty
   }
 
   private func isPreferred(_ offered: SignedCheckpoint, to kept: SignedCheckpoint?) -> Bool {
@@ -135,23 +154,24 @@ struct CosignedCheckpoints: Sendable {
   }
 
   private func rank(_ checkpoint: SignedCheckpoint) -> [UInt64] {
+    let asked = [CosignerSource.federation, .keeper].map { UInt64(found($0, in: checkpoint)) }
     let count = UInt64(checkpoint.cosignatures.count)
-    return [min(count, UInt64(quorum)), checkpoint.checkpoint.size, count]
+    return asked + [min(count, 1), checkpoint.checkpoint.size, count]
+  }
+
+  /// Up to the quorum. What is offered here was verified before.
+  private func found(_ source: CosignerSource, in checkpoint: SignedCheckpoint) -> Int {
+    guard let policy = policies[source] else { return 0 }
+    let witnesses = policy.witnesses.filter { key in
+      checkpoint.note.signatures.contains { $0.name == key.name && $0.keyID == key.id }
+    }
+    return min(Set(witnesses.map(\.key)).count, policy.quorum)
   }
 }
 
 extension SignedCheckpoint {
   /// The lines that have the form of a cosignature, whosever.
   var cosignatures: [Cosignature] { note.signatures.compactMap { try? Cosignature($0) } }
-
-  /// The same with the signature of its log alone.
-  func withoutSigners(except key: NoteVerifierKey<LogKeyRole>) throws(TransparencyLogError) -> SignedCheckpoint {
-    var bare = try SignedNote(text: note.text)
-    for signature in note.signatures where signature.name == key.name && signature.keyID == key.id {
-      try bare.add(signature)
-    }
-    return try SignedCheckpoint(parsing: bare.serialized)
-  }
 
   func adding(_ cosignatures: [Cosignature]) throws(TransparencyLogError) -> SignedCheckpoint {
     var checkpoint = self

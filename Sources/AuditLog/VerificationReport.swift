@@ -88,4 +88,10 @@ public struct CosignerPolicy: Hashable, Sendable {
     self.witnesses = witnesses.filter { seen.insert($0).inserted }
     self.quorum = quorum
   }
+
+  /// How many of them have cosigned a checkpoint; one key counts once, under whatever names.
+  func cosigners(of checkpoint: SignedCheckpoint) -> Int {
+    let valid = witnesses.filter { if case .valid = checkpoint.cosignature(by: $0) { true } else { false } }
+    return Set(valid.map(\.key)).count
+  }
 }

@@ -32,9 +32,8 @@ public enum ClientError: BlamedError {
   /// The server does not know the protocol's one method.
   case unimplemented
   case control(ControlError)
-  /// A witness outside the federation has seen another log than this one.
+  /// A witness outside the federation has seen another log than this one, or the log could not be published for it.
   case externalWitness(WitnessSubmissionError)
-  case notCosigned(WitnessShortage)
   /// This organisation's log, or the server's, is not what was witnessed before.
   case witness(WitnessFault)
   /// What this organisation's own witness has recorded cannot be used.
@@ -54,7 +53,6 @@ public enum ClientError: BlamedError {
     case .control(let error): error
     case .witness(let error): error
     case .externalWitness(let error): error
-    case .notCosigned(let error): error
     case .witnessStore(let error): error
     case .call, .refused, .unexpected, .cancelled, .noData, .unimplemented: nil
     }
@@ -117,7 +115,7 @@ public enum ClientError: BlamedError {
     // The sums gave no model: the run is over, and it is nobody's doing.
     case .progression(.learning): true
     case .log, .wire, .federation, .aggregation, .progression, .storage, .state, .unexpected, .cancelled,
-      .unimplemented, .witness, .witnessStore, .externalWitness, .notCosigned, .control:
+      .unimplemented, .witness, .witnessStore, .externalWitness, .control:
       false
     }
   }

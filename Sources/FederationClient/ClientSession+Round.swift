@@ -340,6 +340,7 @@ extension ClientSession {
       throw .unexpected("a model hash that does not follow from the published sum")
     }
     active.lastResult = result
+    active.lastSurvivors = sum.survivors
     run = active
     let shareSurvivors = round?.shareSurvivors
     abandonRound()

@@ -66,7 +66,8 @@ extension ClientSession {
         agreement: agreement, accepted: accepted, policy: policy, runner: runner,
         progression: isSame
           ? earlier.progression : RunProgression(plan: plan, run: announcement.run, features: data.features),
-        wasAway: earlier.wasAway, cohort: earlier.cohort, lastResult: earlier.lastResult)
+        wasAway: earlier.wasAway, cohort: earlier.cohort, lastResult: earlier.lastResult,
+        lastSurvivors: earlier.lastSurvivors)
     } else {
       // What this process knew of the run is gone with another announcement: only a process that starts again may take a
       // model over, not one that a server makes forget it.

@@ -10,16 +10,29 @@ import TransparencyLog
 extension ClientSession {
   /// Once in a process, before anything but a greeting leaves: a log that was put back to an earlier state is noticed here.
   func beginWitnessing(answering number: UInt64) async throws(ClientError) {
-    guard parts.witness != nil, !witnessing.hasBegun else { return }
-    try await witness(try published(), answering: number)
+    guard !witnessing.hasBegun else { return }
+    try await showLog(answering: number)
     witnessing.hasBegun = true
   }
 
   /// After a result, when no attempt is under way.
   func witnessResult(answering number: UInt64) async throws(ClientError) {
     witnessing.resultSize = parts.log.size
+    try await showLog(answering: number)
+  }
+
+  /// While there is nothing else to do, as soon as one message can ask for no more receipts: those that wait do not grow
+  /// without end where no run begins or ends.
+  func witnessReceipts(answering number: UInt64) async throws(ClientError) {
+    guard witnessing.receipts.count >= WireLimits.receipts else { return }
+    try await showLog(answering: number)
+  }
+
+  /// In as many messages as the receipts need that were given for a long upload.
+  private func showLog(answering number: UInt64) async throws(ClientError) {
     guard parts.witness != nil else { return }
-    try await witness(try published(), answering: number)
+    let checkpoint = try published()
+    repeat { try await witness(checkpoint, answering: number) } while witnessing.receipts.count >= WireLimits.receipts
   }
 
   /// At the end of a run: until the others have cosigned the checkpoint over all of it, for a short time.
@@ -27,7 +40,8 @@ extension ClientSession {
   /// - Parameter run: nil for one in which this organisation took no part.
   func settleWitnessing(_ run: ActiveRun?, isCompleted: Bool, answering number: UInt64) async throws(ClientError) {
     guard parts.witness != nil, run != nil || witnessing.hasGrown else { return }
-    let others = (run?.cohort ?? []).filter { $0 != parts.name }
+    // Whoever was not in the last sum has gone, and is not waited for.
+    let others = (run?.lastSurvivors ?? run?.cohort ?? []).filter { $0 != parts.name }
     // As many as have places in one answer: see `WireLimits.answeredPeers`.
     let expected = isCompleted ? min(others.count, WireLimits.answeredPeers) + 1 : 1
     do throws(ClientError) {
@@ -154,7 +168,8 @@ extension ClientSession {
     do throws(WitnessError) {
       try witness.watch(logs.map { WitnessedLog(origin: $0.key, keys: $0.value) })
     } catch { throw .witnessStore(error) }
-    parts.log.preferCheckpoints(withCosigners: membership.trusted.witnessQuorum)
+    let cosigners = membership.trusted.cosigners(ofLogOf: parts.log.verifierKey.name)
+    parts.log.preferCheckpoints(cosignedAs: cosigners, by: .federation)
     witnessing.versions = versions
   }
 

@@ -2,7 +2,6 @@ import AuditLog
 import Cryptography
 import Federation
 import FederationWire
-import Foundation
 import TransparencyLog
 
 /// What a server's answer to a witness message is held against.
@@ -22,12 +21,8 @@ extension ClientSession {
     }
     let (size, path) = (held.checkpoint.size, parts.log.directory)
     let own = checkpoint.checkpoint
-    func keep(_ suspicion: WitnessSuspicion) {
-      let now = UInt64(max(1, Date().timeIntervalSince1970))
-      _ = witness.keep(WitnessEvidence(suspicion, held: held, offered: checkpoint, time: now))
-    }
     guard size <= own.size else {
-      keep(.notConsistent)
+      witness.keep(.notConsistent, held: held, offered: checkpoint)
       throw try fault(.rolledBack(path: path, entries: own.size, held: size), held.checkpoint)
     }
     let root: TreeHash
@@ -35,7 +30,7 @@ extension ClientSession {
       root = try TileReader(directory: TileDirectory(path: path), size: own.size).root(size: size)
     } catch { throw .log(.storage(error)) }
     guard root == held.checkpoint.root else {
-      keep(size == own.size ? .splitView : .notConsistent)
+      witness.keep(size == own.size ? .splitView : .notConsistent, held: held, offered: checkpoint)
       throw try fault(.forked(path: path, size: size), held.checkpoint)
     }
     return size
@@ -98,9 +93,8 @@ extension ClientSession {
       give(lines, of: shown, to: server)
       try append([draft(.checkpointWitnessed, shown, witness: witness.verifierKey)])
     case .conflict, .refused:
-      let now = UInt64(max(1, Date().timeIntervalSince1970))
       let file = witness.latest(origin: server.value).flatMap {
-        witness.keep(WitnessEvidence(.notConsistent, held: $0, offered: checkpoint, time: now))
+        witness.keep(.notConsistent, held: $0, offered: checkpoint)
       }
       throw try fault(.serverHistory(held: submission.verified, offered: shown.size, evidence: file), shown)
     case .alarm(_, let file):
@@ -132,28 +126,35 @@ extension ClientSession {
     witnessing.remove(receipts: indices)
   }
 
-  /// The others' logs. What is wrong with one is on the record and shown, and no reason to leave: its keeper may be at fault,
-  /// or the server.
+  /// The others' logs. What is wrong with one that its keeper has signed is on the record and shown, and no reason to leave:
+  /// its keeper may be at fault, or the server.
   private func takePeers(
     _ peers: [PeerCheckpoint], _ submission: WitnessSubmission, witness: Witness
   ) throws(ClientError) {
     let server = membership.trusted.server.name
     let known = Dictionary(uniqueKeysWithValues: submission.peers.map { ($0.origin.value, $0.size) })
+    var seen: Set<String> = [server.value, parts.name.value]
     var drafts: [AuditRecord.Draft] = []
     for peer in peers {
       let shown = peer.checkpoint.checkpoint
-      guard shown.origin != server.value, shown.origin != parts.name.value,
-        let name = try? OrganizationName(shown.origin)
-      else { throw .unexpected("a checkpoint that is no other member's") }
+      guard seen.insert(shown.origin).inserted, let name = try? OrganizationName(shown.origin) else {
+        throw .unexpected("a checkpoint that is no other member's, or two of one")
+      }
       let keys = witnessedManifests.compactMap { $0.organization(named: name)?.logNoteKey }
       // A member that this organisation has not approved yet.
       guard !keys.isEmpty, let checkpoint = peer.checkpoint.signed(onlyBy: keys) else { continue }
+      // What a server can make up by itself is nothing to hold against a member.
+      guard keys.contains(where: { checkpoint.status(of: $0) == .valid }) else {
+        throw .unexpected("a checkpoint of a member's log that the member has not signed")
+      }
       let size = known[shown.origin] ?? 0
       let outcome = try cosign(checkpoint, from: size, peer.proof, witness: witness)
-      if case .cosigned(let lines) = outcome.response {
+      switch outcome.response {
+      case .cosigned(let lines):
         give(lines, of: shown, to: name)
         drafts.append(draft(.checkpointWitnessed, shown, witness: witness.verifierKey))
-      } else if witnessing.reported.insert(shown).inserted {
+      case .conflict, .refused:
+        guard witnessing.isNewConflict(shown) else { continue }
         var draft = draft(.checkpointConflict, shown, witness: witness.verifierKey)
         draft.source = .init(name: name)
         draft.outcome = .refused

@@ -101,6 +101,8 @@ actor ClientSession {
     /// The sum that was published last; no other one is published for its opening. A server that was started again may
     /// hand out the same once more.
     var lastResult: OpeningResult?
+    /// Of that sum: who was there last.
+    var lastSurvivors: [OrganizationName]?
   }
 
   /// The attempt in which this organisation is.
@@ -154,6 +156,7 @@ actor ClientSession {
           instruction = try await greet()
           continue
         }
+        try await witnessReceipts(answering: instruction.instruction)
         answer = Answer(.poll)
       case .announcement(let announcement):
         try await pace()
@@ -176,7 +179,7 @@ actor ClientSession {
           ended, isCompleted: end.state == .completed, answering: instruction.instruction)
         try await bidFarewell(answering: instruction.instruction)
         await parts.gate.close()
-        try await parts.witnesses?.submit()
+        try await parts.witnesses?.submit(afterRun: true)
         return outcome
       case .stored: throw .unexpected("an answer to a segment that was not sent")
       case .witnessed: throw .unexpected("a witness's answer that was not asked for")

@@ -1,6 +1,7 @@
 import AuditLog
 import Cryptography
 import Federation
+import FederationWire
 import Foundation
 import LogService
 
@@ -25,37 +26,44 @@ public struct WitnessShortage: BlamedError, Hashable {
 ///
 /// The policy is read each time, as it is then. One that cannot be read names no witnesses; a run is refused for that alone.
 final class ExternalWitnesses: Sendable {
-  static let interval: Duration = .seconds(600)
-  private static let pruningInterval: Duration = .seconds(86_400)
+  /// How often is submitted and pruned; tests do not wait so long.
+  struct Intervals: Sendable {
+    var submitting: Duration = .seconds(600)
+    var pruning: Duration = .seconds(86_400)
+  }
 
   private let directory: OrganizationDirectory
   private let log: AuditLogWriter
   private let submissions: WitnessSubmissions
+  private let intervals: Intervals
   private let progress: @Sendable (ClientEvent) -> Void
 
   init(
     _ directory: OrganizationDirectory, log: AuditLogWriter, submissions: WitnessSubmissions,
-    progress: @escaping @Sendable (ClientEvent) -> Void
+    intervals: Intervals = Intervals(), progress: @escaping @Sendable (ClientEvent) -> Void
   ) {
     self.directory = directory
     self.log = log
     self.submissions = submissions
+    self.intervals = intervals
     self.progress = progress
   }
 
-  /// - Throws: `ClientError.witness` once a witness has seen another log.
+  /// - Throws: `ClientError.externalWitness` once a witness has seen another log.
   func requireNoConflict() throws(ClientError) {
     if let conflict = submissions.conflict { throw .externalWitness(conflict) }
   }
 
   /// Submits the log's checkpoint to the policy's witnesses; one that cannot be reached is told of, and no error.
   ///
-  /// - Throws: `ClientError.witness`; nothing more may leave then.
-  func submit(isRoutine: Bool = false) async throws(ClientError) {
+  /// - Parameter afterRun: the checkpoint that the members have cosigned goes first: see `WitnessSubmissions`.
+  /// - Throws: `ClientError.externalWitness`; after a conflict nothing more may leave.
+  func submit(isRoutine: Bool = false, afterRun: Bool = false) async throws(ClientError) {
     guard let rules = try? directory.policy().log, !rules.witnesses.isEmpty else { return }
-    if rules.quorum > 0 { log.preferCheckpoints(withCosigners: rules.quorum) }
+    log.preferCheckpoints(cosignedAs: rules.cosigners, by: .keeper)
+    let cosigned = afterRun ? log.cosignedCheckpoint : nil
     do throws(WitnessSubmissionError) {
-      for submission in try await submissions.submit(to: rules.witnesses, isRoutine: isRoutine) {
+      for submission in try await submissions.submit(to: rules.witnesses, isRoutine: isRoutine, joining: cosigned) {
         guard let failure = submission.failure else { continue }
         progress(.witnessSilent(code: failure.code, reason: failure.message, remedy: failure.remedy))
       }
@@ -76,20 +84,24 @@ final class ExternalWitnesses: Sendable {
     return WitnessShortage(found: found, needed: rules.quorum, within: rules.withinText)
   }
 
-  /// Goes on until it is cancelled or nothing may leave any more: submits every ten minutes, prunes every day.
+  /// Goes on until it is cancelled or a witness has seen another log: submits every ten minutes, prunes every day.
+  ///
+  /// A log that cannot be written for a while, as when its disk is full, is told of and tried again.
   func tend() async {
     var pruned = ContinuousClock.now
     while true {
-      do { try await Task.sleep(for: Self.interval) } catch { return }
+      do { try await Task.sleep(for: intervals.submitting) } catch { return }
       do throws(ClientError) {
         try await submit(isRoutine: true)
-        if pruned.duration(to: .now) >= Self.pruningInterval {
-          pruned = .now
+        if pruned.duration(to: .now) >= intervals.pruning {
           try prune()
+          pruned = .now
         }
       } catch {
-        // The gate lets nothing out after a conflict or a log that cannot be written, and the session ends there.
-        return progress(.trouble(code: error.code, reason: error.message, remedy: error.remedy))
+        guard !Task.isCancelled else { return }
+        progress(.trouble(code: error.code, reason: error.message, remedy: error.remedy))
+        // The gate lets nothing out any more, and the session ends there.
+        if submissions.conflict != nil { return }
       }
     }
   }
@@ -105,9 +117,9 @@ final class ExternalWitnesses: Sendable {
     draft.actor = .init(service: "client")
     draft.retention = rules.retentionText
     draft.policy = .init(.allowed, rule: "audit.retention")
-    let manifest = try? directory.manifest()?.manifest
-    let isCosigned = rules.quorum > 0 || (manifest?.witnessQuorum ?? 0) > 0
-    let limit = isCosigned ? log.cosignedCheckpoint?.checkpoint.size ?? 0 : .max
+    let manifest = (try? directory.manifest()) ?? nil
+    let federation = manifest.map { [$0.manifest.cosigners(ofLogOf: log.verifierKey.name)] } ?? []
+    let limit = log.cosignedSize(as: federation + [rules.cosigners])
     do throws(AuditLogError) { try log.prune(before: before, upTo: limit, recording: draft) } catch {
       throw .log(error)
     }

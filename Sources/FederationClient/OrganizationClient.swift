@@ -201,6 +201,7 @@ public struct OrganizationClient: Sendable {
       identity = try directory.identityKey()
     } catch { throw .federation(error) }
     let federation = membership.approved.manifest.federation.value
+    log.preferCheckpoints(cosignedAs: membership.trusted.cosigners(ofLogOf: log.verifierKey.name), by: .federation)
     let source = ConnectionSource(
       directory: directory, observer: HandshakeRecorder(log: log, federation: federation),
       passphrase: settings.passphrase)
@@ -248,8 +249,7 @@ public struct OrganizationClient: Sendable {
     do throws(FederationError) { key = try directory.witnessKey() } catch { throw .federation(error) }
     do throws(WitnessError) {
       return try Witness(
-        directory: directory.witnessPath, name: name, key: key, logs: [],
-        clock: { UInt64(max(1, Date().timeIntervalSince1970)) })
+        directory: directory.witnessPath, name: name, key: key, logs: [])
     } catch { throw .witnessStore(error) }
   }
 

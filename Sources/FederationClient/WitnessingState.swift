@@ -11,6 +11,8 @@ struct WitnessingState {
     var cosigners: Set<WitnessVerifyingKey> = []
   }
 
+  /// Of each other log in one session. The first ones tell the story; nobody fills the log with the others.
+  static let maximumConflicts = 16
   /// Checkpoints whose cosignatures may still come.
   static let recentCheckpoints = 8
 
@@ -30,8 +32,8 @@ struct WitnessingState {
   var hasGrown = false
   /// Under which versions of the manifest others' logs are watched.
   var versions: [ManifestHash] = []
-  /// Conflicts of other members that are on the record.
-  var reported: Set<Checkpoint> = []
+  /// Conflicts of other members that are on the record, by the log's origin.
+  private var reported: [String: Set<Checkpoint>] = [:]
   /// Entries up to the record of the last result.
   var resultSize: UInt64 = 0
 
@@ -46,6 +48,13 @@ struct WitnessingState {
   mutating func remove(receipts verified: [UInt64]) {
     let verified = Set(verified)
     receipts.removeAll { verified.contains($0.index) }
+  }
+
+  /// Whether a conflict is to be put on the record.
+  mutating func isNewConflict(_ checkpoint: Checkpoint) -> Bool {
+    let known = reported[checkpoint.origin, default: []]
+    guard known.count < Self.maximumConflicts else { return false }
+    return reported[checkpoint.origin, default: []].insert(checkpoint).inserted
   }
 
   mutating func submit(_ checkpoint: SignedCheckpoint) {

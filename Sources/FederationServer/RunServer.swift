@@ -92,7 +92,7 @@ public struct RunServer: Sendable {
       Task { await core.hub.close() }
     }
     let submission: Result<Void, ServerError>
-    do throws(ServerError) { submission = .success(try await core.submitCheckpoint()) } catch {
+    do throws(ServerError) { submission = .success(try await core.submitCheckpoint(afterRun: true)) } catch {
       submission = .failure(error)
     }
     await core.close()

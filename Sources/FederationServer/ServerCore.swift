@@ -89,21 +89,28 @@ final class ServerCore: Sendable {
   /// Submits the log's checkpoint to the witnesses that the operator names; one that cannot be reached is told of, and no
   /// error.
   ///
+  /// - Parameter afterRun: the checkpoint that the members have cosigned goes first: see `WitnessSubmissions`.
   /// - Throws: `ServerError.externalWitness`: no run is begun any more then.
-  func submitCheckpoint(isRoutine: Bool = false) async throws(ServerError) {
+  func submitCheckpoint(isRoutine: Bool = false, afterRun: Bool = false) async throws(ServerError) {
+    let cosigned = afterRun ? log.cosignedCheckpoint : nil
     do throws(WitnessSubmissionError) {
-      for submission in try await submissions.submit(to: witnesses, isRoutine: isRoutine) {
+      for submission in try await submissions.submit(to: witnesses, isRoutine: isRoutine, joining: cosigned) {
         guard let failure = submission.failure else { continue }
         progress(.witnessSilent(code: failure.code, reason: failure.message))
       }
     } catch { throw .externalWitness(error) }
   }
 
-  /// Submits every ten minutes, until it is cancelled or a witness has seen another log.
-  func submitRoutinely() async {
+  /// Submits from time to time, until it is cancelled or a witness has seen another log.
+  ///
+  /// A log that cannot be written for a while, as when its disk is full, is told of and tried again.
+  func submitRoutinely(every interval: Duration) async {
     while !witnesses.isEmpty {
-      do { try await Task.sleep(for: .seconds(600)) } catch { return }
-      do throws(ServerError) { try await submitCheckpoint(isRoutine: true) } catch { return }
+      do { try await Task.sleep(for: interval) } catch { return }
+      do throws(ServerError) { try await submitCheckpoint(isRoutine: true) } catch {
+        guard submissions.conflict == nil, !Task.isCancelled else { return }
+        progress(.witnessSilent(code: error.code, reason: error.message))
+      }
     }
   }
 
@@ -164,8 +171,7 @@ final class ServerCore: Sendable {
     do throws(FederationError) { key = try directory.witnessKey() } catch { throw .federation(error) }
     do throws(WitnessError) {
       let witness = try Witness(
-        directory: directory.witnessPath, name: directory.name, key: key, logs: [],
-        clock: { UInt64(max(1, Date().timeIntervalSince1970)) })
+        directory: directory.witnessPath, name: directory.name, key: key, logs: [])
       return try ServerWitnessing(log: log, witness: witness, membership: membership, progress: progress)
     } catch { throw .witness(error) }
   }

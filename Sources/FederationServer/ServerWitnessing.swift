@@ -240,7 +240,8 @@ final class ServerWitnessing: Sendable {
     var names = Set(view.newest.manifest.organizations.map(\.name))
     names.formUnion(view.inForce?.manifest.organizations.map(\.name) ?? [])
     try witness.watch(names.sorted().map { WitnessedLog(origin: $0.value, keys: keys(of: $0)) })
-    log.preferCheckpoints(withCosigners: view.current.manifest.witnessQuorum)
+    let cosigners = view.current.manifest.cosigners(ofLogOf: log.verifierKey.name)
+    log.preferCheckpoints(cosignedAs: cosigners, by: .federation)
     state.withLock { $0.versions = versions }
   }
 

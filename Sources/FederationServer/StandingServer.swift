@@ -18,6 +18,8 @@ public final class StandingServer: Sendable {
     public var render: @Sendable (RunEvent) -> (json: String, text: String?)
     /// How often files are looked at for changes.
     var watchInterval: Duration = .seconds(2)
+    /// How often the log's checkpoint is submitted to witnesses while nothing else asks for it.
+    var submissionInterval: Duration = .seconds(600)
 
     public init(
       server: RunServer.Settings, render: @escaping @Sendable (RunEvent) -> (json: String, text: String?)
@@ -87,7 +89,7 @@ public final class StandingServer: Sendable {
     // Before any run: a log that was put back to an earlier state is found out here.
     try await core.submitCheckpoint()
     let submitting = Task {
-      await core.submitRoutinely()
+      await core.submitRoutinely(every: settings.submissionInterval)
       // What it has met ends the server.
       if core.submissions.conflict != nil { self.stop() }
     }
@@ -95,7 +97,7 @@ public final class StandingServer: Sendable {
     while !state.withLock({ $0.isStopping }) {
       if let next = nextRun() {
         try await conduct(next, core, report)
-        try await core.submitCheckpoint()
+        try await core.submitCheckpoint(afterRun: true)
       } else {
         do { try await core.lobby.waitForWake() } catch let error as AuditLogError { throw .log(error) } catch { break }
       }

@@ -142,14 +142,3 @@ public struct PeerCheckpoint: Equatable, Sendable {
     self.proof = proof
   }
 }
-
-extension SignedCheckpoint {
-  /// The same with the signatures of some keys alone; nil if none of them has a line.
-  public func signed(onlyBy keys: [NoteVerifierKey<LogKeyRole>]) -> SignedCheckpoint? {
-    guard var bare = try? SignedNote(text: note.text) else { return nil }
-    for line in note.signatures where keys.contains(where: { $0.name == line.name && $0.id == line.keyID }) {
-      guard (try? bare.add(line)) != nil else { return nil }
-    }
-    return try? SignedCheckpoint(parsing: bare.serialized)
-  }
-}

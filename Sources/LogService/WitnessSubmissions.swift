@@ -24,7 +24,7 @@ public enum WitnessSubmissionError: BlamedError, Equatable {
 }
 
 /// One checkpoint that was submitted to one witness.
-public struct WitnessSubmission: Sendable {
+public struct SubmittedCheckpoint: Sendable {
   public let witness: WitnessAddress
   /// Entries under the checkpoint.
   public let size: UInt64
@@ -73,19 +73,22 @@ public final class WitnessSubmissions: Sendable {
 
   /// Publishes, and submits the checkpoint to each witness in turn. Rounds follow one another.
   ///
-  /// - Parameter isRoutine: does nothing if nothing but records of the last round has come since.
+  /// - Parameters:
+  ///   - isRoutine: does nothing if nothing but records of the last round has come since.
+  ///   - cosigned: one of this log that others have cosigned. Submitted instead to a witness that has not come so far yet,
+  ///     so that all cosignatures are of one checkpoint: a log keeps those of one.
   /// - Returns: what became of each; a witness that cannot be reached is no error.
   /// - Throws: ``WitnessSubmissionError``.
   @discardableResult
   public func submit(
-    to witnesses: [WitnessAddress], isRoutine: Bool = false
-  ) async throws(WitnessSubmissionError) -> [WitnessSubmission] {
+    to witnesses: [WitnessAddress], isRoutine: Bool = false, joining cosigned: SignedCheckpoint? = nil
+  ) async throws(WitnessSubmissionError) -> [SubmittedCheckpoint] {
     let task = state.withLock { state in
       let before = state.turn
-      let task = Task { () -> Result<[WitnessSubmission], WitnessSubmissionError> in
+      let task = Task { () -> Result<[SubmittedCheckpoint], WitnessSubmissionError> in
         await before?.value
         do throws(WitnessSubmissionError) {
-          return .success(try await perform(witnesses, isRoutine: isRoutine))
+          return .success(try await perform(witnesses, isRoutine: isRoutine, joining: cosigned))
         } catch { return .failure(error) }
       }
       state.turn = Task { _ = await task.value }
@@ -104,14 +107,16 @@ public final class WitnessSubmissions: Sendable {
   }
 
   private func perform(
-    _ witnesses: [WitnessAddress], isRoutine: Bool
-  ) async throws(WitnessSubmissionError) -> [WitnessSubmission] {
+    _ witnesses: [WitnessAddress], isRoutine: Bool, joining cosigned: SignedCheckpoint?
+  ) async throws(WitnessSubmissionError) -> [SubmittedCheckpoint] {
     if let conflict { throw conflict }
     let isSettled = state.withLock { $0.settledSize == log.size }
     guard !witnesses.isEmpty, !(isRoutine && isSettled) else { return [] }
-    var checkpoint = try publish()
-    var submissions: [WitnessSubmission] = []
+    let published = try publish()
+    var submissions: [SubmittedCheckpoint] = []
     for witness in witnesses where !state.withLock({ $0.isEnding }) {
+      let isBehind = (cosigned?.checkpoint.size ?? 0) > knownSize(of: witness.key)
+      var checkpoint = isBehind ? cosigned ?? published : published
       var failure: WitnessClientError?
       var time: UInt64?
       // A second time where another process of this log was ahead of the checkpoint, and not of the log.
@@ -130,10 +135,10 @@ public final class WitnessSubmissions: Sendable {
       }
       if let failure { try judge(failure, checkpoint, witness) }
       submissions.append(
-        WitnessSubmission(witness: witness, size: checkpoint.checkpoint.size, time: time, failure: failure))
+        SubmittedCheckpoint(witness: witness, size: checkpoint.checkpoint.size, time: time, failure: failure))
     }
     let isComplete = submissions.count == witnesses.count && submissions.allSatisfy { $0.failure == nil }
-    state.withLock { $0.settledSize = isComplete ? log.size : nil }
+    state.withLock { $0.settledSize = isComplete && cosigned == nil ? log.size : nil }
     return submissions
   }
 
@@ -144,6 +149,8 @@ public final class WitnessSubmissions: Sendable {
   private func submit(
     _ checkpoint: SignedCheckpoint, to witness: WitnessAddress
   ) async throws(WitnessClientError) -> UInt64 {
+    // Who else has cosigned it is not the witness's business.
+    let checkpoint = checkpoint.signed(onlyBy: [log.verifierKey]) ?? checkpoint
     let client = WitnessClient(url: witness.url, key: witness.key, timeout: timeout)
     let reader = TileReader(directory: TileDirectory(path: log.directory), size: checkpoint.checkpoint.size)
     let cosignature = try await client.submit(

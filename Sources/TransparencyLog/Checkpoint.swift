@@ -85,6 +85,12 @@ public struct SignedCheckpoint: Hashable, Sendable {
   /// Whether the log's key has signed.
   public func status(of key: NoteVerifierKey<LogKeyRole>) -> NoteSignatureStatus { note.status(of: key) }
 
+  /// The same with the lines of some keys of its log alone; nil if none of them has one.
+  public func signed(onlyBy keys: [NoteVerifierKey<LogKeyRole>]) -> SignedCheckpoint? {
+    let bare = note.keeping { line in keys.contains { $0.name == line.name && $0.id == line.keyID } }
+    return bare.signatures.isEmpty ? nil : SignedCheckpoint(checkpoint: checkpoint, note: bare)
+  }
+
   /// Adds a witness's cosignature; an earlier one of the same witness is replaced.
   public mutating func add(_ cosignature: Cosignature) throws(TransparencyLogError) {
     try note.add(cosignature.noteSignature)

@@ -103,6 +103,13 @@ public struct SignedNote: Hashable, Sendable {
     signatures.append(signature)
   }
 
+  /// The same with some of its lines.
+  func keeping(_ isKept: (NoteSignature) -> Bool) -> SignedNote {
+    var note = self
+    note.signatures.removeAll { !isKept($0) }
+    return note
+  }
+
   /// Signs the text under an organisation's name.
   public mutating func sign<Role: NoteSigningRole>(
     name: OrganizationName, key: borrowing SigningKey<Role>

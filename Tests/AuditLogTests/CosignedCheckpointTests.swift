@@ -17,6 +17,10 @@ import TransparencyLog
     try witnesses.map { try FixedWitness.cosignature(of: checkpoint.checkpoint, seed: $0) }
   }
 
+  private func policy(_ quorum: Int, _ witnesses: UInt8...) throws -> CosignerPolicy {
+    CosignerPolicy(witnesses: try witnesses.map { try FixedWitness.verifierKey($0) }, quorum: quorum)
+  }
+
   private func kept() throws -> SignedCheckpoint? {
     try FileManager.default.fileExists(atPath: file) ? SignedCheckpoint(parsing: read(file)) : nil
   }
@@ -64,7 +68,7 @@ import TransparencyLog
   @Test("Which checkpoint is kept", arguments: rows)
   func rule(_ row: Row) throws {
     let writer = try openLog(log)
-    writer.preferCheckpoints(withCosigners: row.quorum)
+    writer.preferCheckpoints(cosignedAs: try policy(row.quorum, 1, 2, 3), by: .federation)
     var checkpoints: [SignedCheckpoint] = []
     for _ in 0..<3 {
       try writer.fill(1)
@@ -82,9 +86,37 @@ import TransparencyLog
     #expect(found.status(of: writer.verifierKey) == .valid)
   }
 
+  @Test("Those whom the keeper names do not push out those whom the federation asks for")
+  func sources() throws {
+    let writer = try openLog(log)
+    let (members, outside) = (try policy(2, 1, 2, 3), try policy(1, 8, 9))
+    writer.preferCheckpoints(cosignedAs: members, by: .federation)
+    writer.preferCheckpoints(cosignedAs: outside, by: .keeper)
+    var checkpoints: [SignedCheckpoint] = []
+    for _ in 0..<3 {
+      try writer.fill(1)
+      checkpoints.append(try writer.publish())
+    }
+    func kept(_ place: Int, _ witnesses: UInt8...) throws -> UInt64? {
+      let checkpoint = checkpoints[place]
+      try writer.add(
+        try witnesses.map { try FixedWitness.cosignature(of: checkpoint.checkpoint, seed: $0) }, to: checkpoint)
+      return writer.cosignedCheckpoint?.checkpoint.size
+    }
+    #expect(try kept(0, 1, 2) == 1)
+    #expect(writer.cosignedSize(as: [members]) == 1 && writer.cosignedSize(as: [members, outside]) == 0)
+    #expect(try kept(1, 8, 9) == 1)
+    // It waited, and has now what both ask for.
+    #expect(try kept(1, 2, 3) == 2)
+    #expect(writer.cosignedSize(as: [members, outside]) == 2)
+    // The federation's come first, and the keeper's are not given up for a newer one.
+    #expect(try kept(2, 1, 3) == 2)
+    #expect(try kept(2, 9) == 3)
+  }
+
   @Test func thosesThatWaitAreFew() throws {
     let writer = try openLog(log)
-    writer.preferCheckpoints(withCosigners: 2)
+    writer.preferCheckpoints(cosignedAs: try policy(2, 1, 2, 3), by: .federation)
     var checkpoints: [SignedCheckpoint] = []
     for _ in 0..<12 {
       try writer.fill(1)

@@ -42,6 +42,8 @@ struct ExternalWitnessTests {
         bauta audit verify demo/alder --key demo/alder/log.vkey $three > /dev/null; echo "three $?"
         bauta audit verify demo/hub --key demo/hub/log.vkey --witness one/witness.vkey > /dev/null; echo "hub $?"
         bauta audit prune demo/alder --older-than 30d --dry-run; echo "prune $?"
+        bauta audit cosign demo/alder --json > alone.json; echo "alone $? $(grep -c '"error":null' alone.json)"
+        cp -r demo/hub/log hub-log
         mkdir backup; cp -r demo/alder/log demo/alder/state.sqlite* backup/
 
         policy 3; client alder
@@ -52,7 +54,7 @@ struct ExternalWitnessTests {
         stop alder
         """)
     for line in [
-      "first 0", "cosign 1\n2\n1", "running 1", "two 0\n1", "three 1", "hub 0", "prune 0",
+      "first 0", "cosign 1\n2\n1", "running 1", "two 0\n1", "three 1", "hub 0", "prune 0", "alone 1 2",
       "alder.example does not take part: unavailable", "refused 1", "alder 0",
     ] {
       #expect(outcome.output.contains(line), "\(line): \(outcome.output) \(outcome.errors)")
@@ -75,8 +77,14 @@ struct ExternalWitnessTests {
         [ "$before" -gt 0 ] && [ "$(received)" = "$before" ] && echo "nothing arrived"
         bauta audit list demo/alder --event checkpointConflict --json | grep -c witness-log-rolled-back
         bauta audit cosign demo/alder; echo "cosign $?"
+        bauta server stop --directory demo/hub; wait $(cat hub.pid); rm hub.pid
+        bauta audit cosign demo/hub --witness "$(key one)@$(url one)" > /dev/null; echo "hub $?"
+        rm -r demo/hub/log; cp -r hub-log demo/hub/log
+        server; bauta audit cosign demo/hub --witness "$(key one)@$(url one)"; wait $(cat hub.pid); echo "told $?"
+        rm hub.pid; rm -r demo/hub/log; cp -r hub-log demo/hub/log
+        bauta server --directory demo/hub --witness "$(key one)@$(url one)"; echo "start $?"
         """)
-    for line in ["restored 1\nnothing arrived\n1\n", "cosign 1"] {
+    for line in ["restored 1\nnothing arrived\n1\n", "cosign 1", "hub 0", "told 1", "start 1"] {
       #expect(restored.output.contains(line), "\(line): \(restored.output) \(restored.errors)")
     }
     #expect(restored.errors.contains("is more than there are"), "\(restored.errors)")

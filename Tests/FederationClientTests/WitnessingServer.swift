@@ -21,6 +21,7 @@ actor WitnessingServer: ServerExchange {
   private var sender: Party
   private var tampering: Tampering = { _, _ in }
   private var receipt: @Sendable (Receipt) -> Receipt = { $0 }
+  private var waits = 0
   private(set) var submissions: [WitnessSubmission] = []
   private(set) var answers: [WitnessAnswer] = []
   private(set) var kinds: [String] = []
@@ -49,11 +50,13 @@ actor WitnessingServer: ServerExchange {
     box.events.withLock { $0.compactMap { if case .logConflict(let conflict) = $0 { conflict } else { nil } } }
   }
 
+  /// - Parameter waits: so many questions are answered with `wait` before the session ends.
   func from(
-    _ party: Party, _ tampering: @escaping Tampering = { _, _ in },
+    _ party: Party, waits: Int = 0, _ tampering: @escaping Tampering = { _, _ in },
     receipt: @escaping @Sendable (Receipt) -> Receipt = { $0 }
   ) {
     sender = party
+    self.waits = waits
     self.tampering = tampering
     self.receipt = receipt
     kinds = []
@@ -76,7 +79,9 @@ actor WitnessingServer: ServerExchange {
       try ServerMessage(instruction: 1, receipt: given, body: body).encoded()
     }
     switch message.body {
-    case .hello:
+    case .hello, .poll:
+      waits -= 1
+      guard waits < 0 else { return try reply(.wait) }
       let run = try RunIdentifier("run-1")
       return try reply(.end(RunEnd(run: run, state: .stopped, reason: "the test is over", model: [])))
     case .witness(let submission):
@@ -86,7 +91,7 @@ actor WitnessingServer: ServerExchange {
       try tampering(&answer, submission)
       answers.append(answer)
       return try reply(.witnessed(answer))
-    case .acceptance, .refusal, .round, .ready, .poll, .segment, .fetch, .pins: return try reply(.wait)
+    case .acceptance, .refusal, .round, .ready, .segment, .fetch, .pins: return try reply(.wait)
     }
   }
 

@@ -191,6 +191,16 @@ struct WitnessingTests {
     try await requireStopped(try await start(repeating), "receipt-repeated", repeating)
   }
 
+  @Test("Where no run comes, receipts are proved as they come in, a message's worth at a time")
+  func idle() async throws {
+    let server = try WitnessingServer(federation)
+    await server.from(alder, waits: 200)
+    #expect(try await start(server).value != nil)
+    let asked = await server.submissions.map(\.receipts.count)
+    #expect(asked.max() == 64 && asked.reduce(0, +) > 200 - 64, "\(asked)")
+    #expect(await server.kinds.last == "ready")
+  }
+
   @Test("More than fits is no answer")
   func tooMany() async throws {
     let server = try WitnessingServer(federation)
@@ -235,6 +245,42 @@ struct WitnessingTests {
     await server.from(alder) { answer, asked in answer.peers = asked.peers.map(\.size) == [5] ? [honest] : [] }
     #expect(try await start(server).value != nil)
     #expect(try conflicts().count == 1)
+
+    // What birch has not signed is the server's own doing; so is another checkpoint beside the latest.
+    let key = LogSigningKey.generate()
+    let unsigned = try SignedCheckpoint.signing(
+      origin: birch.name, size: 90, root: TreeHash(hashing: [1]), key: key)
+    let text = unsigned.note.text
+    let line = NoteSignature(
+      name: birch.member.logNoteKey.name, keyID: birch.member.logNoteKey.id,
+      bytes: unsigned.note.signatures[0].bytes)
+    let claimed = try SignedCheckpoint(parsing: text + [0x0A] + Array(line.line.utf8))
+    for shown in [[PeerCheckpoint(checkpoint: claimed, proof: [])], [honest, fork]] {
+      await server.from(alder) { answer, _ in answer.peers = shown }
+      #expect(try await start(server).error?.code == "server-out-of-order")
+    }
+    #expect(try conflicts().count == 1)
+  }
+
+  @Test("Of each other log so many conflicts are on the record, and cosigners count for what they cover")
+  func state() throws {
+    var state = WitnessingState()
+    func isNew(_ size: UInt64, of name: OrganizationName) -> Bool {
+      state.isNewConflict(Checkpoint(origin: name, size: size, root: TreeHash(hashing: [1])))
+    }
+    #expect([1, 1].map { isNew($0, of: birch.name) } == [true, false])
+    #expect((2...40).count { isNew($0, of: birch.name) } == WitnessingState.maximumConflicts - 1)
+    #expect(isNew(1, of: federation.parties[2].name))
+    for size in [5, 9] as [UInt64] {
+      state.submit(
+        try SignedCheckpoint.signing(
+          origin: alder.name, size: size, root: TreeHash(hashing: [1]), key: alder.logKey()))
+    }
+    func isNoted(_ key: WitnessVerifyingKey, _ size: UInt64) -> Bool { state.note(cosigner: key, size: size) }
+    let (one, two) = (birch.member.witnessNoteKey.key, federation.server.member.witnessNoteKey.key)
+    #expect([isNoted(one, 5), isNoted(two, 5), isNoted(one, 9)] == [true, true, true])
+    #expect([isNoted(one, 5), isNoted(one, 6)] == [false, false])
+    #expect([5, 6, 9, 10].map { state.cosigners(covering: $0) } == [2, 1, 1, 0])
   }
 }
 

@@ -89,6 +89,42 @@ import TransparencyLog
     await one.server.stop()
   }
 
+  /// What members cosign at the end of a run and what is submitted after it is one checkpoint, and stays for both.
+  @Test func witnessesJoinWhatOthersHaveCosigned() async throws {
+    let one = try await serve("one.example", seed: 11)
+    let log = try open()
+    try log.append(.init(.serviceStarted))
+    let member = try signingKey(WitnessKeyRole.self, seed: 21)
+    let name = try OrganizationName("hub.example")
+    let key = NoteVerifierKey<WitnessKeyRole>(organization: name, key: member.verifyingKey)
+    log.preferCheckpoints(cosignedAs: CosignerPolicy(witnesses: [key], quorum: 1), by: .federation)
+    log.preferCheckpoints(cosignedAs: CosignerPolicy(witnesses: [one.address.key], quorum: 1), by: .keeper)
+    let settled = try log.publish()
+    try log.add(
+      [Cosignature(of: settled.checkpoint, name: name, key: member, time: 1_700_000_000)], to: settled)
+    try log.append(.init(.runEnded))
+    let submissions = WitnessSubmissions(log: log, service: "client", timeout: .seconds(30))
+    let joined = try await submissions.submit(to: [one.address], joining: log.cosignedCheckpoint)
+    #expect(joined.map(\.size) == [1] && joined.allSatisfy { $0.failure == nil })
+    func requireBoth() throws {
+      let kept = try #require(log.cosignedCheckpoint)
+      #expect(kept.checkpoint.size == 1)
+      for cosigner in [key, one.address.key] { #expect(kept.cosignature(by: cosigner) == .valid(time: 1_700_000_000)) }
+    }
+    try requireBoth()
+    // The witness is not told who else has cosigned.
+    let seen = try #require(one.witness.latest(origin: "alder.example"))
+    #expect(seen.cosignature(by: key) == .absent)
+    // What came after it is not forgotten, and does not push out what the federation asks for.
+    let rest = try await submissions.submit(to: [one.address], isRoutine: true, joining: nil)
+    #expect(rest.map(\.size) == [5])
+    try requireBoth()
+    // One that is behind what the witness has seen is not submitted again.
+    let again = try await submissions.submit(to: [one.address], joining: log.cosignedCheckpoint)
+    #expect(again.map(\.size) == [8] && again.allSatisfy { $0.failure == nil })
+    await one.server.stop()
+  }
+
   @Test func aWitnessThatIsSilentStopsNothing() async throws {
     let (one, two) = (try await serve("one.example", seed: 11), try await serve("two.example", seed: 12))
     await one.server.stop()

@@ -162,9 +162,7 @@ private struct OpeningRun {
   private func verified(
     _ directory: String, key: NoteVerifierKey<LogKeyRole>
   ) throws(OpeningError) -> UInt64 {
-    let cosigners: CosignerPolicy? =
-      manifest.witnessQuorum > 0
-      ? CosignerPolicy(witnesses: manifest.members.map(\.witnessNoteKey), quorum: manifest.witnessQuorum) : nil
+    let cosigners = manifest.witnessQuorum > 0 ? manifest.cosigners(ofLogOf: key.name) : nil
     let report = AuditVerifier.verify(logDirectory: directory, verifierKey: key.text, cosigners: cosigners)
     guard report.verified, let size = report.size else {
       let failed = report.checks.first { $0.result == .failed }

@@ -1,4 +1,5 @@
 import Cryptography
+import Foundation
 import Synchronization
 
 /// What a witness did with a request, for whoever watches it.
@@ -57,7 +58,7 @@ public final class Witness: Sendable {
   /// - Throws: `locked`, `damagedState`, `duplicateLog`, `tooManyLogs`, `storage`.
   public init(
     directory: String, name: OrganizationName, key: consuming WitnessSigningKey, logs: [WitnessedLog],
-    clock: @escaping @Sendable () -> UInt64
+    clock: @escaping @Sendable () -> UInt64 = Witness.systemClock
   ) throws(WitnessError) {
     let verifierKey = NoteVerifierKey<WitnessKeyRole>(organization: name, key: key.verifyingKey)
     try Self.check(logs)
@@ -126,7 +127,15 @@ public final class Witness: Sendable {
   /// Keeps two checkpoints that do not go together, where somebody else than the rule has found that out.
   ///
   /// - Returns: the file; nil if it could not be kept, or enough of its kind is kept already.
-  public func keep(_ evidence: WitnessEvidence) -> String? { (try? store.keep(evidence)) ?? nil }
+  @discardableResult
+  public func keep(_ suspicion: WitnessSuspicion, held: SignedCheckpoint, offered: SignedCheckpoint) -> String? {
+    keep(WitnessEvidence(suspicion, held: held, offered: offered, time: clock()))
+  }
+
+  private func keep(_ evidence: WitnessEvidence) -> String? { (try? store.keep(evidence)) ?? nil }
+
+  /// The system's clock; a cosignature of the year 1970 would be none.
+  public static let systemClock: @Sendable () -> UInt64 = { UInt64(max(1, Date().timeIntervalSince1970)) }
 
   /// Answers one request.
   ///
@@ -178,7 +187,10 @@ public final class Witness: Sendable {
     let record: SignedCheckpoint
     do {
       cosignature = try Cosignature(of: request.checkpoint.checkpoint, name: name, key: key, time: clock())
-      record = try Self.record(of: request.checkpoint, log, cosignature)
+      // Kept are the signatures that the rule has checked, and ours. Others are strangers'.
+      var signed = request.checkpoint.signed(onlyBy: log.keys) ?? request.checkpoint
+      try signed.add(cosignature)
+      record = signed
     } catch { throw .storage(error) }
     if next != state {
       try store.record(record)
@@ -189,19 +201,6 @@ public final class Witness: Sendable {
       .cosigned(origin: log.origin, size: request.checkpoint.checkpoint.size, previous: previous))
   }
 
-  /// What is kept: the signatures that were checked, and ours. Others are strangers'.
-  private static func record(
-    of checkpoint: SignedCheckpoint, _ log: WitnessedLog, _ cosignature: Cosignature
-  ) throws(TransparencyLogError) -> SignedCheckpoint {
-    let trusted = log.keys.filter { checkpoint.status(of: $0) == .valid }
-    var note = try SignedNote(text: checkpoint.note.text)
-    for key in trusted {
-      if let signature = checkpoint.note.signature(by: key) { try note.add(signature) }
-    }
-    try note.add(cosignature.noteSignature)
-    return try SignedCheckpoint(parsing: note.serialized)
-  }
-
   private func alarm(
     _ suspicion: WitnessSuspicion, _ request: WitnessRequest, _ log: WitnessedLog, _ state: WitnessState
   ) -> WitnessEvent? {
@@ -209,7 +208,6 @@ public final class Witness: Sendable {
     guard let held = state.latest else { return nil }
     let evidence = WitnessEvidence(suspicion, held: held, offered: request.checkpoint, time: clock())
     // The refusal stands whether or not the evidence could be kept; the event says so.
-    let file = (try? store.keep(evidence)) ?? nil
-    return .alarm(evidence, file: file)
+    return .alarm(evidence, file: keep(evidence))
   }
 }

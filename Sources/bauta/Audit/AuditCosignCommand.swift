@@ -2,6 +2,7 @@ import ArgumentParser
 import AuditLog
 import Cryptography
 import Federation
+import FederationWire
 import Foundation
 import LogService
 import ServiceControl
@@ -63,14 +64,21 @@ struct AuditCosignCommand: AsyncParsableCommand {
     return try ControlClient.ask(ControlRequest("cosign", arguments), of: directory)
   }
 
-  private func submit(_ participant: Participant) async throws -> [WitnessSubmission] {
+  private func submit(_ participant: Participant) async throws -> [SubmittedCheckpoint] {
     var witnesses = witness
     if witnesses.isEmpty, case .organization(let organization) = participant {
       witnesses = try organization.policy().log.witnesses
     }
     let log = try OwnLog.open(participant.directory)
+    if let manifest = (try? participant.directory.manifest()) ?? nil {
+      log.preferCheckpoints(
+        cosignedAs: manifest.manifest.cosigners(ofLogOf: log.verifierKey.name), by: .federation)
+    }
+    if case .organization(let organization) = participant {
+      log.preferCheckpoints(cosignedAs: try organization.policy().log.cosigners, by: .keeper)
+    }
     let submissions = WitnessSubmissions(log: log, service: "bauta", timeout: .seconds(10))
-    let result: Result<[WitnessSubmission], any Error>
+    let result: Result<[SubmittedCheckpoint], any Error>
     do { result = .success(try await submissions.submit(to: witnesses)) } catch { result = .failure(error) }
     try log.close()
     return try result.get()
@@ -103,7 +111,7 @@ private struct CosignOutcome: Decodable {
   /// - Throws: `ControlError` for that of another release.
   init(line: String) throws {
     guard let outcome = try? JSONDecoder().decode(CosignOutcome.self, from: Data(line.utf8)),
-      outcome.schema == WitnessSubmission.schema
+      outcome.schema == SubmittedCheckpoint.schema
     else { throw ControlError.malformedAnswer }
     self = outcome
   }

@@ -2,6 +2,7 @@ import ArgumentParser
 import AuditLog
 import Cryptography
 import Federation
+import FederationWire
 import Foundation
 import ServiceControl
 
@@ -78,11 +79,14 @@ struct AuditPruneCommand: AsyncParsableCommand {
 
   /// Where cosigners are asked for, what they have not seen is not removed.
   private static func limit(_ log: AuditLogWriter, _ participant: Participant) -> UInt64 {
-    var quorum = (try? participant.directory.manifest())??.manifest.witnessQuorum ?? 0
-    if case .organization(let organization) = participant {
-      quorum = max(quorum, (try? organization.policy().log.quorum) ?? 0)
+    var policies: [CosignerPolicy] = []
+    if let manifest = (try? participant.directory.manifest()) ?? nil {
+      policies.append(manifest.manifest.cosigners(ofLogOf: log.verifierKey.name))
     }
-    return quorum > 0 ? log.cosignedCheckpoint?.checkpoint.size ?? 0 : .max
+    if case .organization(let organization) = participant, let rules = try? organization.policy().log {
+      policies.append(rules.cosigners)
+    }
+    return log.cosignedSize(as: policies)
   }
 
   private func show(_ range: Range<UInt64>?, _ time: AuditTime) {

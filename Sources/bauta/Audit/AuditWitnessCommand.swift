@@ -51,8 +51,7 @@ struct AuditWitnessCommand: AsyncParsableCommand {
     let logs = try log.map { try VerifierKeyArgument.key($0, as: LogKeyRole.self) }
     let home = try open()
     let witness = try Witness(
-      directory: home.statePath, name: home.name, key: home.witnessKey(), logs: Self.watched(logs),
-      clock: { UInt64(max(0, Date().timeIntervalSince1970)) })
+      directory: home.statePath, name: home.name, key: home.witnessKey(), logs: Self.watched(logs))
     let asJSON = format.json
     let ending = EndingSignal()
     let site = LogSite(witness: witness) { event in WitnessLines.show(event, asJSON: asJSON) }

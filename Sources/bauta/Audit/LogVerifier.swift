@@ -1,6 +1,7 @@
 import AuditLog
 import Cryptography
 import Federation
+import FederationWire
 import TransparencyLog
 
 /// Verifies logs by their directories, and says from where the key came that it trusted.
@@ -47,10 +48,10 @@ enum LogVerifier {
       return CosignerPolicy(
         witnesses: cosigners.witnesses, quorum: cosigners.quorum ?? cosigners.witnesses.count)
     }
-    let members = manifest.members.map(\.witnessNoteKey).filter { $0.name != keeper }
+    let members = manifest.cosigners(ofLogOf: keeper)
     return CosignerPolicy(
-      witnesses: members + cosigners.witnesses,
-      quorum: cosigners.quorum ?? max(manifest.witnessQuorum, cosigners.witnesses.count))
+      witnesses: members.witnesses + cosigners.witnesses,
+      quorum: cosigners.quorum ?? max(members.quorum, cosigners.witnesses.count))
   }
 
   private static func keyText(for directory: String, _ source: KeySource) throws -> String? {

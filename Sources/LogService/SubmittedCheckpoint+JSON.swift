@@ -1,7 +1,7 @@
 import AuditLog
 public import TransparencyLog
 
-extension WitnessSubmission {
+extension SubmittedCheckpoint {
   public static let schema = "bauta/audit-cosign/1"
 
   /// One line of JSON, as a service answers its owner and as `bauta audit cosign --json` prints it.
