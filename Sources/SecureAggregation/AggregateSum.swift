@@ -15,6 +15,9 @@ public struct AggregateSum: Hashable, Sendable {
   private let bits: Int
   private let scale: Double
 
+  /// The coordinates as integers in −2^(bits−1) ..< 2^(bits−1).
+  public var integers: [Int64] { words.map { WordCoding.centred($0, bits: bits) } }
+
   /// The sums of the encoded values: centred coordinates divided by the scale.
   public var tensors: [Double] { words.map { Double(WordCoding.centred($0, bits: bits)) / scale } }
 
@@ -103,8 +106,11 @@ public struct AggregateSum: Hashable, Sendable {
 
   private func isWithinBounds(_ context: AggregationContext) -> Bool {
     let members = UInt64(survivors.count)
-    let largest = context.largestCoordinate.magnitude * members
-    guard words.allSatisfy({ WordCoding.centred($0, bits: bits).magnitude <= largest }) else { return false }
+    guard
+      words.allSatisfy({
+        context.isWithinBounds(WordCoding.centred($0, bits: bits), terms: survivors.count)
+      })
+    else { return false }
     var start = 0
     for group in context.parameters.counters {
       let limit = group.bound * members

@@ -39,7 +39,7 @@ public struct AggregationContext: Hashable, Sendable {
   public let agreementThreshold: Int
   /// k and t of a k-regular graph; nil on the complete graph.
   public let regularGraph: RegularGraphParameters?
-  /// Largest power of two s with n · ⌈clip · s⌉ < 2^(bits − 1).
+  /// Of clipped values the largest power of two s with n · ⌈clip · s⌉ < 2^(bits − 1); of integers that of their mechanism.
   ///
   /// A power of two makes scaling and its inverse exact in IEEE double, so ⌈clip · s⌉ is the same integer on
   /// every machine; it costs at most one bit of resolution against the largest real scale.
@@ -82,7 +82,11 @@ public struct AggregationContext: Hashable, Sendable {
     self.agreementThreshold = agreement
     self.regularGraph = regular
     self.positions = positions
-    self.scale = try Self.scale(clip: parameters.clip, bits: parameters.bits, members: count)
+    self.scale =
+      switch parameters.encoding {
+      case .clipped: try Self.scale(clip: parameters.clip, bits: parameters.bits, members: count)
+      case .integers(let scale): scale
+      }
     self.digest = Self.digest(
       binding: binding, parameters: parameters, cohort: sorted, server: server, regular: regular)
   }
@@ -119,8 +123,14 @@ public struct AggregationContext: Hashable, Sendable {
   /// Position of a member in the sorted cohort, or nil.
   func position(of name: OrganizationName) -> Int? { positions[name] }
 
-  /// Value of the largest encoded coordinate: ⌈clip · scale⌉.
-  var largestCoordinate: Int64 { Int64((parameters.clip * scale).rounded(.up)) }
+  /// Whether a coordinate can be that of a sum of so many terms: n · ⌈clip · scale⌉ is the largest of clipped values. Noise
+  /// has no bound, so every integer can be.
+  func isWithinBounds(_ coordinate: Int64, terms: Int) -> Bool {
+    switch parameters.encoding {
+    case .clipped: coordinate.magnitude <= UInt64((parameters.clip * scale).rounded(.up)) * UInt64(terms)
+    case .integers: true
+    }
+  }
 
   private static func regularGraph(
     members: Int, parameters: AggregationParameters

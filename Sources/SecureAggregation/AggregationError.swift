@@ -98,7 +98,7 @@ public enum SpoolFault: String, Hashable, Sendable {
 public enum ParameterFault: Hashable, Sendable {
   public enum Field: String, Hashable, Sendable {
     case tensorCount, bits, clip, counterCount, counterName, counterBound, weightCap, minimumCohort, minimumHonest
-    case assumedCorrupt, dimension
+    case assumedCorrupt, dimension, scale
   }
 
   case outOfRange(Field)
@@ -164,6 +164,8 @@ public enum Misuse: Hashable, Sendable {
   case valueIsNotANumber(index: Int)
   case counterOutOfBounds(group: String, index: Int)
   case storedTermIsCorrupt
+  /// Integers for a sum of clipped values, or values for one of integers.
+  case otherEncoding
   case attempt(AttemptFault)
 
   var code: String {
@@ -175,6 +177,7 @@ public enum Misuse: Hashable, Sendable {
     case .valueIsNotANumber: "value-is-not-a-number"
     case .counterOutOfBounds: "counter-out-of-bounds"
     case .storedTermIsCorrupt: "stored-term-is-corrupt"
+    case .otherEncoding: "other-encoding"
     case .attempt(let fault): fault.rawValue
     }
   }
@@ -192,6 +195,7 @@ public enum Misuse: Hashable, Sendable {
     case .counterOutOfBounds(let group, let index):
       "The counter \(index) of the group '\(group)' is outside its declared bound."
     case .storedTermIsCorrupt: "The stored term does not decode or does not belong to these parameters."
+    case .otherEncoding: "The term is of clipped values and its sum of integers, or the other way round."
     case .attempt(let fault): fault.message
     }
   }

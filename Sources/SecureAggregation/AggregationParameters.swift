@@ -26,6 +26,20 @@ public enum Rounding: String, Hashable, Sendable, CaseIterable {
   case nearest
 }
 
+/// What the coordinates of a term are.
+public enum CoordinateEncoding: Hashable, Sendable {
+  /// Values, clipped and scaled as finely as a sum that cannot wrap allows.
+  case clipped
+  /// Integers that a mechanism of differential privacy has made of values, in units of 1/`scale`; their noise has no
+  /// bound, so a sum is taken modulo 2^bits and may wrap: how seldom, the mechanism says.
+  case integers(scale: Double)
+
+  /// Scales that may be agreed on, powers of two: 2⁻⁴⁰…2⁴⁰.
+  static func isAllowed(scale: Double) -> Bool {
+    scale >= 0x1p-40 && scale <= 0x1p40 && scale.significand == 1
+  }
+}
+
 /// Who shares masks and secrets with whom.
 public enum SumGraph: Hashable, Sendable {
   /// Everybody with everybody: Bonawitz et al. 2017.
@@ -80,6 +94,7 @@ public struct AggregationParameters: Hashable, Sendable {
   public let bits: Int
   /// Tensor values are clipped to [−clip, clip]; 2⁻⁴⁰…2⁴⁰.
   public let clip: Double
+  /// Of clipped values; a mechanism that makes integers rounds by itself.
   public let rounding: Rounding
   public let counters: [CounterGroup]
   /// Public cap of an organisation's weight (examples). Bound into the context; applied by the caller.
@@ -92,6 +107,7 @@ public struct AggregationParameters: Hashable, Sendable {
   /// n_c: organisations assumed to collude with the server.
   public let assumedCorrupt: Int
   public let graph: SumGraph
+  public let encoding: CoordinateEncoding
 
   /// Counters over all groups.
   public var counterCount: Int { counters.reduce(0) { $0 + $1.count } }
@@ -100,7 +116,7 @@ public struct AggregationParameters: Hashable, Sendable {
   public init(
     tensorCount: Int, bits: Int, clip: Double, rounding: Rounding, counters: [CounterGroup], weightCap: UInt64,
     generator: MaskGenerator, minimumCohort: Int, minimumHonest: Int, assumedCorrupt: Int,
-    graph: SumGraph = .complete
+    graph: SumGraph = .complete, encoding: CoordinateEncoding = .clipped
   ) throws(AggregationError) {
     func require(_ condition: Bool, _ field: ParameterFault.Field) throws(AggregationError) {
       guard condition else { throw .parameters(.outOfRange(field)) }
@@ -122,6 +138,7 @@ public struct AggregationParameters: Hashable, Sendable {
     }
     try require(tensorCount + total >= 1, .dimension)
     try require(weightCap >= 1, .weightCap)
+    if case .integers(let scale) = encoding { try require(CoordinateEncoding.isAllowed(scale: scale), .scale) }
     let members = 0...AggregationContext.regularCohortCounts.upperBound
     try require(members.contains(minimumCohort) && minimumCohort >= 2, .minimumCohort)
     try require(members.contains(minimumHonest) && minimumHonest >= 2, .minimumHonest)
@@ -137,13 +154,19 @@ public struct AggregationParameters: Hashable, Sendable {
     self.minimumHonest = minimumHonest
     self.assumedCorrupt = assumedCorrupt
     self.graph = graph
+    self.encoding = encoding
   }
 
   func append(to encoder: inout CanonicalEncoder) {
     encoder.append(UInt64(tensorCount))
     encoder.append(UInt64(bits))
     encoder.append(clip.bitPattern)
-    encoder.append(rounding.rawValue)
+    switch encoding {
+    case .clipped: encoder.append(rounding.rawValue)
+    case .integers(let scale):
+      encoder.append("integers")
+      encoder.append(scale.bitPattern)
+    }
     encoder.append(list: counters) { (encoder: inout CanonicalEncoder, group: CounterGroup) in
       encoder.append(group.name)
       encoder.append(UInt64(group.count))

@@ -25,6 +25,7 @@ public struct EncodedTerm: Equatable, Sendable, CustomStringConvertible, CustomR
     randomness: inout some RandomNumberGenerator
   ) throws(AggregationError) -> (term: EncodedTerm, clippedCount: Int) {
     let parameters = context.parameters
+    guard case .clipped = parameters.encoding else { throw .misuse(.otherEncoding) }
     guard values.count == parameters.tensorCount, counters.count == parameters.counterCount else {
       throw .misuse(.wrongTermShape(tensors: values.count, counters: counters.count))
     }
@@ -60,6 +61,27 @@ public struct EncodedTerm: Equatable, Sendable, CustomStringConvertible, CustomR
     let result = try encode(values: values, counters: counters, context: context, randomness: &randomness)
     try randomness.check()
     return result
+  }
+
+  /// Takes the integers of a mechanism of differential privacy, noise included, modulo 2^bits.
+  ///
+  /// - Parameters:
+  ///   - integers: One a coordinate, in units of 1/scale.
+  ///   - counters: All groups in the order of the parameters, noise included.
+  /// - Throws: ``AggregationError/misuse(_:)`` for a wrong shape, a counter out of bounds, or a context whose coordinates
+  ///   are clipped values.
+  public init(
+    integers: [Int64], counters: [Int64], context: AggregationContext
+  ) throws(AggregationError) {
+    let parameters = context.parameters
+    guard case .integers = parameters.encoding else { throw .misuse(.otherEncoding) }
+    guard integers.count == parameters.tensorCount, counters.count == parameters.counterCount else {
+      throw .misuse(.wrongTermShape(tensors: integers.count, counters: counters.count))
+    }
+    let mask = Self.wordMask(bits: parameters.bits)
+    self.init(
+      tensors: integers.map { UInt32(truncatingIfNeeded: $0) & mask },
+      counters: try Self.encode(counters, groups: parameters.counters))
   }
 
   /// Canonical bytes, for the organisation's own store.
@@ -100,11 +122,10 @@ public struct EncodedTerm: Equatable, Sendable, CustomStringConvertible, CustomR
   func isWithinBounds(_ context: AggregationContext) -> Bool {
     let parameters = context.parameters
     guard tensors.count == parameters.tensorCount, counters.count == parameters.counterCount else { return false }
-    let largest = context.largestCoordinate
     let mask = Self.wordMask(bits: parameters.bits)
     guard
       tensors.allSatisfy({
-        $0 & ~mask == 0 && WordCoding.centred($0, bits: parameters.bits).magnitude <= largest.magnitude
+        $0 & ~mask == 0 && context.isWithinBounds(WordCoding.centred($0, bits: parameters.bits), terms: 1)
       })
     else { return false }
     return (try? Self.encode(counters.map { Int64(bitPattern: $0) }, groups: parameters.counters)) != nil

@@ -125,6 +125,53 @@ struct EncodedTermTests {
     #expect(sum.tensors == (0..<37).map { $0.isMultiple(of: 2) ? largest : -largest })
     #expect(sum.counters == [5_000_000, 5 << 40, -(5 << 40), 0])
   }
+
+  @Test("Integers are summed modulo 2^bits, whatever their size", arguments: [8, 20, 32])
+  func integers(bits: Int) throws {
+    var parameters = ParameterSet()
+    parameters.bits = bits
+    parameters.encoding = .integers(scale: 16)
+    let exchange = try Exchange(count: 5, parameters: parameters)
+    let largest: Int64 = (1 << (bits - 1)) - 1
+    for (index, member) in exchange.members.enumerated() {
+      let integers = (0..<37).map { $0 == 0 ? largest : Int64(index) - Int64($0) }
+      member.term = try EncodedTerm(integers: integers, counters: [7, -1, 2, 3], context: exchange.context)
+      #expect(try EncodedTerm(decoding: member.term.encoded(), context: exchange.context) == member.term)
+    }
+    try exchange.advance(to: .completed)
+    let sum = try #require(exchange.server.result)
+    // 5 · (2^(bits − 1) − 1) wraps twice.
+    #expect(sum.integers.first == largest - 4)
+    #expect(sum.integers.dropFirst() == (1..<37).map { 10 - 5 * Int64($0) }[...])
+    #expect(sum.tensors == sum.integers.map { Double($0) / 16 })
+    #expect(sum.counters == [35, -5, 10, 15])
+  }
+
+  @Test("A term is of its context's encoding, and the context of its scale")
+  func encodings() throws {
+    let clipped = try context()
+    let integers = try context { $0.encoding = .integers(scale: 16) }
+    let other = try context { $0.encoding = .integers(scale: 32) }
+    #expect(Set([clipped, integers, other].map(\.digest)).count == 3)
+    let counters: [Int64] = [0, 0, 0, 0]
+    #expect(throws: AggregationError.misuse(.otherEncoding)) {
+      try EncodedTerm(integers: [Int64](repeating: 0, count: 6), counters: counters, context: clipped)
+    }
+    #expect(throws: AggregationError.misuse(.otherEncoding)) {
+      try EncodedTerm.encode(values: [Double](repeating: 0, count: 6), counters: counters, context: integers)
+    }
+    #expect(throws: AggregationError.misuse(.wrongTermShape(tensors: 5, counters: 4))) {
+      try EncodedTerm(integers: [Int64](repeating: 0, count: 5), counters: counters, context: integers)
+    }
+    #expect(throws: AggregationError.misuse(.counterOutOfBounds(group: "examples", index: 0))) {
+      try EncodedTerm(integers: [Int64](repeating: 0, count: 6), counters: [-1, 0, 0, 0], context: integers)
+    }
+    for scale in [3, 0, -2, .nan, .infinity, 0x1p41] {
+      #expect(throws: AggregationError.parameters(.outOfRange(.scale))) {
+        try context { $0.encoding = .integers(scale: scale) }
+      }
+    }
+  }
 }
 
 @Suite("Packing of coordinates")

@@ -58,12 +58,13 @@ struct ParameterSet {
   var minimumHonest = 2
   var assumedCorrupt = 1
   var graph = SumGraph.complete
+  var encoding = CoordinateEncoding.clipped
 
   func make() throws(AggregationError) -> AggregationParameters {
     try AggregationParameters(
       tensorCount: tensorCount, bits: bits, clip: clip, rounding: rounding, counters: counters, weightCap: 1000,
       generator: generator, minimumCohort: minimumCohort, minimumHonest: minimumHonest,
-      assumedCorrupt: assumedCorrupt, graph: graph)
+      assumedCorrupt: assumedCorrupt, graph: graph, encoding: encoding)
   }
 }
 
