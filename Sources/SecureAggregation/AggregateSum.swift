@@ -106,11 +106,10 @@ public struct AggregateSum: Hashable, Sendable {
 
   private func isWithinBounds(_ context: AggregationContext) -> Bool {
     let members = UInt64(survivors.count)
-    guard
-      words.allSatisfy({
-        context.isWithinBounds(WordCoding.centred($0, bits: bits), terms: survivors.count)
-      })
-    else { return false }
+    if let largest = context.largestCoordinate {
+      let limit = largest.magnitude * members
+      guard words.allSatisfy({ WordCoding.centred($0, bits: bits).magnitude <= limit }) else { return false }
+    }
     var start = 0
     for group in context.parameters.counters {
       let limit = group.bound * members

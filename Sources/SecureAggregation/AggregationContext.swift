@@ -123,12 +123,11 @@ public struct AggregationContext: Hashable, Sendable {
   /// Position of a member in the sorted cohort, or nil.
   func position(of name: OrganizationName) -> Int? { positions[name] }
 
-  /// Whether a coordinate can be that of a sum of so many terms: n · ⌈clip · scale⌉ is the largest of clipped values. Noise
-  /// has no bound, so every integer can be.
-  func isWithinBounds(_ coordinate: Int64, terms: Int) -> Bool {
+  /// Value of the largest encoded coordinate, ⌈clip · scale⌉; nil for integers, whose noise has no bound.
+  var largestCoordinate: Int64? {
     switch parameters.encoding {
-    case .clipped: coordinate.magnitude <= UInt64((parameters.clip * scale).rounded(.up)) * UInt64(terms)
-    case .integers: true
+    case .clipped: Int64((parameters.clip * scale).rounded(.up))
+    case .integers: nil
     }
   }
 

@@ -57,9 +57,12 @@ public struct EncodedTerm: Equatable, Sendable, CustomStringConvertible, CustomR
   public static func encode(
     values: [Double], counters: [Int64], context: AggregationContext
   ) throws(AggregationError) -> (term: EncodedTerm, clippedCount: Int) {
-    var randomness = try KeystreamRandomness(generator: context.parameters.generator)
+    var randomness: KeystreamRandomness
+    do throws(CryptographyError) {
+      randomness = try KeystreamRandomness(generator: context.parameters.generator)
+    } catch { throw .local(error) }
     let result = try encode(values: values, counters: counters, context: context, randomness: &randomness)
-    try randomness.check()
+    do throws(CryptographyError) { try randomness.check() } catch { throw .local(error) }
     return result
   }
 
@@ -123,11 +126,11 @@ public struct EncodedTerm: Equatable, Sendable, CustomStringConvertible, CustomR
     let parameters = context.parameters
     guard tensors.count == parameters.tensorCount, counters.count == parameters.counterCount else { return false }
     let mask = Self.wordMask(bits: parameters.bits)
-    guard
-      tensors.allSatisfy({
-        $0 & ~mask == 0 && context.isWithinBounds(WordCoding.centred($0, bits: parameters.bits), terms: 1)
-      })
-    else { return false }
+    guard tensors.allSatisfy({ $0 & ~mask == 0 }) else { return false }
+    if let largest = context.largestCoordinate {
+      guard tensors.allSatisfy({ WordCoding.centred($0, bits: parameters.bits).magnitude <= largest.magnitude })
+      else { return false }
+    }
     return (try? Self.encode(counters.map { Int64(bitPattern: $0) }, groups: parameters.counters)) != nil
   }
 
@@ -178,40 +181,5 @@ enum WordCoding {
   static func centred(_ word: UInt32, bits: Int) -> Int64 {
     let shift = UInt32(32 - bits)
     return Int64(Int32(bitPattern: word << shift) >> Int32(shift))
-  }
-}
-
-/// Secure randomness for rounding: a keystream under a fresh seed, a block at a time.
-final class KeystreamRandomness: RandomNumberGenerator {
-  private static let blockWords = 512
-  private var stream: MaskStream
-  private var block = [UInt64](repeating: 0, count: blockWords)
-  private var used = blockWords
-  private var failure: CryptographyError?
-
-  init(generator: MaskGenerator) throws(AggregationError) {
-    do throws(CryptographyError) {
-      stream = try MaskStream(seed: try MaskSeed(SecretBytes(randomCount: 32)), generator: generator)
-    } catch {
-      throw .local(error)
-    }
-  }
-
-  func next() -> UInt64 {
-    if used == Self.blockWords { refill() }
-    used += 1
-    return block[used - 1]
-  }
-
-  /// Throws what went wrong while numbers were drawn; they are to be discarded then.
-  func check() throws(AggregationError) {
-    if let failure { throw .local(failure) }
-  }
-
-  private func refill() {
-    block.withUnsafeMutableBytes { buffer in
-      do throws(CryptographyError) { try stream.fill(buffer) } catch { failure = error }
-    }
-    used = 0
   }
 }

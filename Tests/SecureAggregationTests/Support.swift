@@ -112,6 +112,10 @@ final class Exchange {
         counters.append(Int64.random(in: (group.isSigned ? -bound : 0)...bound, using: &generator))
       }
     }
+    if case .integers = parameters.encoding {
+      let integers = values.indices.map { _ in Int64.random(in: -(1 << 40)...(1 << 40), using: &generator) }
+      return try EncodedTerm(integers: integers, counters: counters, context: context)
+    }
     return try EncodedTerm.encode(values: values, counters: counters, context: context, randomness: &generator).term
   }
 

@@ -248,7 +248,7 @@ struct UnmaskingTests {
         words: [word] + [UInt32](repeating: 0, count: 36), counters: [UInt64(bitPattern: counter), 0, 0, 0],
         survivors: names, maskedInputRoot: root, context: context)
     }
-    let largest = UInt32(3 * context.largestCoordinate)
+    let largest = UInt32(3 * (try #require(context.largestCoordinate)))
     #expect(try sum(largest, 3_000_000).counters[0] == 3_000_000)
     for (word, counter) in [(largest + 1, 0), (0, 3_000_001), (0, -1)] as [(UInt32, Int64)] {
       #expect(throws: AggregationError.unrecoverable(.sumOutOfRange)) { try sum(word, counter) }
