@@ -1,0 +1,3 @@
+enum PrivacyLossGrid {
+  static let maximumCells = 1 << 22
+}
