@@ -141,10 +141,10 @@ extension ClientSession {
         throw .unexpected("a checkpoint that is no other member's, or two of one")
       }
       let keys = witnessedManifests.compactMap { $0.organization(named: name)?.logNoteKey }
-      // A member that this organisation has not approved yet.
-      guard !keys.isEmpty, let checkpoint = peer.checkpoint.signed(onlyBy: keys) else { continue }
+      // A member, or a key of one, that this organisation has not approved yet.
+      guard let claimed = peer.checkpoint.signed(onlyBy: keys) else { continue }
       // What a server can make up by itself is nothing to hold against a member.
-      guard keys.contains(where: { checkpoint.status(of: $0) == .valid }) else {
+      guard let checkpoint = claimed.signed(onlyBy: keys.filter { claimed.status(of: $0) == .valid }) else {
         throw .unexpected("a checkpoint of a member's log that the member has not signed")
       }
       let size = known[shown.origin] ?? 0

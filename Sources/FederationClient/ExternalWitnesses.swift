@@ -56,11 +56,14 @@ final class ExternalWitnesses: Sendable {
 
   /// Submits the log's checkpoint to the policy's witnesses; one that cannot be reached is told of, and no error.
   ///
-  /// - Parameter afterRun: the checkpoint that the members have cosigned goes first: see `WitnessSubmissions`.
+  /// - Parameters:
+  ///   - isRoutine: not if nothing has come since.
+  ///   - afterRun: the checkpoint that the members have cosigned instead of the latest: see `WitnessSubmissions.submit`.
   /// - Throws: `ClientError.externalWitness`; after a conflict nothing more may leave.
   func submit(isRoutine: Bool = false, afterRun: Bool = false) async throws(ClientError) {
-    guard let rules = try? directory.policy().log, !rules.witnesses.isEmpty else { return }
+    guard let rules = try? directory.policy().log else { return }
     log.preferCheckpoints(cosignedAs: rules.cosigners, by: .keeper)
+    guard !rules.witnesses.isEmpty else { return }
     let cosigned = afterRun ? log.cosignedCheckpoint : nil
     do throws(WitnessSubmissionError) {
       for submission in try await submissions.submit(to: rules.witnesses, isRoutine: isRoutine, joining: cosigned) {

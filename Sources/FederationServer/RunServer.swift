@@ -68,6 +68,7 @@ public struct RunServer: Sendable {
     let core = try ServerCore(
       directory, membership: membership, settings: settings, largestPayload: agreement.largestPayload,
       progress: progress)
+    core.announceAddress()
     let coordinator: RunCoordinator
     do throws(ServerError) {
       try await core.submitCheckpoint()

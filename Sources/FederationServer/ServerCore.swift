@@ -72,8 +72,10 @@ final class ServerCore: Sendable {
       transport: transport, services: [service], interceptors: [transport.identityInterceptor])
     self.server = server
     serving = Task { _ = try? await server.serve() }
-    progress(.listening(address: "\(listenAddress.host):\(transport.port)"))
   }
+
+  /// Says where the server listens, once it also answers its operator.
+  func announceAddress() { progress(.listening(address: "\(listenAddress.host):\(transport.port)")) }
 
   /// Answers everybody with a last word, and closes the socket and the log.
   func close(_ reason: FederationWire.Refusal = .shuttingDown) async {
@@ -89,7 +91,9 @@ final class ServerCore: Sendable {
   /// Submits the log's checkpoint to the witnesses that the operator names; one that cannot be reached is told of, and no
   /// error.
   ///
-  /// - Parameter afterRun: the checkpoint that the members have cosigned goes first: see `WitnessSubmissions`.
+  /// - Parameters:
+  ///   - isRoutine: not if nothing has come since.
+  ///   - afterRun: the checkpoint that the members have cosigned instead of the latest: see `WitnessSubmissions.submit`.
   /// - Throws: `ServerError.externalWitness`: no run is begun any more then.
   func submitCheckpoint(isRoutine: Bool = false, afterRun: Bool = false) async throws(ServerError) {
     let cosigned = afterRun ? log.cosignedCheckpoint : nil

@@ -18,8 +18,6 @@ public final class StandingServer: Sendable {
     public var render: @Sendable (RunEvent) -> (json: String, text: String?)
     /// How often files are looked at for changes.
     var watchInterval: Duration = .seconds(2)
-    /// How often the log's checkpoint is submitted to witnesses while nothing else asks for it.
-    var submissionInterval: Duration = .seconds(600)
 
     public init(
       server: RunServer.Settings, render: @escaping @Sendable (RunEvent) -> (json: String, text: String?)
@@ -82,6 +80,7 @@ public final class StandingServer: Sendable {
     defer { listener.close() }
     self.core.withLock { $0 = core }
     defer { self.core.withLock { $0 = nil } }
+    core.announceAddress()
     let watching = Task {
       await core.watchFiles(every: settings.watchInterval, report) { try await self.reload(core, isAsked: false) }
     }
@@ -89,7 +88,7 @@ public final class StandingServer: Sendable {
     // Before any run: a log that was put back to an earlier state is found out here.
     try await core.submitCheckpoint()
     let submitting = Task {
-      await core.submitRoutinely(every: settings.submissionInterval)
+      await core.submitRoutinely(every: .seconds(600))
       // What it has met ends the server.
       if core.submissions.conflict != nil { self.stop() }
     }

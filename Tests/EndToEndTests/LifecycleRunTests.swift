@@ -24,7 +24,7 @@ struct LifecycleRunTests {
     let outcome = try await runner.run(
       """
       bauta server --plan demo/plan.yaml --directory demo/hub --patience 40 --json > server.jsonl 2> server.err & \
-      server=$!; for i in $(seq 100); do grep -q listening server.jsonl && break; sleep 0.1; done
+      server=$!; for i in $(seq 600); do grep -q listening server.jsonl && break; sleep 0.1; done
       for o in alder birch cedar dogwood; do \
       bauta client --directory demo/$o --data demo/$o/data.csv --patience 30 > $o.out 2>&1 & done
       wait $server; echo "server $?"; cat server.err
@@ -38,8 +38,8 @@ struct LifecycleRunTests {
     let refused = try await runner.run(
       """
       bauta server --plan demo/plan.yaml --directory demo/hub --patience 40 --json > second.jsonl 2> server.err & \
-      server=$!; for i in $(seq 100); do grep -q listening second.jsonl && break; sleep 0.1; done
-      timeout 20 bauta client --directory demo/before --data demo/alder/data.csv --patience 5 > before.out 2>&1
+      server=$!; for i in $(seq 600); do grep -q listening second.jsonl && break; sleep 0.1; done
+      timeout 60 bauta client --directory demo/before --data demo/alder/data.csv --patience 5 > before.out 2>&1
       echo "before $?"; cat before.out; kill $server; wait $server
       """)
     #expect(refused.output.contains("before 1"), "\(refused.output) \(refused.errors)")

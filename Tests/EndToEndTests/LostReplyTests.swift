@@ -16,7 +16,7 @@ struct LostReplyTests {
     let outcome = try await runner.run(
       """
       bauta server --plan demo/plan.yaml --directory demo/hub --patience 40 --json > server.jsonl 2> server.err & \
-      server=$!; for i in $(seq 100); do grep -q listening server.jsonl && break; sleep 0.1; done; \
+      server=$!; for i in $(seq 600); do grep -q listening server.jsonl && break; sleep 0.1; done; \
       client() { bauta client --directory demo/$1 --data demo/$1/data.csv --patience 30 $2 >> $1.out 2>&1; }; \
       client cedar & client dogwood & \
       (client alder "--lose-at fit/1/unmasking/persisted"; echo "alder $?"; client alder; echo "alder $?") & \

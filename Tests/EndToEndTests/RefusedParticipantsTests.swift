@@ -13,7 +13,7 @@ struct RefusedParticipantsTests {
 
   private let listening = """
     bauta server --plan demo/plan.yaml --directory demo/hub --patience 40 --json > server.jsonl 2> server.err & server=$!; \
-    for i in $(seq 100); do grep -q listening server.jsonl && break; sleep 0.1; done;
+    for i in $(seq 600); do grep -q listening server.jsonl && break; sleep 0.1; done;
     """
   private let others = """
     for o in alder birch cedar dogwood; do \
@@ -34,7 +34,7 @@ struct RefusedParticipantsTests {
     try #require(prepared.status == 0, "\(prepared.errors)")
     let outcome = try await runner.run(
       """
-      \(listening) timeout 20 bauta client --directory mallory --data demo/alder/data.csv --patience 5; said=$?; \
+      \(listening) timeout 60 bauta client --directory mallory --data demo/alder/data.csv --patience 5; said=$?; \
       \(others) wait $server; echo "mallory $said server $?"
       """)
     #expect(outcome.output.contains("mallory 1 server 0"), "\(outcome.output) \(outcome.errors)")
@@ -54,7 +54,7 @@ struct RefusedParticipantsTests {
     let outcome = try await runner.run(
       """
       \(listening) port=$(sed -n 's/.*"address":"127.0.0.1:\\([0-9]*\\)".*/\\1/p' server.jsonl | head -n 1); \
-      printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 10 openssl s_client -connect 127.0.0.1:$port -alpn h2 -quiet; \
+      printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 60 openssl s_client -connect 127.0.0.1:$port -alpn h2 -quiet; \
       \(others) wait $server; echo "server $?"
       """)
     #expect(outcome.output.contains("server 0"), "\(outcome.output) \(outcome.errors)")
@@ -77,7 +77,7 @@ struct RefusedParticipantsTests {
     try #require(prepared.status == 0, "\(prepared.output) \(prepared.errors)")
     let outcome = try await runner.run(
       """
-      \(listening) timeout 20 bauta client --directory old --data old/data.csv --patience 5; \
+      \(listening) timeout 60 bauta client --directory old --data old/data.csv --patience 5; \
       echo "alder $?"; kill $server; wait $server
       """)
     #expect(outcome.output.contains("alder 1"), "\(outcome.output)")
@@ -94,8 +94,8 @@ struct RefusedParticipantsTests {
     defer { runner.remove() }
     let outcome = try await runner.run(
       """
-      \(listening) timeout 10 bauta server --plan demo/plan.yaml --directory demo/hub; echo "same directory $?"; \
-      cp -r demo/hub hub2; timeout 10 bauta server --plan demo/plan.yaml --directory hub2; echo "busy $?"; \
+      \(listening) timeout 60 bauta server --plan demo/plan.yaml --directory demo/hub; echo "same directory $?"; \
+      cp -r demo/hub hub2; timeout 60 bauta server --plan demo/plan.yaml --directory hub2; echo "busy $?"; \
       kill $server; wait $server
       """)
     #expect(outcome.output.contains("same directory 1"), "\(outcome.output)")

@@ -55,15 +55,16 @@ struct ServiceFixture {
   }
 
   private static let prelude = """
-    server() { bauta server --directory demo/hub --json "$@" >> hub.jsonl 2>> hub.err & echo $! > hub.pid
-      happens '"listening"' "${listening:=0}"; listening=$((listening + 1)); }
+    server() { listened=$(grep -c '"listening"' hub.jsonl)
+      bauta server --directory demo/hub --json "$@" >> hub.jsonl 2>> hub.err & echo $! > hub.pid
+      happens '"listening"' "$listened"; }
     client() { bauta client --stay --directory demo/$1 --data demo/$1/data.csv >> $1.out 2>> $1.err & echo $! > $1.pid; }
     clients() { for name in \(organizations.joined(separator: " ")); do client $name; done; }
-    # Waits until more than $2 events match $1; half a minute at most.
-    happens() { for i in $(seq 3000); do [ "$(grep -c -- "$1" hub.jsonl)" -gt "${2:-0}" ] && return 0; sleep 0.01; done
+    # Waits until more than $2 events match $1; a minute and a half at least.
+    happens() { for i in $(seq 9000); do [ "$(grep -c -- "$1" hub.jsonl)" -gt "${2:-0}" ] && return 0; sleep 0.01; done
       echo "never: $1"; return 1; }
-    # Waits until a file has a line like $1; half a minute at most.
-    shows() { for i in $(seq 3000); do grep -q -- "$1" $2 2> /dev/null && return 0; sleep 0.01; done; echo "never: $1"; }
+    # Waits until a file has a line like $1; a minute and a half at least.
+    shows() { for i in $(seq 9000); do grep -q -- "$1" $2 2> /dev/null && return 0; sleep 0.01; done; echo "never: $1"; }
     stop() { kill -${2:-TERM} $(cat $1.pid) 2> /dev/null; wait $(cat $1.pid) 2> /dev/null; echo "$1 $?"; rm -f $1.pid; }
     stop_all() { for file in *.pid; do [ -e "$file" ] && kill $(cat $file) 2> /dev/null; done; wait; }
     touch hub.jsonl

@@ -121,7 +121,7 @@ struct ServiceTests {
       server; clients
       bauta run start demo/plan.yaml --directory demo/hub; happens evaluated
       bauta federation rotate-server --directory demo/hub; echo "announced $?"
-      for i in $(seq 200); do bauta federation rotate-server --finish --directory demo/hub > finish.out 2>&1 && break
+      for i in $(seq 900); do bauta federation rotate-server --finish --directory demo/hub > finish.out 2>&1 && break
         sleep 0.1; done; cat finish.out
       happens '"ended"'
       # Everybody comes back to a server that has the new key alone.

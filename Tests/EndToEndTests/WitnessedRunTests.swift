@@ -49,7 +49,7 @@ struct WitnessedRunTests {
       bauta run start demo/plan.yaml --directory demo/hub --watch > run.out; echo "run $?"
       stop alder
       mv demo/alder alder.new; cp -a alder.copy demo/alder
-      timeout 20 bauta client --stay --directory demo/alder --data demo/alder/data.csv 2> restored.err; echo "restored $?"
+      timeout 60 bauta client --stay --directory demo/alder --data demo/alder/data.csv 2> restored.err; echo "restored $?"
       bauta server status --directory demo/hub
       bauta audit list demo/alder --json > restored.json
       for name in birch cedar dogwood; do stop $name; done
@@ -57,7 +57,7 @@ struct WitnessedRunTests {
       mv demo/hub/log hub-log.new; cp -a hub-log.copy demo/hub/log
       server
       for name in birch cedar dogwood; do
-        timeout 20 bauta client --stay --directory demo/$name --data demo/$name/data.csv 2> $name.fork; echo "$name $?"
+        timeout 60 bauta client --stay --directory demo/$name --data demo/$name/data.csv 2> $name.fork; echo "$name $?"
       done
       """)
     let said = "\(outcome.output) \(outcome.errors)"

@@ -75,7 +75,7 @@ final class TestFederation: Sendable {
   let parties: [Party]
   let manifest: SignedManifest
 
-  init(isInMemory: Bool = false, count: Int = 4) throws {
+  init(isInMemory: Bool = false, count: Int = 4, witnessQuorum: Int = 0) throws {
     root = try TemporaryDirectory(isInMemory: isInMemory)
     server = try Party("hub.example")
     let trees = ["alder", "birch", "cedar", "doum"]
@@ -85,7 +85,7 @@ final class TestFederation: Sendable {
       Manifest.founding(
         federation: OrganizationName("fraud.example"),
         server: Manifest.Server(member: server.member, addresses: [NetworkAddress("127.0.0.1:7443")]),
-        assumedCorrupt: 1, minimumCohort: 3, organizations: parties.map(\.member)))
+        assumedCorrupt: 1, minimumCohort: 3, witnessQuorum: witnessQuorum, organizations: parties.map(\.member)))
     for party in [server] + parties { try manifest.approve(as: party.name, with: party.identity()) }
     self.manifest = manifest
     for (index, party) in parties.enumerated() {

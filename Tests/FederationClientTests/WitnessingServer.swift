@@ -22,6 +22,7 @@ actor WitnessingServer: ServerExchange {
   private var tampering: Tampering = { _, _ in }
   private var receipt: @Sendable (Receipt) -> Receipt = { $0 }
   private var waits = 0
+  private var run: RunAgreement?
   private(set) var submissions: [WitnessSubmission] = []
   private(set) var answers: [WitnessAnswer] = []
   private(set) var kinds: [String] = []
@@ -50,13 +51,16 @@ actor WitnessingServer: ServerExchange {
     box.events.withLock { $0.compactMap { if case .logConflict(let conflict) = $0 { conflict } else { nil } } }
   }
 
-  /// - Parameter waits: so many questions are answered with `wait` before the session ends.
+  /// - Parameters:
+  ///   - waits: so many questions are answered with `wait` before the session ends.
+  ///   - run: is announced first, and is then the one that ends, completed.
   func from(
-    _ party: Party, waits: Int = 0, _ tampering: @escaping Tampering = { _, _ in },
+    _ party: Party, waits: Int = 0, run: RunAgreement? = nil, _ tampering: @escaping Tampering = { _, _ in },
     receipt: @escaping @Sendable (Receipt) -> Receipt = { $0 }
   ) {
     sender = party
     self.waits = waits
+    self.run = run
     self.tampering = tampering
     self.receipt = receipt
     kinds = []
@@ -80,10 +84,18 @@ actor WitnessingServer: ServerExchange {
     }
     switch message.body {
     case .hello, .poll:
+      if case .hello = message.body, let run {
+        return try reply(
+          .announcement(
+            RunAnnouncement(run: run.run, plan: run.plan.text, manifest: run.signedManifest.serializedText)))
+      }
       waits -= 1
       guard waits < 0 else { return try reply(.wait) }
-      let run = try RunIdentifier("run-1")
-      return try reply(.end(RunEnd(run: run, state: .stopped, reason: "the test is over", model: [])))
+      return try reply(
+        .end(
+          RunEnd(
+            run: try run?.run ?? RunIdentifier("run-1"), state: run == nil ? .stopped : .completed,
+            reason: "the test is over", model: [])))
     case .witness(let submission):
       submissions.append(submission)
       let body = try witnessing.answer(submission, message.identifier, from: sender.name)

@@ -201,6 +201,20 @@ struct WitnessingTests {
     #expect(await server.kinds.last == "ready")
   }
 
+  @Test("A run whose log fewer have cosigned than the manifest asks for is told of", arguments: [1, 2])
+  func quorum(_ needed: Int) async throws {
+    let federation = try TestFederation(isInMemory: true, witnessQuorum: needed)
+    let (server, alder) = (try WitnessingServer(federation), federation.parties[0])
+    await server.from(alder, run: try HostileRun(federation).agreement)
+    let missed = Mutex<[[Int]]>([])
+    let result = try await federation.takePart(alder, link: server, patience: .zero, isWitness: true) { event in
+      if case .quorumMissed(let found, let needed) = event { missed.withLock { $0.append([found, needed]) } }
+    }
+    #expect(result.value?.state == .completed)
+    // Nobody but the server.
+    #expect(missed.withLock { $0 } == (needed == 1 ? [] : [[1, 2]]))
+  }
+
   @Test("More than fits is no answer")
   func tooMany() async throws {
     let server = try WitnessingServer(federation)
