@@ -11,6 +11,7 @@ public enum LearningError: Error, Sendable, Equatable, CustomStringConvertible {
   case artifact(ArtifactFault)
   case strategy(StrategyFault)
   case synthesis(SynthesisFault)
+  case privacy(PrivacyFault)
 
   private var fault: any Fault {
     switch self {
@@ -22,6 +23,7 @@ public enum LearningError: Error, Sendable, Equatable, CustomStringConvertible {
     case .artifact(let fault): fault
     case .strategy(let fault): fault
     case .synthesis(let fault): fault
+    case .privacy(let fault): fault
     }
   }
 
@@ -173,7 +175,7 @@ public enum PreprocessingFault: Sendable, Equatable, Fault {
 
   var remedy: String {
     switch self {
-    case .unknownStep, .order: "Use signedLog1p, then standardize; either may be left out."
+    case .unknownStep, .order: "Use signedLog1p, then standardize or publicScale; each may be left out."
     case .notStandardized: "Compute the standardisation from statistics of the same features."
     case .valueTooLarge: "Add signedLog1p to the plan's preprocessing, or rescale the column."
     case .oneClass: "Check the label column and its positive value, and the policies' minimum rows."

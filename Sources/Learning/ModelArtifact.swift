@@ -1,7 +1,8 @@
 /// A trained model as a file: everything needed to apply it to raw rows, and where it comes from.
 ///
 /// A safetensors file of schema `bauta/model/1`: tensors `weights`, `intercept`, `mean`, `standardDeviation`,
-/// `classWeights` (negative, positive); metadata `schema`, `kind`, `features` and `preprocessing` (JSON lists), `label`,
+/// `classWeights` (negative, positive), with the step `publicScale` also `bound`, and with ``FedSGD`` its state as
+/// `iterate`, `velocity` and `iterateSum` (all three or none); metadata `schema`, `kind`, `features` and `preprocessing` (JSON lists), `label`,
 /// `positive`, `run`, `context`, `round`, and whatever else the writer adds. The same contents give the same bytes.
 ///
 /// A file that decodes is well formed; it does not say who trained it. Compare its hash with the signed record.
@@ -9,6 +10,8 @@ public struct ModelArtifact: Sendable, Equatable {
   public static let schema = "bauta/model/1"
   public static let kind = "logisticRegression"
   static let tensorNames = ["weights", "intercept", "mean", "standardDeviation", "classWeights"]
+  static let boundName = "bound"
+  static let optimizerNames = ["iterate", "velocity", "iterateSum"]
   static let reservedKeys: Set<String> = [
     "schema", "kind", "features", "preprocessing", "label", "positive", "run", "context", "round",
   ]
@@ -26,15 +29,27 @@ public struct ModelArtifact: Sendable, Equatable {
   public let context: String
   /// Rounds that are in the model; 0 is the initial one.
   public let round: Int
+  /// What ``FedSGD`` goes on from; nil for other strategies. Its round is the file's.
+  public let optimizer: FedSGD.State?
   /// Further metadata, such as statistics of the run.
   public let metadata: [String: String]
 
-  /// - Throws: `LearningError` where preprocessing and model have different numbers of features, the round is
-  ///   negative, or `metadata` uses a key of the schema.
+  /// - Throws: `LearningError` where preprocessing, model and optimizer have different numbers of features, public
+  ///   constants are missing, the round is negative or not the optimizer's, or `metadata` uses a key of the schema.
   public init(
     model: LogisticRegressionModel, preprocessing: FittedPreprocessing, classWeights: ClassWeights, label: String,
-    positive: String, run: String, context: String, round: Int, metadata: [String: String] = [:]
+    positive: String, run: String, context: String, round: Int, optimizer: FedSGD.State? = nil,
+    metadata: [String: String] = [:]
   ) throws(LearningError) {
+    _ = try preprocessing.publicScaling()
+    if let optimizer {
+      guard optimizer.parameters.count == model.parameters.count else {
+        throw .model(.parameterCount(expected: model.parameters.count, found: optimizer.parameters.count))
+      }
+      guard optimizer.round == round else {
+        throw .artifact(.metadata(key: "round", problem: "it is not the optimizer's"))
+      }
+    }
     guard preprocessing.standardization.means.count == model.weights.count else {
       throw .model(
         .parameterCount(expected: model.weights.count, found: preprocessing.standardization.means.count))
@@ -49,6 +64,7 @@ public struct ModelArtifact: Sendable, Equatable {
     self.run = run
     self.context = context
     self.round = round
+    self.optimizer = optimizer
     self.metadata = metadata
   }
 
@@ -77,13 +93,17 @@ public struct ModelArtifact: Sendable, Equatable {
     metadata["context"] = context
     metadata["round"] = String(round)
     let standardization = preprocessing.standardization
-    return try Safetensors(
-      tensors: [
-        "weights": Tensor(model.weights), "intercept": Tensor([model.intercept]),
-        "mean": Tensor(standardization.means), "standardDeviation": Tensor(standardization.standardDeviations),
-        "classWeights": Tensor([classWeights.negative, classWeights.positive]),
-      ], metadata: metadata
-    ).encoded()
+    var tensors = [
+      "weights": Tensor(model.weights), "intercept": Tensor([model.intercept]),
+      "mean": Tensor(standardization.means), "standardDeviation": Tensor(standardization.standardDeviations),
+      "classWeights": Tensor([classWeights.negative, classWeights.positive]),
+    ]
+    if let bound = preprocessing.bound { tensors[Self.boundName] = Tensor([bound]) }
+    if let optimizer {
+      let vectors = [optimizer.parameters, optimizer.velocity, optimizer.iterateSum]
+      for (name, vector) in zip(Self.optimizerNames, vectors) { tensors[name] = Tensor(vector) }
+    }
+    return try Safetensors(tensors: tensors, metadata: metadata).encoded()
   }
 
   /// Reads a model file.
@@ -107,13 +127,25 @@ public struct ModelArtifact: Sendable, Equatable {
     guard let round = Int(roundText), round >= 0, String(round) == roundText else {
       throw .artifact(.metadata(key: "round", problem: "it is not a number of rounds"))
     }
-    let tensors = try Self.vectors(container.tensors, features: features.count)
+    let hasOptimizer = Self.optimizerNames.contains { container.tensors[$0] != nil }
+    let tensors = try Self.vectors(
+      container.tensors, features: features.count, bounded: steps.scalesPublicly, optimizer: hasOptimizer)
+    let standardization = try Standardization(means: tensors[2], standardDeviations: tensors[3])
+    let state = tensors.suffix(3)
     try self.init(
       model: LogisticRegressionModel(featureNames: features, parameters: tensors[0] + tensors[1]),
-      preprocessing: FittedPreprocessing(
-        steps, standardization: Standardization(means: tensors[2], standardDeviations: tensors[3])),
+      preprocessing: steps.scalesPublicly
+        ? FittedPreprocessing(
+          steps,
+          scaling: PublicScaling(
+            centres: standardization.means, scales: standardization.standardDeviations, bound: tensors[5][0]))
+        : FittedPreprocessing(steps, standardization: standardization),
       classWeights: ClassWeights(negative: tensors[4][0], positive: tensors[4][1]), label: text("label"),
       positive: text("positive"), run: text("run"), context: text("context"), round: round,
+      optimizer: hasOptimizer
+        ? FedSGD.State(
+          parameters: state[state.startIndex], velocity: state[state.startIndex + 1],
+          iterateSum: state[state.startIndex + 2], round: round) : nil,
       metadata: header.filter { !Self.reservedKeys.contains($0.key) })
   }
 
@@ -129,13 +161,20 @@ public struct ModelArtifact: Sendable, Equatable {
     }
   }
 
-  /// The values of ``tensorNames``, in that order, shapes checked.
-  private static func vectors(_ tensors: [String: Tensor], features: Int) throws(LearningError) -> [[Double]] {
-    if let name = tensors.keys.filter({ !tensorNames.contains($0) }).min() {
+  /// The values of ``tensorNames``, then ``boundName`` if `bounded`, then ``optimizerNames`` if `optimizer`, shapes
+  /// checked.
+  private static func vectors(
+    _ tensors: [String: Tensor], features: Int, bounded: Bool, optimizer: Bool
+  ) throws(LearningError) -> [[Double]] {
+    var expected = Array(zip(tensorNames, [features, 1, features, features, 2]))
+    if bounded { expected.append((boundName, 1)) }
+    let parameters = LogisticRegressionModel.parameterCount(features: features)
+    if optimizer { expected += optimizerNames.map { ($0, parameters) } }
+    if let name = tensors.keys.filter({ name in !expected.contains { $0.0 == name } }).min() {
       throw .artifact(.unexpectedTensor(name))
     }
     var vectors: [[Double]] = []
-    for (name, count) in zip(tensorNames, [features, 1, features, features, 2]) {
+    for (name, count) in expected {
       guard let tensor = tensors[name] else { throw .artifact(.missing(name)) }
       guard tensor.shape == [count] else {
         throw .artifact(.tensor(name: name, problem: "its shape is not [\(count)]"))

@@ -15,9 +15,12 @@ public func signedLog1p(_ value: Double) -> Double {
 public enum PreprocessingStep: String, Sendable, CaseIterable {
   case signedLog1p
   case standardize
+  /// ``PublicScaling``, in the place of `standardize`: needs no statistics.
+  case publicScale
 }
 
-/// The steps between a raw table and what a model is trained on: `signedLog1p`, then `standardize`, either optional.
+/// The steps between a raw table and what a model is trained on: `signedLog1p`, then `standardize` or `publicScale`, each
+/// optional.
 public struct Preprocessing: Sendable, Equatable {
   public let steps: [PreprocessingStep]
 
@@ -28,7 +31,9 @@ public struct Preprocessing: Sendable, Equatable {
       guard let step = PreprocessingStep(rawValue: name) else { throw .preprocessing(.unknownStep(name)) }
       steps.append(step)
     }
-    guard steps == PreprocessingStep.allCases.filter(steps.contains) else { throw .preprocessing(.order(names)) }
+    guard steps == PreprocessingStep.allCases.filter(steps.contains),
+      !(steps.contains(.standardize) && steps.contains(.publicScale))
+    else { throw .preprocessing(.order(names)) }
     self.steps = steps
   }
 
@@ -36,6 +41,8 @@ public struct Preprocessing: Sendable, Equatable {
   public var names: [String] { steps.map(\.rawValue) }
   /// Whether means and standard deviations are needed.
   public var standardizes: Bool { steps.contains(.standardize) }
+  /// Whether public constants are needed.
+  public var scalesPublicly: Bool { steps.contains(.publicScale) }
 
   /// Applies the steps that need no statistics. What comes out is what statistics are computed of.
   public func transform(_ table: FeatureTable) -> FeatureTable {
@@ -89,27 +96,3 @@ public struct Standardization: Sendable, Equatable {
   }
 }
 
-/// Preprocessing with its statistics: raw table in, what the model sees out.
-public struct FittedPreprocessing: Sendable, Equatable {
-  public let preprocessing: Preprocessing
-  public let standardization: Standardization
-
-  public init(_ preprocessing: Preprocessing, standardization: Standardization) {
-    self.preprocessing = preprocessing
-    self.standardization = standardization
-  }
-
-  /// From statistics of transformed tables; the identity if the plan does not standardise.
-  public init(_ preprocessing: Preprocessing, statistics: FeatureStatistics) {
-    self.preprocessing = preprocessing
-    standardization =
-      preprocessing.standardizes
-      ? statistics.standardization() : .identity(features: statistics.featureNames.count)
-  }
-
-  /// - Throws: `LearningError` where the number of features differs or a result overflows.
-  public func apply(_ table: FeatureTable) throws(LearningError) -> FeatureTable {
-    let transformed = preprocessing.transform(table)
-    return preprocessing.standardizes ? try standardization.apply(transformed) : transformed
-  }
-}

@@ -63,6 +63,8 @@ public enum OptimizationFault: Error, Sendable, Equatable {
   case settings(String)
   case noExamples
   case tooManyRows(Int)
+  case gradientNotFinite(row: Int)
+  case randomness(step: Int)
 
   public var code: String {
     switch self {
@@ -70,12 +72,14 @@ public enum OptimizationFault: Error, Sendable, Equatable {
     case .settings: "training-settings"
     case .noExamples: "training-without-examples"
     case .tooManyRows: "training-too-many-rows"
+    case .gradientNotFinite: "gradient-not-finite"
+    case .randomness: "training-without-randomness"
     }
   }
 
   var blame: String {
     switch self {
-    case .notFinite: "local"
+    case .notFinite, .gradientNotFinite, .randomness: "local"
     case .settings, .noExamples, .tooManyRows: "caller"
     }
   }
@@ -86,6 +90,8 @@ public enum OptimizationFault: Error, Sendable, Equatable {
     case .settings(let problem): "trainer settings: \(problem)"
     case .noExamples: "there are no training rows"
     case .tooManyRows(let rows): "\(rows) rows are more than the linear algebra library can index"
+    case .gradientNotFinite(let row): "the gradient of training row \(row + 1) is not finite"
+    case .randomness(let step): "step \(step + 1) did not get the noise and random words it needs"
     }
   }
 
@@ -95,6 +101,8 @@ public enum OptimizationFault: Error, Sendable, Equatable {
     case .settings: "Correct the plan's model and trainer sections."
     case .noExamples: "Give a training table with at least one row."
     case .tooManyRows: "Train on fewer rows."
+    case .gradientNotFinite: "Bound the features with publicScale in the plan; discard the model if it still happens."
+    case .randomness: "Check the system's random generator; nothing has left."
     }
   }
 }
