@@ -58,7 +58,7 @@ import Testing
           ConditionalRounding.roundOnce(halves, into: $0, using: &randomness)
         }
       }
-      if squaredNorm(result) > 12 { exceeded += 1 }
+      if squaredNorm(result) > rounding.squaredNormBound { exceeded += 1 }
     }
     // 4000 · Pr[Bin(16, ½) > 12] = 42.5
     #expect((15...80).contains(exceeded))
