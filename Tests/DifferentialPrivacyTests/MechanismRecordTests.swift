@@ -78,7 +78,7 @@ import Testing
     }
     let decoded = try RecordSum.decode(words: total, bits: 20, encoding: encoding)
     // Noise of four shares: √1200/1024 = 0.034; rounding √(200/4)/1024.
-    for (value, expected) in zip(decoded, [120, -160, 0]) { #expect(abs(value - expected) < 0.25) }
+    for (value, expected) in zip(decoded, [120.0, -160, 0]) { #expect(abs(value - expected) < 0.25) }
     #expect(decoded[2] != 0 || decoded[0] != 120)
   }
 

@@ -58,7 +58,7 @@ import Testing
           ConditionalRounding.roundOnce(halves, into: $0, using: &randomness)
         }
       }
-      if squaredNorm(result) > 12 { exceeded += 1 }
+      if squaredNorm(result) > rounding.squaredNormBound { exceeded += 1 }
     }
     // 4000 · Pr[Bin(16, ½) > 12] = 42.5
     #expect((15...80).contains(exceeded))
@@ -151,7 +151,7 @@ import Testing
   }
 
   /// No magnitude overflows or vanishes on the way to the norm.
-  @Test(arguments: [1e308, 1e155, 1, 1e-160, 5e-324]) func handlesAllMagnitudes(magnitude: Double) {
+  @Test(arguments: [1e308, 1e155, 1, 1e-160, .leastNonzeroMagnitude]) func handlesAllMagnitudes(magnitude: Double) {
     let (result, outcome) = clip([Double](repeating: magnitude, count: 100), to: 0x1p-40, scale: 0x1p40)
     #expect(outcome == (magnitude > 1e-12 ? .clipped : .within))
     #expect(norm(result) <= 1 && result.allSatisfy(\.isFinite))

@@ -47,8 +47,8 @@ func adversarialVectors(dimension: Int, norm length: Double) -> [[Double]] {
   // Everything just above an integer, or on a half, as far as the norm allows.
   for step in [0.5, 1.5, 0.01] where Double(dimension).squareRoot() * step <= length {
     var vector = [Double](repeating: step, count: dimension)
-    let rest = length * length - Double(dimension - 1) * step * step
-    vector[0] = max(rest, 0).squareRoot() * (1 - 0x1p-50)
+    let ratio = step / length
+    vector[0] = length * max(1 - Double(dimension - 1) * ratio * ratio, 0).squareRoot() * (1 - 0x1p-50)
     vectors.append(vector)
   }
   return vectors

@@ -45,7 +45,11 @@ public struct NoiseShare: Hashable, Sendable {
   public init(
     mechanism: NoiseMechanism, centralVariance: Double, cohort: NoiseCohort
   ) throws(MechanismError) {
-    let local = try Self.roundedUp((centralVariance / Double(cohort.honestShares)).nextUp)
+    let shares = Double(cohort.honestShares)
+    let quotient = centralVariance / shares
+    // The fused product tells whether the quotient was rounded down.
+    let isBelow = (-centralVariance).addingProduct(quotient, shares) < 0
+    let local = try Self.roundedUp(isBelow ? quotient.nextUp : quotient)
     try self.init(mechanism: mechanism, localVariance: local, honestShares: cohort.honestShares)
   }
 

@@ -1,0 +1,197 @@
+import Foundation
+import Testing
+
+@testable import DifferentialPrivacy
+
+@Suite struct MechanismAdaptiveClippingTests {
+  @Test func multiplierOfTheUpdate() throws {
+    // z = 1, n = 100, σ_b = n/20
+    #expect(abs(try AdaptiveClipping.updateMultiplier(total: 1, bitDeviation: 5) - 1.005038) < 5e-7)
+    for (total, deviation) in [(0.0, 5.0), (-1, 5), (10, 5), (11, 5), (.nan, 5), (1, .nan)] {
+      #expect(throws: MechanismError.parameter(.noiseMultiplier)) {
+        try AdaptiveClipping.updateMultiplier(total: total, bitDeviation: deviation)
+      }
+    }
+  }
+
+  /// Update and bit with Gaussian noise are one release with z, by adding their curves.
+  @Test func curvesOfUpdateAndBitAddUp() throws {
+    let update = try AdaptiveClipping.updateMultiplier(total: 1, bitDeviation: 5)
+    var composition = PrivacyComposition()
+    try composition.compose(.gaussian(noiseMultiplier: update), count: 10)
+    try composition.compose(.gaussian(noiseMultiplier: 10), count: 10)
+    let total = try RenyiCurve.gaussian(noiseMultiplier: 1).repeated(10).epsilon(delta: 1e-5)
+    #expect(abs(try composition.epsilon(delta: 1e-5) - total) < 1e-9)
+  }
+
+  /// The same with the discrete mechanisms: the bit's section costs what it does there, never nothing.
+  @Test(arguments: NoiseMechanism.allCases) func discreteCurvesAreAdded(mechanism: NoiseMechanism) throws {
+    let parameters = try MechanismParameters(
+      unit: .organization, mechanism: mechanism, clip: 1, dimension: 1000,
+      cohort: cohort(100, minimum: 90, corrupt: 10), bits: 24)
+    let clipping = try AdaptiveClipping(quantile: 0.5, learningRate: 0.2, bitDeviation: 5)
+    let bit = try CounterSection(name: "clip-bit", count: 1, releases: 10, level: .fixed(clipping.bitMultiplier))
+    // Enough noise for integer orders to be no coarser than the others.
+    let update = try AdaptiveClipping.updateMultiplier(total: 4, bitDeviation: 5)
+    let plan = try NoiseCalibration(parameters: parameters, rounds: 10, counters: [bit])
+      .plan(noiseMultiplier: update, delta: 1e-5)
+    let alone = try NoiseCalibration(parameters: parameters, rounds: 10).plan(noiseMultiplier: update, delta: 1e-5)
+    let gaussian = try RenyiCurve.gaussian(noiseMultiplier: 4).repeated(10).epsilon(delta: 1e-5)
+    #expect(plan.epsilon > alone.epsilon * 1.002)
+    #expect(abs(plan.epsilon / gaussian - 1) < 0.01)
+  }
+
+  @Test func followsTheQuantile() throws {
+    let clipping = try AdaptiveClipping(quantile: 0.7, learningRate: 0.2, bitDeviation: 5)
+    var randomness = SeededRandomness(seed: 61)
+    let share = try NoiseShare(
+      mechanism: .distributedDiscreteGaussian,
+      centralVariance: clipping.bitMultiplier * clipping.bitMultiplier, cohort: cohort(100))
+    var clip = 0.01
+    // Norms are uniform in 0…10: the quantile is at 7.
+    for _ in 0..<150 {
+      var total: Int64 = 0
+      for _ in 0..<100 {
+        let outcome: NormClipping.Outcome = randomness.uniform() * 10 <= clip ? .within : .clipped
+        var counters = try CounterContribution(count: 1, sensitivity: .one)
+        try counters.add([AdaptiveClipping.bit(for: outcome)])
+        total += counters.finish(adding: share, using: &randomness).values[0]
+      }
+      clip = clipping.nextClip(after: clip, sum: total, organizations: 100)
+    }
+    #expect(clip > 5.5 && clip < 8.5)
+  }
+
+  @Test func stepsByTheFormulaAndWithinItsRange() throws {
+    let clipping = try AdaptiveClipping(quantile: 0.5, learningRate: 0.2, bitDeviation: 5)
+    #expect(clipping.fraction(sum: 20, organizations: 100) == 0.6)
+    #expect(abs(clipping.nextClip(after: 2, sum: 20, organizations: 100) - 2 * exp(-0.02)) < 1e-12)
+    // Noise that carries the share out of 0…1 moves the clip no further.
+    #expect(clipping.fraction(sum: 500, organizations: 100) == 1)
+    #expect(clipping.fraction(sum: -500, organizations: 100) == 0)
+    #expect(clipping.fraction(sum: 0, organizations: 0) == 0.5)
+    #expect(clipping.nextClip(after: 0x1p40, sum: -100, organizations: 100) == 0x1p40)
+    #expect(clipping.nextClip(after: 0x1p-40, sum: 100, organizations: 100) == 0x1p-40)
+    #expect(AdaptiveClipping.bit(for: .within) == 1 && AdaptiveClipping.bit(for: .clipped) == -1)
+    #expect(AdaptiveClipping.bit(for: .notFinite) == -1)
+    #expect(throws: MechanismError.parameter(.quantile)) {
+      try AdaptiveClipping(quantile: 1, learningRate: 0.2, bitDeviation: 5)
+    }
+    #expect(throws: MechanismError.parameter(.learningRate)) {
+      try AdaptiveClipping(quantile: 0.5, learningRate: 0, bitDeviation: 5)
+    }
+    #expect(throws: MechanismError.parameter(.noiseMultiplier)) {
+      try AdaptiveClipping(quantile: 0.5, learningRate: 0.2, bitDeviation: .nan)
+    }
+  }
+}
+
+@Suite struct MechanismCentralTests {
+  @Test func addsAllOfTheNoise() throws {
+    var randomness = SeededRandomness(seed: 71)
+    let central = try CentralGaussian(noiseMultiplier: 3, squaredL2Sensitivity: 100)
+    var sum = [Int64](repeating: -7, count: 20_000)
+    central.add(to: &sum, using: &randomness)
+    let (mean, variance) = moments(sum.map { $0 + 7 })
+    #expect(abs(variance / 900 - 1) < 0.05 && abs(mean) < 1.1)
+    #expect(central.noiseMultiplier >= 2.9999999 && central.noiseMultiplier < 3.0001)
+    // As the continuous Gaussian.
+    var composition = PrivacyComposition()
+    try composition.compose(central.event)
+    let gaussian = try RenyiCurve.gaussian(noiseMultiplier: 3).epsilon(delta: 1e-5)
+    #expect(abs(try composition.epsilon(delta: 1e-5) - gaussian) < 1e-3)
+    #expect(CentralGaussian.trust.contains("trusted"))
+  }
+
+  @Test func refusesParameters() {
+    for multiplier in [0, -1, .nan, .infinity] {
+      #expect(throws: MechanismError.parameter(.noiseMultiplier)) {
+        try CentralGaussian(noiseMultiplier: multiplier, squaredL2Sensitivity: 1)
+      }
+    }
+    #expect(throws: MechanismError.parameter(.sensitivity)) {
+      try CentralGaussian(noiseMultiplier: 1, squaredL2Sensitivity: 0)
+    }
+    let narrow = #expect(throws: MechanismError.self) {
+      try CentralGaussian(noiseMultiplier: 0.25, squaredL2Sensitivity: 1)
+    }
+    #expect(narrow?.code == "privacy-noise-too-narrow")
+    #expect(throws: MechanismError.parameter(.variance)) {
+      try CentralGaussian(noiseMultiplier: 1000, squaredL2Sensitivity: 1 << 40)
+    }
+  }
+}
+
+@Suite struct MechanismTreeTests {
+  @Test func prefixesAreDisjointNodesAndComplete() {
+    for step in 1...300 {
+      let nodes = TreeAggregation.prefix(step)
+      #expect(nodes.flatMap { Array($0.steps) } == Array(1...step))
+      #expect(nodes.count == step.nonzeroBitCount && nodes.count <= TreeAggregation.height(steps: step))
+      // Nodes start at multiples of their length: the same node serves every prefix that has it.
+      #expect(nodes.allSatisfy { ($0.first - 1).isMultiple(of: 1 << $0.level) })
+    }
+  }
+
+  /// Over all prefixes, one step is in no more nodes than are charged for.
+  @Test(arguments: [1, 2, 3, 7, 8, 100, 127, 128]) func aStepIsInFewNodes(steps: Int) {
+    var nodesOf = [Int: Set<TreeAggregation.Node>]()
+    for step in 1...steps {
+      for node in TreeAggregation.prefix(step) {
+        for member in node.steps { nodesOf[member, default: []].insert(node) }
+      }
+    }
+    let most = nodesOf.values.map(\.count).max() ?? 0
+    #expect(most == TreeAggregation.height(steps: steps))
+    #expect(TreeAggregation.height(steps: steps) == Int(log2(Double(steps + 1)).rounded(.up)))
+  }
+
+  @Test func sumsAllStepsWithTheNoiseOfTheirNodes() throws {
+    var randomness = SeededRandomness(seed: 81)
+    let dimension = 4000
+    var tree = try TreeAggregation(
+      steps: 20, dimension: dimension, noiseMultiplier: 2, squaredL2Sensitivity: 400)
+    var previous: [Int64]?
+    for step in 1...20 {
+      let prefix = try tree.append([Int64](repeating: Int64(step) * 1000, count: dimension), using: &randomness)
+      let exact = Int64(step * (step + 1) / 2) * 1000
+      let noise = prefix.map { $0 - exact }
+      let (mean, variance) = moments(noise)
+      let planned = 1600.0 * Double(step.nonzeroBitCount)
+      #expect(abs(variance / planned - 1) < 0.12)
+      #expect(abs(mean) < 5 * (planned / Double(dimension)).squareRoot())
+      // Nodes keep their noise: after an even step, the next differs by one fresh draw only.
+      if let previous, !step.isMultiple(of: 2) {
+        #expect(abs(moments(zip(noise, previous).map { $0 - $1 }).variance / 1600 - 1) < 0.12)
+      }
+      previous = noise
+    }
+    #expect(throws: MechanismError.parameter(.steps)) {
+      _ = try tree.append([Int64](repeating: 0, count: dimension), using: &randomness)
+    }
+    #expect(throws: MechanismError.shape(expected: dimension, found: 1)) {
+      _ = try tree.append([0], using: &randomness)
+    }
+  }
+
+  /// At most the published figures: z = 1.13 and 8.83, 1600 steps, δ = 10⁻⁶.
+  @Test(arguments: [(1.13, 19.74), (8.83, 2.04)]) func chargesForOneParticipation(multiplier: Double, most: Double)
+    throws
+  {
+    let tree = try TreeAggregation(
+      steps: 1600, dimension: 1, noiseMultiplier: multiplier, squaredL2Sensitivity: 1 << 20)
+    var composition = PrivacyComposition()
+    try composition.compose(tree.event)
+    let epsilon = try composition.epsilon(delta: 1e-6)
+    #expect(epsilon <= most && epsilon > 0.8 * most)
+  }
+
+  @Test func refusesParameters() {
+    #expect(throws: MechanismError.parameter(.steps)) {
+      try TreeAggregation(steps: 0, dimension: 1, noiseMultiplier: 1, squaredL2Sensitivity: 1)
+    }
+    #expect(throws: MechanismError.parameter(.dimension)) {
+      try TreeAggregation(steps: 1, dimension: 0, noiseMultiplier: 1, squaredL2Sensitivity: 1)
+    }
+  }
+}
