@@ -28,6 +28,8 @@ let package = Package(
     .executable(name: "bauta", targets: ["bauta"]),
     .library(name: "Cryptography", targets: ["Cryptography"]),
     .library(name: "SecureAggregation", targets: ["SecureAggregation"]),
+    .library(name: "NoiseSampling", targets: ["NoiseSampling"]),
+    .library(name: "DifferentialPrivacy", targets: ["DifferentialPrivacy"]),
     .library(name: "FederationSimulation", targets: ["FederationSimulation"]),
     .library(name: "TransparencyLog", targets: ["TransparencyLog"]),
     .library(name: "AuditLog", targets: ["AuditLog"]),
@@ -61,6 +63,8 @@ let package = Package(
     .target(
       name: "AuditLog", dependencies: ["Cryptography", "TransparencyLog", "SecureAggregation"],
       swiftSettings: strict + optimized),
+    .target(name: "NoiseSampling", swiftSettings: strict + optimized),
+    .target(name: "DifferentialPrivacy", dependencies: ["NoiseSampling"], swiftSettings: strict + optimized),
     .target(name: "Learning", swiftSettings: strict + optimized),
     .target(name: "Training", dependencies: ["Learning", "COpenBLAS"], swiftSettings: strict + optimized),
 
@@ -68,7 +72,7 @@ let package = Package(
     .target(
       name: "Federation",
       dependencies: [
-        "Cryptography", "SecureAggregation", "TransparencyLog", "Learning",
+        "Cryptography", "SecureAggregation", "DifferentialPrivacy", "TransparencyLog", "Learning",
         .product(name: "Yams", package: "Yams"),
       ], swiftSettings: strict),
     .target(
@@ -97,14 +101,16 @@ let package = Package(
     .target(
       name: "FederationClient",
       dependencies: [
-        "Cryptography", "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Training", "Federation",
-        "FederationWire", "Storage", "MutualTLS", "ServiceControl", "LogService", grpc, grpcTransport, logging,
+        "Cryptography", "SecureAggregation", "DifferentialPrivacy", "TransparencyLog", "AuditLog", "Learning",
+        "Training", "Federation", "FederationWire", "Storage", "MutualTLS", "ServiceControl", "LogService", grpc,
+        grpcTransport, logging,
       ] + nio, swiftSettings: strict),
     .executableTarget(
       name: "bauta",
       dependencies: [
         "FederationServer", "FederationClient", "FederationWire", "Federation", "Cryptography",
-        "FederationSimulation", "SecureAggregation", "TransparencyLog", "AuditLog", "Learning", "Training", "Storage",
+        "FederationSimulation", "SecureAggregation", "DifferentialPrivacy", "NoiseSampling", "TransparencyLog",
+        "AuditLog", "Learning", "Training", "Storage",
         "MutualTLS", "ServiceControl", "LogService", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
@@ -122,9 +128,14 @@ let package = Package(
       name: "TransparencyLogTests", dependencies: ["TransparencyLog", "Cryptography"], swiftSettings: strict),
     .testTarget(
       name: "AuditLogTests", dependencies: ["AuditLog", "TransparencyLog", "Cryptography"], swiftSettings: strict),
+    .testTarget(
+      name: "DifferentialPrivacyTests", dependencies: ["DifferentialPrivacy", "NoiseSampling"],
+      resources: [.copy("Resources")], swiftSettings: strict),
     .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
     .testTarget(name: "TrainingTests", dependencies: ["Training", "Learning"], swiftSettings: strict),
-    .testTarget(name: "FederationTests", dependencies: ["Federation", "Cryptography"], swiftSettings: strict),
+    .testTarget(
+      name: "FederationTests", dependencies: ["Federation", "DifferentialPrivacy", "Cryptography"],
+      swiftSettings: strict),
     .testTarget(
       name: "ServiceControlTests", dependencies: ["ServiceControl", "Cryptography"], swiftSettings: strict),
     .testTarget(
@@ -147,7 +158,8 @@ let package = Package(
       name: "FederationClientTests",
       dependencies: [
         "FederationClient", "FederationServer", "FederationWire", "Federation", "TransparencyLog", "AuditLog",
-        "LogService", "SecureAggregation", "Learning", "Training", "Storage", "MutualTLS", "Cryptography", grpc,
+        "LogService", "SecureAggregation", "DifferentialPrivacy", "Learning", "Training", "Storage", "MutualTLS",
+        "Cryptography", grpc,
       ],
       swiftSettings: strict),
     .testTarget(
@@ -159,7 +171,8 @@ let package = Package(
       name: "EndToEndTests",
       dependencies: [
         "bauta", "FederationClient", "FederationServer", "FederationWire", "Federation", "AuditLog",
-        "TransparencyLog", "SecureAggregation", "Cryptography", "Learning", "Training", "MutualTLS",
+        "TransparencyLog", "SecureAggregation", "DifferentialPrivacy", "Cryptography", "Learning", "Training",
+        "MutualTLS",
         "ServiceControl", "LogService",
       ], exclude: ["Sessions"], swiftSettings: strict),
   ]

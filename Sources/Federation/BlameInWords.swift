@@ -1,4 +1,5 @@
 public import Cryptography
+public import DifferentialPrivacy
 public import Learning
 
 /// An error of a target that may not know `Cryptography` and so names the blame in words: `caller`, `peer`,
@@ -15,3 +16,4 @@ extension BlamedError where Self: BlameInWords {
 }
 
 extension LearningError: BlameInWords, BlamedError {}
+extension MechanismError: BlameInWords, BlamedError {}

@@ -1,4 +1,5 @@
 public import Cryptography
+public import DifferentialPrivacy
 public import Learning
 public import SecureAggregation
 public import TransparencyLog
@@ -22,6 +23,8 @@ public enum FederationError: BlamedError, Equatable {
   case note(TransparencyLogError)
   case aggregation(AggregationError)
   case learning(LearningError)
+  /// The plan's differential privacy cannot be had in this cohort, or a charge cannot be accounted for.
+  case privacy(MechanismError)
   case cryptography(CryptographyError)
 
   public enum MalformedValue: String, Sendable {
@@ -51,6 +54,7 @@ public enum FederationError: BlamedError, Equatable {
     case .note(let error): error.code
     case .aggregation(let error): error.code
     case .learning(let error): error.code
+    case .privacy(let error): error.code
     case .cryptography(let error): error.code
     }
   }
@@ -63,6 +67,7 @@ public enum FederationError: BlamedError, Equatable {
     case .note(let error): error.blame
     case .aggregation(let error): error.blame
     case .learning(let error): error.blame
+    case .privacy(let error): error.blame
     case .cryptography(let error): error.blame
     }
   }
@@ -79,6 +84,7 @@ public enum FederationError: BlamedError, Equatable {
     case .note(let error): error.message
     case .aggregation(let error): error.message
     case .learning(let error): error.message
+    case .privacy(let error): error.message
     case .cryptography(let error): error.message
     }
   }
@@ -95,28 +101,14 @@ public enum FederationError: BlamedError, Equatable {
     case .note(let error): error.remedy
     case .aggregation(let error): error.remedy
     case .learning(let error): error.remedy
+    case .privacy(let error): error.remedy
     case .cryptography(let error): error.remedy
     }
   }
 
+  /// Errors that say the same: what an error holds is in its message.
   public static func == (left: FederationError, right: FederationError) -> Bool {
-    switch (left, right) {
-    case (.document(let p, let a), .document(let q, let b)): p == q && a == b
-    case (.file(let a), .file(let b)): a == b
-    case (.manifest(let a), .manifest(let b)): a == b
-    case (.exchange(let a), .exchange(let b)): a == b
-    case (.membership(let a), .membership(let b)): a == b
-    case (.malformed(let a), .malformed(let b)): a == b
-    case (.features(let a), .features(let b)): a == b
-    case (.note(let a), .note(let b)): a == b
-    case (.aggregation(let a), .aggregation(let b)): a == b
-    case (.learning(let a), .learning(let b)): a == b
-    case (.cryptography(let a), .cryptography(let b)): a.code == b.code
-    case (.document, _), (.file, _), (.manifest, _), (.exchange, _), (.membership, _),
-      (.malformed, _), (.features, _), (.note, _),
-      (.aggregation, _), (.learning, _), (.cryptography, _):
-      false
-    }
+    left.code == right.code && left.message == right.message && left.remedy == right.remedy
   }
 }
 

@@ -32,6 +32,8 @@ public enum ClientError: BlamedError {
   /// The server does not know the protocol's one method.
   case unimplemented
   case control(ControlError)
+  /// The privacy budget does not reach the next sum.
+  case budget(BudgetShortage)
   /// A witness outside the federation has seen another log than this one, or the log could not be published for it.
   case externalWitness(WitnessSubmissionError)
   /// This organisation's log, or the server's, is not what was witnessed before.
@@ -51,6 +53,7 @@ public enum ClientError: BlamedError {
     case .storage(let error): error
     case .state(let error): error
     case .control(let error): error
+    case .budget(let error): error
     case .witness(let error): error
     case .externalWitness(let error): error
     case .witnessStore(let error): error
@@ -104,6 +107,10 @@ public enum ClientError: BlamedError {
     }
   }
 
+  var isOfBudget: Bool {
+    if case .budget = self { true } else { false }
+  }
+
   /// Whether a client that stays goes on after it: greets again, by and by.
   ///
   /// It ends where it cannot keep its records, where its own files are of no use, and where the server does what no server
@@ -115,7 +122,7 @@ public enum ClientError: BlamedError {
     // The sums gave no model: the run is over, and it is nobody's doing.
     case .progression(.learning): true
     case .log, .wire, .federation, .aggregation, .progression, .storage, .state, .unexpected, .cancelled,
-      .unimplemented, .witness, .witnessStore, .externalWitness, .control:
+      .unimplemented, .witness, .witnessStore, .externalWitness, .control, .budget:
       false
     }
   }

@@ -1,5 +1,6 @@
 import AuditLog
 import Cryptography
+import DifferentialPrivacy
 import Federation
 import FederationWire
 import Foundation
@@ -48,11 +49,15 @@ extension ClientSession {
     } catch {
       return try refuse(context, .state, error)
     }
+    let charge: PendingCharge?
     let term: EncodedTerm
+    let noise = try noise(active)
+    let release = noise?.release(of: opening.task)
     do throws(ClientError) {
-      term = try makeTerm(opening, stored: known?.term, context: context, active)
+      charge = try pendingCharge(for: opening, release, active)
+      term = try makeTerm(opening, stored: known?.term, context: context, noise, active)
     } catch {
-      return try refuse(context, .unavailable, error)
+      return try refuse(context, error.isOfBudget ? .budget : .unavailable, error)
     }
     try sealedSecrets.left(before: opening)
     try reach(.decided, .advertiseKeys, opening)
@@ -61,10 +66,12 @@ extension ClientSession {
       opening,
       .init(
         ledger: ledger, term: term.encoded(), origin: origin, cohort: context.cohort.map(\.name),
-        model: active.progression.modelHash))
+        model: active.progression.modelHash), charge: charge?.entry)
+    if let charge { try record(charge, context: context) }
     return try advertise(
       ActiveRound(
-        opening: opening, context: context, machine: try machine(context), ledger: ledger, term: term))
+        opening: opening, context: context, machine: try machine(context), ledger: ledger, term: term,
+        noise: release, charge: charge))
   }
 
   /// Everything that a term is made under: the context, but for the attempt.
@@ -103,7 +110,8 @@ extension ClientSession {
 
   /// Encoded once for an opening; every attempt masks the same integers.
   private func makeTerm(
-    _ opening: OpeningIdentifier, stored: [UInt8]?, context: AggregationContext, _ active: ActiveRun
+    _ opening: OpeningIdentifier, stored: [UInt8]?, context: AggregationContext, _ noise: NoiseAgreement?,
+    _ active: ActiveRun
   ) throws(ClientError) -> EncodedTerm {
     if let stored {
       do throws(AggregationError) { return try EncodedTerm(decoding: stored, context: context) } catch {
@@ -111,6 +119,14 @@ extension ClientSession {
       }
     }
     progress(.training(opening))
+    if let noise {
+      let integers = try active.runner.noised(opening.task, progression: active.progression, noise: noise)
+      let isFit = opening.task == .fit
+      do throws(AggregationError) {
+        return try EncodedTerm(
+          integers: isFit ? integers.values : [], counters: isFit ? [] : integers.values, context: context)
+      } catch { throw .aggregation(error) }
+    }
     let result = try active.runner.run(opening.task, artifact: active.progression.artifact)
     do throws(AggregationError) {
       let (term, clipped) = try EncodedTerm.encode(
@@ -118,6 +134,13 @@ extension ClientSession {
       progress(.trained(opening, loss: result.loss, clipped: clipped + result.clipped))
       return term
     } catch { throw .aggregation(error) }
+  }
+
+  /// The noise of the run's sums; nil without differential privacy.
+  private func noise(_ active: ActiveRun) throws(ClientError) -> NoiseAgreement? {
+    do throws(FederationError) {
+      return try active.progression.noise(active.agreement.manifest)
+    } catch { throw .federation(error) }
   }
 
   private func advertise(_ entered: consuming ActiveRound) throws(ClientError) -> Answer {
@@ -273,7 +296,6 @@ extension ClientSession {
     let near = active.policy.cohort.nearOpenings
     let rule = NearSetRule(
       assumedCorrupt: active.agreement.manifest.assumedCorrupt, budget: near.count, days: near.days)
-    let dataSet = URL(fileURLWithPath: parts.dataPath).standardizedFileURL.resolvingSymlinksInPath().path
     let proposed = SignedOpening(
       dataSet: dataSet, run: opening.run.text, task: opening.task.rawValue, round: UInt64(opening.round),
       survivors: Set(survivors), model: active.progression.contentHash(of: opening.task),
@@ -382,13 +404,15 @@ extension ClientSession {
   ) -> Answer {
     answer(
       message, body: body, opening: current.opening, context: current.context,
-      shareSurvivors: current.shareSurvivors, survivors: current.survivors, commitment: current.commitment)
+      shareSurvivors: current.shareSurvivors, survivors: current.survivors, commitment: current.commitment,
+      noise: current.noise, charge: current.charge)
   }
 
   /// The message with what its record says beside its bytes.
   private func answer(
     _ message: ClientRoundMessage, body: [UInt8] = [], opening: OpeningIdentifier, context: AggregationContext? = nil,
-    shareSurvivors: Int? = nil, survivors: Int? = nil, commitment: TermCommitment? = nil
+    shareSurvivors: Int? = nil, survivors: Int? = nil, commitment: TermCommitment? = nil, noise: NoisedRelease? = nil,
+    charge: PendingCharge? = nil
   ) -> Answer {
     var draft = AuditRecord.Draft(.messageSent)
     draft.task = opening.task.rawValue
@@ -400,10 +424,8 @@ extension ClientSession {
     draft.cohortSizes = shareSurvivors.map { .init(u2: $0, u3: survivors) }
     if case .maskedInput(let input) = message, let context, let shareSurvivors {
       draft.transcript = input.transcript
-      draft.maskedInput = .init(
-        dimension: context.parameters.tensorCount, counters: context.parameters.counterCount,
-        bits: context.parameters.bits, masks: shareSurvivors, clip: .init(context.parameters.clip),
-        commitment: commitment)
+      draft.maskedInput = maskedInput(context, masks: shareSurvivors, noise: noise, charge: charge)
+      draft.maskedInput?.commitment = commitment
     }
     progress(.sent(message.kind.rawValue, opening))
     let payload = RoundPayload(opening: opening, kind: message.kind.rawValue, payload: message.encoded(), body: body)

@@ -42,9 +42,10 @@ extension ClientSession {
         announcement, plan: plan, .unavailable, reasons: [error.message, error.remedy], rule: error.code)
     }
     let accepted: AcceptedPlan
+    let ledger = try parts.store.ledger()
     do throws(PolicyRefusal) {
       accepted = try policy.decide(
-        plan: plan, manifest: manifest, featureCount: data.features.count, at: Date())
+        plan: plan, manifest: manifest, featureCount: data.features.count, ledger: (ledger, dataSet), at: Date())
     } catch {
       return try refuse(
         announcement, plan: plan, .policy, reasons: error.violations.map(\.description),

@@ -93,8 +93,8 @@ extension ClientSession {
     draft.stateVersion = try parts.store.version
     try reach(.persisted, kind, answer.body.opening)
     let bytes = try await parts.gate.send(
-      OutboundMessage(message, draft: draft, resendOf: answer.resendOf), decision: decision, charge: .notPrivate(),
-      isLast: isLast)
+      OutboundMessage(message, draft: draft, resendOf: answer.resendOf), decision: decision,
+      charge: try charge(for: answer.body), isLast: isLast)
     if !answer.body.isControl { witnessing.hasGrown = true }
     let reply = try parse(bytes)
     if let receipt = reply.receipt {

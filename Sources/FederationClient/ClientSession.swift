@@ -1,5 +1,6 @@
 import AuditLog
 import Cryptography
+import DifferentialPrivacy
 import Federation
 import FederationWire
 import Learning
@@ -112,6 +113,9 @@ actor ClientSession {
     var machine: ClientRound
     var ledger: AttemptLedger
     let term: EncodedTerm
+    /// What was added to the term, and what the sum costs with this attempt.
+    var noise: NoisedRelease?
+    var charge: PendingCharge?
     /// What gave T1, to be sealed beside the secrets of the masked input.
     var beaconRequest: BeaconRequest?
     var roster: AdvertisementRoster?

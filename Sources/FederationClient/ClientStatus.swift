@@ -76,7 +76,7 @@ public final class ClientStatus: Sendable {
         state.isConnected = false
         state.lastTrouble = code
       case .stopping: state.name = "stopping"
-      case .announced, .refused, .training, .trained, .sent, .completed, .metrics, .credentialsChanged,
+      case .announced, .refused, .training, .trained, .charged, .sent, .completed, .metrics, .credentialsChanged,
         .credentialsUnusable, .certificateDates, .serverPins, .forgedPins, .proposed, .inForce, .unreadable,
         .witnessSilent, .logConflict, .quorumMissed:
         break

@@ -102,5 +102,6 @@ extension ClientStore {
           PRIMARY KEY (run, task, round, attempt)
         ) STRICT;
         """),
+    ledgerMigration,
   ]
 }

@@ -152,7 +152,11 @@ final class ClientStore: Sendable {
   }
 
   /// Before anything of an attempt leaves: the attempt, the integers that it masks, and what they were made under.
-  func enter(_ opening: OpeningIdentifier, _ stored: StoredOpening) throws(ClientError) {
+  ///
+  /// - Parameter charge: what the sum costs, with its first attempt.
+  func enter(
+    _ opening: OpeningIdentifier, _ stored: StoredOpening, charge: LedgerEntry? = nil
+  ) throws(ClientError) {
     let values = Self.key(opening) + stored.values
     try write { transaction in
       try transaction.execute(
@@ -160,6 +164,7 @@ final class ClientStore: Sendable {
         INSERT INTO opening (run, task, round, ledger, term, origin, cohort, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (run, task, round) DO UPDATE SET ledger = excluded.ledger, term = excluded.term
         """, values)
+      if let charge { try Self.insert(charge, in: transaction) }
     }
   }
 

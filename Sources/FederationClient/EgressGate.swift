@@ -86,6 +86,10 @@ actor EgressGate {
     // A decision about one kind of message lets no other out.
     let kind = decision.kind
     guard kind == message.body.outboundKind else { throw .unexpected("a message that was not decided upon") }
+    // Nothing of a sum leaves before the sum is paid for, nor for another's money.
+    guard charge.covers(message.body.opening, under: decision) else {
+      throw .unexpected("a message of a sum that was not charged")
+    }
     draft.policy = .init(decision.verdict == .allowed ? .allowed : .refused, rule: decision.rule)
     _ = consume decision
     _ = consume charge

@@ -19,9 +19,7 @@ struct LocalData: Sendable {
       let table = try CSVTable.load(
         path: path, label: plan.task.label, positive: plan.task.positive, features: plan.task.features.columns)
       let split: (train: FeatureTable, test: FeatureTable)
-      do throws(LearningError) {
-        split = try table.split(testFraction: plan.data.testFraction, seed: plan.data.splitSeed)
-      } catch { throw .learning(error) }
+      do throws(LearningError) { split = try plan.split(table) } catch { throw .learning(error) }
       features = table.featureNames
       train = plan.data.preprocessing.transform(split.train)
       test = plan.data.preprocessing.transform(split.test)

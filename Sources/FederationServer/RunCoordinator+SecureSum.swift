@@ -99,6 +99,7 @@ extension RunCoordinator {
   private func perform(_ secureSum: inout ServerRound, opening: OpeningIdentifier, model: [UInt8]) async throws {
     progress(.openingStarted(opening))
     taskDigest = SHA256Digest(secureSum.context.digest)
+    self.opening = opening
     sumMembers.beginAttempt()
     questions = [:]
     defer { spools.close() }
@@ -335,7 +336,8 @@ extension RunCoordinator {
       if !model.isEmpty { try store.saveFinal(model: model) }
       try store.save(report)
       try record(.runEnded) {
-        $0.outcome = report.state == .completed ? .succeeded : .failed
+        $0.outcome = report.state == .completed || report.state == .budgetSpent ? .succeeded : .failed
+        if report.state == .budgetSpent { $0.reason = report.reason }
         $0.model = model.isEmpty ? nil : ModelHash(hashing: model)
       }
       try log.publish()
@@ -347,6 +349,7 @@ extension RunCoordinator {
       switch report.state {
       case .completed: .completed
       case .stopped: .stopped
+      case .budgetSpent: .budgetSpent
       case .failed, .running, .cancelled, .queued, .interrupted: .failed
       }
     let end = RunEnd(run: agreement.run, state: state, reason: report.reason ?? "", model: model)

@@ -37,6 +37,7 @@ actor RunCoordinator {
   var cohort: [OrganizationName] = []
   /// The attempt that is going on.
   var taskDigest: SHA256Digest?
+  var opening: OpeningIdentifier?
   /// Who can still take part in the sum that is going on.
   var sumMembers = SumMembers(cohort: [])
   /// What the participants of the present stage are asked.
@@ -123,6 +124,7 @@ actor RunCoordinator {
       case .cancelled: report.state = .cancelled
       case .paused: report.state = .interrupted
       case .shortage: report.state = .stopped
+      case .budgetSpent: report.state = .budgetSpent
       case .unmaskable, .differentColumns, .noColumns, .shutDown, .attemptsExhausted: report.state = .failed
       }
     case let error as any BlamedError:
@@ -271,6 +273,10 @@ actor RunCoordinator {
       if digest == SHA256Digest(plan.hash) {
         attendance.answer(organization, .refused(reason: reason.rawValue))
       } else if digest == taskDigest {
+        // Nothing of this sum is of use: who is short now is short for all that follow.
+        if reason == .budget, let opening {
+          throw RunStop.budgetSpent(organization, opening.task, round: opening.round)
+        }
         sumMembers.refuse(organization, reason)
       }
     case .hello, .round, .ready, .poll, .segment, .fetch, .pins, .witness: break

@@ -14,6 +14,8 @@ enum RunStop: Error {
   /// As many attempts at a sum as organisations take part in, those of earlier servers included.
   case attemptsExhausted(TaskKind, round: Int)
   case cancelled(reason: String)
+  /// The next sum would cost a member more than its policy allows.
+  case budgetSpent(OrganizationName, TaskKind, round: Int)
   /// The server stops, and goes on with the run when it is started again.
   case paused
 
@@ -33,6 +35,8 @@ enum RunStop: Error {
       "\(task.rawValue) of round \(round) has been begun \(AttemptLedger.maximumAttempt) times, those of earlier servers "
         + "included; organisations take part in no more"
     case .shutDown: "the server was told to stop"
+    case .budgetSpent(let organization, let task, let round):
+      "the privacy budget of \(organization) does not reach the \(task.rawValue) of round \(round)"
     case .cancelled(let reason): "cancelled by the operator" + (reason.isEmpty ? "" : ": \(reason)")
     case .paused: "the server was told to stop; the run goes on when it is started again"
     }

@@ -44,7 +44,7 @@ struct SumMembers: Sendable {
     unwilling = Set(
       refusals.compactMap { organization, reason in
         switch reason {
-        case .unavailable: organization
+        case .unavailable, .budget: organization
         case .policy: isOther ? nil : organization
         case .protocol, .state: nil
         }

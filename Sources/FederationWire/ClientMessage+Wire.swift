@@ -159,6 +159,7 @@ extension RefusalClass {
     case .protocol: .protocol
     case .state: .state
     case .unavailable: .unavailable
+    case .budget: .budget
     }
   }
 
@@ -168,6 +169,7 @@ extension RefusalClass {
     case .protocol: self = .protocol
     case .state: self = .state
     case .unavailable: self = .unavailable
+    case .budget: self = .budget
     case .unspecified, .UNRECOGNIZED: throw .invalid(field: "reason")
     }
   }

@@ -122,7 +122,11 @@ public struct OpeningResult: Equatable, Sendable {
 
 /// The run is over for this organisation.
 public struct RunEnd: Equatable, Sendable {
-  public enum State: String, Sendable { case completed, stopped, failed }
+  public enum State: String, Sendable {
+    case completed, stopped, failed
+    /// A member's privacy budget does not reach the next sum: the model is that of the last round that was paid for.
+    case budgetSpent
+  }
 
   public let run: RunIdentifier
   public let state: State

@@ -151,7 +151,7 @@ struct PolicyTests {
     let policy = try Policy(parsing: documentedPolicy)
     let plan = try RunPlan(parsing: documentedPlan)
     let signed = try federation.approved()
-    let accepted = try policy.decide(plan: plan, manifest: signed, featureCount: 49, at: Date())
+    let accepted = try policy.decide(plan: plan, manifest: signed, featureCount: 49, ledger: nil, at: Date())
     #expect(accepted.manifest == signed.hash)
     #expect(accepted.checks.allSatisfy { $0.isSatisfied })
     for kind in OutboundKind.allCases where kind.requiresAcceptedPlan {
@@ -192,7 +192,7 @@ struct PolicyTests {
     // A Wednesday.
     let moment = Date(timeIntervalSince1970: 1_767_787_200)
     do throws(PolicyRefusal) {
-      _ = try policy.decide(plan: plan, manifest: signed, featureCount: 49, at: moment, timeZone: .gmt)
+      _ = try policy.decide(plan: plan, manifest: signed, featureCount: 49, ledger: nil, at: moment, timeZone: .gmt)
       Issue.record("accepted")
     } catch {
       #expect(error.violations.map(\.rule) == [rule])
@@ -213,7 +213,7 @@ struct PolicyTests {
     let plan = try RunPlan(parsing: documentedPlan)
     let signed = try federation.approved()
     do throws(PolicyRefusal) {
-      _ = try policy.decide(plan: plan, manifest: signed, featureCount: 49, at: Date())
+      _ = try policy.decide(plan: plan, manifest: signed, featureCount: 49, ledger: nil, at: Date())
       Issue.record("accepted")
     } catch {
       #expect(

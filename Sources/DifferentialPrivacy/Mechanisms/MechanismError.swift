@@ -85,10 +85,10 @@ public enum MechanismError: Error, Sendable, Equatable, CustomStringConvertible 
     }
   }
 
-  /// `plan`: whoever wrote the plan; `caller`: the program that calls; `local`: chance, on this machine.
+  /// `caller`: whoever wrote the plan or calls; `local`: chance, on this machine.
   public var blame: String {
     switch self {
-    case .parameter, .noiseTooNarrow, .noScaleFits, .targetOutOfReach, .accounting: "plan"
+    case .parameter, .noiseTooNarrow, .noScaleFits, .targetOutOfReach, .accounting: "caller"
     case .shape, .dimensions, .tooManyRecords, .sensitivityExceeded: "caller"
     case .roundingBoundNotMet: "local"
     }

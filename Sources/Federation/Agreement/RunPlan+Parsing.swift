@@ -20,17 +20,18 @@ extension RunPlan {
     name = try top.required("name", .identifier)
     task = try Task(top.mapping("task", keys: ["kind", "label", "positive", "features"], isRequired: true))
     data = try DataSettings(
-      top.mapping("data", keys: ["set", "testFraction", "splitSeed", "preprocessing"], isRequired: true))
+      top.mapping("data", keys: DataSettings.keys, isRequired: true))
     model = try ModelSettings(top.mapping("model", keys: ["kind", "l2", "classWeights"]))
     trainer = try TrainerSettings(top.mapping("trainer", keys: ["program", "optimizer", "steps"]))
     rounds = try top.required("rounds", .integer(Self.roundCounts))
-    strategy = try StrategyChoice(top.mapping("strategy", keys: StrategyChoice.keys))
+    strategy = try StrategyChoice(top.mapping("strategy", keys: StrategyChoice.keys), rounds: rounds)
     secureSum = try SecureSumSettings(top.mapping("secureSum", keys: SecureSumSettings.keys))
-    evaluation = try EvaluationSettings(top.mapping("evaluation", keys: ["histogramBins", "serverData"]))
+    evaluation = try EvaluationSettings(top.mapping("evaluation", keys: EvaluationSettings.keys))
     deadlines = try Deadlines(top.mapping("deadlines", keys: ["accept", "fit", "step", "reconnect"]))
-    privacy = try PrivacyModel(top)
+    privacy = try PrivacyModel(top, evaluates: evaluation.rounds != .none)
     self.text = text
     hash = PlanHash(hashing: Array(text.utf8))
+    try requireConsistency(top)
   }
 
   /// Reads a plan's file.
@@ -67,6 +68,8 @@ extension RunPlan.Task {
 }
 
 extension RunPlan.DataSettings {
+  fileprivate static let keys = ["set", "testFraction", "splitSeed", "preprocessing", "publicScale"]
+
   fileprivate init(_ group: YAMLMapping) throws(FederationError) {
     set = try group.required("set", .identifier)
     testFraction = try group.optional(
@@ -77,6 +80,9 @@ extension RunPlan.DataSettings {
     do { preprocessing = try Preprocessing(names: steps.map(\.rawValue)) } catch {
       throw group.fault("preprocessing", .inconsistent(path: "data.preprocessing", problem: error.message))
     }
+    publicScale =
+      group.node("publicScale") == nil
+      ? nil : try PublicScaleSettings(group.mapping("publicScale", keys: ["centre", "scale", "bound"]))
   }
 }
 
@@ -84,7 +90,29 @@ extension RunPlan.ModelSettings {
   fileprivate init(_ group: YAMLMapping) throws(FederationError) {
     kind = try group.optional("kind", .word, default: .logisticRegression)
     l2 = try group.optional("l2", .number("a number from 0 to 1000000") { $0 >= 0 && $0 <= 1e6 }, default: 0.001)
-    classWeights = try group.optional("classWeights", .word, default: .balanced)
+    classWeights = try Self.classWeights(group)
+  }
+
+  private static func classWeights(_ group: YAMLMapping) throws(FederationError) -> RunPlan.ClassWeighting {
+    guard let node = group.node("classWeights"), case .mapping = node.content else {
+      let word = YAMLField<RunPlan.ClassWeighting>(
+        expected: "balanced, uniform, or {negative: NUMBER, positive: NUMBER}"
+      ) {
+        text, _ in
+        switch text {
+        case "balanced": .balanced
+        case "uniform": .uniform
+        case _: nil
+        }
+      }
+      return try group.optional("classWeights", word, default: .balanced)
+    }
+    let weights = try group.mapping("classWeights", keys: ["negative", "positive"])
+    let number = YAMLField<Double>.number("a number from 0.001 to 1000") { (0.001...1000).contains($0) }
+    let (negative, positive) = (try weights.required("negative", number), try weights.required("positive", number))
+    do throws(LearningError) { return .fixed(try ClassWeights(negative: negative, positive: positive)) } catch {
+      throw .learning(error)
+    }
   }
 }
 
@@ -97,12 +125,13 @@ extension RunPlan.TrainerSettings {
 }
 
 extension RunPlan.StrategyChoice {
-  fileprivate static let keys = [
-    "name", "fractionFit", "minimumFitClients", "minimumEvaluateClients", "minimumAvailableClients",
-  ]
+  fileprivate static let keys =
+    [
+      "name", "fractionFit", "minimumFitClients", "minimumEvaluateClients", "minimumAvailableClients",
+    ] + GradientDescentSettings.keys
 
-  fileprivate init(_ group: YAMLMapping) throws(FederationError) {
-    name = try group.available("name", default: .fedAvg, available: [.fedAvg])
+  fileprivate init(_ group: YAMLMapping, rounds: Int) throws(FederationError) {
+    name = try group.available("name", default: .fedAvg, available: [.fedAvg, .fedSGD])
     fractionFit = try group.optional(
       "fractionFit", .number("a number above 0 and at most 1") { $0 > 0 && $0 <= 1 }, default: 1)
     guard fractionFit == 1 else {
@@ -115,6 +144,14 @@ extension RunPlan.StrategyChoice {
     minimumFitClients = try group.optional("minimumFitClients", clients, default: 3)
     minimumEvaluateClients = try group.optional("minimumEvaluateClients", clients, default: 3)
     minimumAvailableClients = try group.optional("minimumAvailableClients", clients, default: 3)
+    guard name == .fedSGD else {
+      for key in GradientDescentSettings.keys where group.node(key) != nil {
+        throw group.fault(key, .inconsistent(path: group.path(key), problem: "it is of the strategy FedSGD only"))
+      }
+      gradient = nil
+      return
+    }
+    gradient = try GradientDescentSettings(group, rounds: rounds)
   }
 }
 
@@ -139,7 +176,10 @@ extension RunPlan.SecureSumSettings {
 }
 
 extension RunPlan.EvaluationSettings {
+  fileprivate static let keys = ["rounds", "histogramBins", "serverData"]
+
   fileprivate init(_ group: YAMLMapping) throws(FederationError) {
+    rounds = try group.optional("rounds", .word, default: .every)
     histogramBins = try group.optional("histogramBins", .integer(2...65536), default: 1024)
     serverData = try group.nullable("serverData", .text(maximum: 4096))
     if let serverData {
@@ -159,15 +199,5 @@ extension RunPlan.Deadlines {
     fit = try group.optional("fit", deadline, default: .seconds(600))
     step = try group.optional("step", deadline, default: .seconds(60))
     reconnect = try group.optional("reconnect", deadline, default: .seconds(10))
-  }
-}
-
-extension RunPlan.PrivacyModel {
-  fileprivate init(_ top: YAMLMapping) throws(FederationError) {
-    let node = try top.requiredNode("privacy")
-    guard case .scalar("none", _) = node.content else {
-      throw top.fault("privacy", .notAvailable(path: "privacy", found: node.found, available: "none"))
-    }
-    self = .none
   }
 }

@@ -29,7 +29,7 @@ extension RunPlan {
     model:
       kind: logisticRegression
       l2: 0.001
-      classWeights: balanced      # balanced, or uniform
+      classWeights: balanced      # balanced, uniform, or constants: {negative: 0.55, positive: 5}
 
     trainer:
       program: builtin
@@ -55,6 +55,7 @@ extension RunPlan {
       dropouts: 0.1               # on a regular graph: the share of the organisations that may be lost in an attempt
 
     evaluation:
+      rounds: every               # every, last or none
       histogramBins: 1024         # score bins for the areas under the curves
       serverData: null            # a held-out file of the server's own
 
@@ -64,7 +65,7 @@ extension RunPlan {
       step: 60s                   # from each message of the secure sum to the next
       reconnect: \(DurationText.format(reconnect))              # for a lost connection to come back
 
-    privacy: none                 # differential privacy is not available in this version
+    privacy: none                 # or noise that hides single rows: bauta privacy plan --help
 
     """
   }

@@ -56,10 +56,36 @@ public struct RunPlan: Sendable, Equatable {
     public let testFraction: Double
     public let splitSeed: UInt64
     public let preprocessing: Preprocessing
+    /// Constants of the step `publicScale`; nil without it.
+    public let publicScale: PublicScaleSettings?
   }
 
   public enum ModelKind: String, Sendable, CaseIterable { case logisticRegression }
-  public enum ClassWeighting: String, Sendable, CaseIterable { case balanced, uniform }
+  public enum ClassWeighting: Sendable, Equatable {
+    /// From counts of the classes.
+    case balanced
+    case uniform
+    /// Public constants.
+    case fixed(ClassWeights)
+
+    /// Those that need no counts.
+    public var constants: ClassWeights? {
+      switch self {
+      case .balanced: nil
+      case .uniform: .uniform
+      case .fixed(let weights): weights
+      }
+    }
+
+    /// As a plan names it.
+    var name: String {
+      switch self {
+      case .balanced: "balanced"
+      case .uniform: "uniform"
+      case .fixed: "fixed"
+      }
+    }
+  }
 
   public struct ModelSettings: Sendable, Equatable {
     public let kind: ModelKind
@@ -89,6 +115,7 @@ public struct RunPlan: Sendable, Equatable {
     case scaffold = "SCAFFOLD"
     case fedNova = "FedNova"
     case dpFedAvg = "DP-FedAvg"
+    case fedSGD = "FedSGD"
   }
 
   public struct StrategyChoice: Sendable, Equatable {
@@ -98,6 +125,8 @@ public struct RunPlan: Sendable, Equatable {
     public let minimumFitClients: Int
     public let minimumEvaluateClients: Int
     public let minimumAvailableClients: Int
+    /// Of FedSGD; nil for other strategies.
+    public let gradient: GradientDescentSettings?
   }
 
   public enum Graph: String, Sendable, CaseIterable { case complete, regular, auto }
@@ -125,7 +154,11 @@ public struct RunPlan: Sendable, Equatable {
     }
   }
 
+  public enum EvaluatedRounds: String, Sendable, CaseIterable { case every, last, none }
+
   public struct EvaluationSettings: Sendable, Equatable {
+    /// After which rounds the model is evaluated. With differential privacy each evaluation is charged.
+    public let rounds: EvaluatedRounds
     /// Score bins, 2…65536.
     public let histogramBins: Int
     /// A file of the server's own with held-out rows, or none.
@@ -143,14 +176,31 @@ public struct RunPlan: Sendable, Equatable {
     public let reconnect: Duration
   }
 
-  public enum PrivacyModel: String, Sendable, CaseIterable { case none }
+  /// The sums of a run, in order: statistics, then fit and evaluate for every round.
+  ///
+  /// With differential privacy there are no statistics: what they would say of the data is public in the plan, or nothing
+  /// needs it.
+  public var steps: [(task: TaskKind, round: Int)] {
+    var steps: [(task: TaskKind, round: Int)] = privacy.settings == nil ? [(.statistics, 0)] : []
+    guard task.kind != .statistics else { return steps }
+    for round in 1...rounds {
+      steps.append((.fit, round))
+      switch evaluation.rounds {
+      case .every: steps.append((.evaluate, round))
+      case .last: if round == rounds { steps.append((.evaluate, round)) }
+      case .none: break
+      }
+    }
+    return steps
+  }
+
+  /// Whether a run under this plan has such a task.
+  public func performs(_ task: TaskKind) -> Bool { steps.contains { $0.task == task } }
 
   /// Counts and sums that leave as terms of secure sums under this plan.
   public var requiredStatistics: [StatisticKind] {
-    switch task.kind {
-    case .statistics: [.count, .sum, .sumOfSquares]
-    case .train, .evaluate: [.count, .sum, .sumOfSquares, .histogram]
-    }
+    let ofData: [StatisticKind] = performs(.statistics) ? [.count, .sum, .sumOfSquares] : []
+    return ofData + (performs(.evaluate) ? [.histogram] : [])
   }
 
   /// Trainer identity and configuration: all of the plan that decides what a trainer computes from data and model.
@@ -161,12 +211,24 @@ public struct RunPlan: Sendable, Equatable {
     encoder.append(UInt64(trainer.steps))
     encoder.append(model.kind.rawValue)
     encoder.append(model.l2.bitPattern)
-    encoder.append(model.classWeights.rawValue)
+    encoder.append(model.classWeights.name)
+    if case .fixed(let weights) = model.classWeights {
+      encoder.append(weights.negative.bitPattern)
+      encoder.append(weights.positive.bitPattern)
+    }
     encoder.append(list: data.preprocessing.names) { (encoder: inout CanonicalEncoder, name: String) in
       encoder.append(name)
     }
     encoder.append(data.testFraction.bitPattern)
     encoder.append(data.splitSeed)
+    if strategy.gradient != nil { encoder.append(strategy.name.rawValue) }
+    if let scale = data.publicScale {
+      for values in [scale.centres, scale.scales, [scale.bound]] {
+        encoder.append(list: values) { (encoder: inout CanonicalEncoder, value: Double) in
+          encoder.append(value.bitPattern)
+        }
+      }
+    }
     return ProgramHash(hashing: encoder.finish())
   }
 }

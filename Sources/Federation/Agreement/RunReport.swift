@@ -19,6 +19,8 @@ public struct RunReport: Sendable, Equatable, Codable {
     case failed
     /// By the operator.
     case cancelled
+    /// A member's privacy budget does not reach the next sum; the model is that of the last round that was paid for.
+    case budgetSpent
   }
 
   public struct Round: Sendable, Equatable, Codable {

@@ -10,6 +10,8 @@ public struct TaskLayout: Sendable, Equatable {
   /// Names of the features, in the order of the data's columns.
   public let featureNames: [String]
   public let parameters: AggregationParameters
+  /// What is added to the term; nil for a plan without differential privacy.
+  public let noise: NoiseAgreement?
 
   /// Counters of a fit: rows that were trained on, and parameters that had to be clipped.
   public static let examplesCounter = "examples"
@@ -22,14 +24,16 @@ public struct TaskLayout: Sendable, Equatable {
   ) throws(FederationError) {
     try Self.check(featureNames)
     let minimum = Self.minimumCohort(of: task, plan: plan, manifest: manifest)
+    noise = try NoiseAgreement(plan: plan, manifest: manifest, features: featureNames.count)
     do {
+      let shape = try Self.shape(of: task, plan: plan, featureNames: featureNames, noise: noise)
       parameters = try AggregationParameters(
-        tensorCount: task == .fit ? Self.tensorCount(features: featureNames.count) : 0,
-        bits: plan.secureSum.bits, clip: plan.secureSum.clip, rounding: plan.secureSum.rounding,
-        counters: try Self.counters(of: task, plan: plan, featureNames: featureNames),
-        weightCap: UInt64(plan.secureSum.weightCap), generator: plan.secureSum.generator, minimumCohort: minimum,
+        tensorCount: shape.tensors, bits: plan.secureSum.bits, clip: noise?.settings.clip ?? plan.secureSum.clip,
+        rounding: plan.secureSum.rounding, counters: shape.counters, weightCap: UInt64(plan.secureSum.weightCap),
+        generator: plan.secureSum.generator, minimumCohort: minimum,
         minimumHonest: max(2, minimum - manifest.assumedCorrupt), assumedCorrupt: manifest.assumedCorrupt,
-        graph: plan.secureSum.sumGraph)
+        graph: plan.secureSum.sumGraph,
+        encoding: noise.map { .integers(scale: $0.noise.encoding.scale) } ?? .clipped)
     } catch let error as AggregationError {
       throw .aggregation(error)
     } catch let error as LearningError {
@@ -68,23 +72,43 @@ public struct TaskLayout: Sendable, Equatable {
     return max(own, manifest?.minimumCohort ?? 0)
   }
 
-  private static func counters(
-    of task: TaskKind, plan: RunPlan, featureNames: [String]
-  ) throws(LearningError) -> [SecureAggregation.CounterGroup] {
+  private typealias Shape = (tensors: Int, counters: [SecureAggregation.CounterGroup])
+
+  private static func shape(
+    of task: TaskKind, plan: RunPlan, featureNames: [String], noise: NoiseAgreement?
+  ) throws(LearningError) -> Shape {
+    if let noise { return try noisedShape(of: task, plan: plan, noise: noise) }
+    let cap = plan.secureSum.weightCap
     switch task {
     case .statistics:
-      return try groups(
-        StatisticsVector(featureNames: featureNames, weightCap: plan.secureSum.weightCap).layout)
+      return (0, try groups(StatisticsVector(featureNames: featureNames, weightCap: cap).layout))
     case .evaluate:
-      return try groups(
-        EvaluationVector(bins: plan.evaluation.histogramBins, weightCap: plan.secureSum.weightCap).layout)
+      return (0, try groups(EvaluationVector(bins: plan.evaluation.histogramBins, weightCap: cap).layout))
     case .fit:
-      let tensors = UInt64(tensorCount(features: featureNames.count))
-      return [
-        SecureAggregation.CounterGroup(
-          name: examplesCounter, count: 1, bound: UInt64(plan.secureSum.weightCap), isSigned: false),
-        SecureAggregation.CounterGroup(name: clippedCounter, count: 1, bound: tensors, isSigned: false),
-      ]
+      let tensors = tensorCount(features: featureNames.count)
+      return (
+        tensors,
+        [
+          SecureAggregation.CounterGroup(name: examplesCounter, count: 1, bound: UInt64(cap), isSigned: false),
+          SecureAggregation.CounterGroup(name: clippedCounter, count: 1, bound: UInt64(tensors), isSigned: false),
+        ]
+      )
+    }
+  }
+
+  /// Only what noise is added to: no count of rows, none of values that were clipped, no sum of losses.
+  private static func noisedShape(
+    of task: TaskKind, plan: RunPlan, noise: NoiseAgreement
+  ) throws(LearningError) -> Shape {
+    switch task {
+    case .statistics: return (0, [])
+    case .fit: return (noise.noise.model.dimension, [])
+    case .evaluate:
+      guard let release = noise.release(of: .evaluate) else { return (0, []) }
+      let bound = release.noise.localBound(coordinates: release.dimension)
+      let vector = try NoisedEvaluationVector(
+        bins: plan.evaluation.histogramBins, weightCap: plan.secureSum.weightCap, noiseBound: Int64(clamping: bound))
+      return (0, groups(vector.layout))
     }
   }
 
@@ -104,31 +128,6 @@ public struct TaskLayout: Sendable, Equatable {
     for name in names {
       guard (1...RunPlan.maximumFeatureNameBytes).contains(name.utf8.count) else { throw .features(.name) }
       guard seen.insert(name).inserted else { throw .features(.duplicate(name)) }
-    }
-  }
-}
-
-extension RunPlan {
-  /// Whether a run under this plan has such a task.
-  public func performs(_ task: TaskKind) -> Bool {
-    switch self.task.kind {
-    case .train: true
-    case .statistics: task == .statistics
-    case .evaluate: task == .evaluate
-    }
-  }
-
-  /// The features among an organisation's columns, in the plan's order, or in the columns' where the plan says all.
-  ///
-  /// - Parameter columns: all columns but the label.
-  /// - Throws: ``FederationError/features(_:)``.
-  public func features(of columns: [String]) throws(FederationError) -> [String] {
-    switch task.features {
-    case .all: return columns
-    case .named(let names):
-      let present = Set(columns)
-      if let missing = names.first(where: { !present.contains($0) }) { throw .features(.missing(missing)) }
-      return names
     }
   }
 }

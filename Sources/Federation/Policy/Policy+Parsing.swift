@@ -13,7 +13,9 @@ extension Policy {
     cohort = try CohortRules(
       top.mapping("cohort", keys: ["minimum", "minimumHonest", "nearOpenings", "minimumRows"]))
     bounds = try Bounds(top.mapping("bounds", keys: ["dimension", "bits", "clip", "rounds"]))
-    privacy = try PrivacyUnit(top.mapping("privacy", keys: ["unit", "epsilon", "delta"], isRequired: true))
+    let budget = try top.mapping("privacy", keys: PrivacyCeiling.keys, isRequired: true)
+    privacy = try budget.required("unit", .word)
+    ceiling = try PrivacyCeiling(budget, unit: privacy)
     hours = try AllowedHours(top)
     let rules = try top.mapping("audit", keys: ["keepSecretsFor", "auditor"] + LogRules.keys)
     audit = try AuditRules(rules)
@@ -52,7 +54,10 @@ extension Policy {
       clip: 16
       rounds: 100
 
-    privacy: {unit: none, epsilon: null, delta: null}
+    # With unit record or organization: runs with noise only, which may cost a data set at most this epsilon at delta, and
+    # all data together at most epsilonInAll (null: the same). whenShort: refuse a run that the rest does not reach, or stop
+    # it when the rest is spent.
+    privacy: {unit: none, epsilon: null, epsilonInAll: null, delta: null}
 
     hours: any                    # when a run may begin, or a list: [mon-fri 08:00-18:00]
 
@@ -102,20 +107,26 @@ extension Policy.Bounds {
   }
 }
 
-extension Policy.PrivacyUnit {
-  fileprivate init(_ group: YAMLMapping) throws(FederationError) {
-    self = try group.required("unit", Self.unitField)
-    for key in ["epsilon", "delta"] {
-      guard let node = group.node(key), !node.isNull else { continue }
-      throw group.fault(
-        key, .notAvailable(path: group.path(key), found: node.found, available: "null"))
-    }
-  }
+extension PrivacyCeiling {
+  fileprivate static let keys = ["unit", "epsilon", "epsilonInAll", "delta", "whenShort"]
 
-  private static var unitField: YAMLField<Policy.PrivacyUnit> {
-    YAMLField(expected: "none (differential privacy is not available in this version)") { text, _ in
-      Policy.PrivacyUnit(rawValue: text)
+  /// Nil for the unit none, which takes no ceiling.
+  fileprivate init?(_ group: YAMLMapping, unit: PrivacyUnit) throws(FederationError) {
+    guard unit != .none else {
+      for key in Self.keys.dropFirst() {
+        guard let node = group.node(key), !node.isNull else { continue }
+        throw group.fault(
+          key,
+          .inconsistent(path: group.path(key), problem: "without differential privacy (unit: none) it means nothing"))
+      }
+      return nil
     }
+    let epsilon = YAMLField<Double>.number("a number above 0 and at most 1000") { $0 > 0 && $0 <= 1000 }
+    self.epsilon = try group.required("epsilon", epsilon)
+    epsilonInAll = try group.nullable("epsilonInAll", epsilon) ?? self.epsilon
+    delta = try group.required(
+      "delta", .number("a probability from 1e-18 to 0.01") { PrivacySettings.deltas.contains($0) })
+    whenShort = try group.optional("whenShort", .word, default: .refuse)
   }
 }
 

@@ -7,7 +7,10 @@ public struct Policy: Sendable, Equatable {
   public let allow: Allowed
   public let cohort: CohortRules
   public let bounds: Bounds
+  /// The unit that noise is to hide; a run has exactly this one.
   public let privacy: PrivacyUnit
+  /// The most that sums with noise may cost; nil where the unit is none.
+  public let ceiling: PrivacyCeiling?
   public let hours: AllowedHours
   /// Whether the secrets of masked inputs are kept, sealed, for an opening by an auditor; nil keeps nothing.
   public let audit: AuditRules?
@@ -57,6 +60,4 @@ public struct Policy: Sendable, Equatable {
     /// To whose key they are sealed: nobody else can open them, this organisation included.
     public let auditor: AuditorPublicKey
   }
-
-  public enum PrivacyUnit: String, Sendable, CaseIterable { case none }
 }

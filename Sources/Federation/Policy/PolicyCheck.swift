@@ -24,16 +24,21 @@ extension Policy {
   /// - Parameters:
   ///   - manifest: without one, the cohort's rules are held against the plan alone.
   ///   - featureCount: features of the data; without one, those that the plan names, if it does.
+  ///   - ledger: what has been charged, and the data set that a run would read; without it, the run alone is held against
+  ///     the ceiling.
   ///   - moment: when the run would begin; without one, hours are not checked.
   public func explain(
-    _ plan: RunPlan, manifest: Manifest? = nil, featureCount: Int? = nil, at moment: Date? = nil,
-    timeZone: TimeZone = .current
+    _ plan: RunPlan, manifest: Manifest? = nil, featureCount: Int? = nil,
+    ledger: (entries: PrivacyLedger, dataSet: String)? = nil, at moment: Date? = nil, timeZone: TimeZone = .current
   ) -> [PolicyCheck] {
     var checks = allowanceChecks(plan) + cohortChecks(plan, manifest) + boundChecks(plan, featureCount)
     checks.append(
-      check("privacy.unit", privacy.rawValue, plan.privacy.rawValue, "the privacy model must be the policy's") {
-        privacy.rawValue == plan.privacy.rawValue
+      check("privacy.unit", privacy.rawValue, plan.privacy.unit.rawValue, "noise must hide what the policy says") {
+        privacy == plan.privacy.unit
       })
+    if let manifest, let count = featureCount ?? named(plan) {
+      checks += budgetChecks(plan, manifest, features: count, ledger)
+    }
     if let moment {
       let shown = Self.clock(moment, timeZone)
       checks.append(
@@ -80,9 +85,12 @@ extension Policy {
     return checks
   }
 
+  private func named(_ plan: RunPlan) -> Int? {
+    if case .named(let names) = plan.task.features { names.count } else { nil }
+  }
+
   private func boundChecks(_ plan: RunPlan, _ featureCount: Int?) -> [PolicyCheck] {
-    let named: Int? = if case .named(let names) = plan.task.features { names.count } else { nil }
-    let dimension = (featureCount ?? named).map(TaskLayout.tensorCount)
+    let dimension = (featureCount ?? named(plan)).map(TaskLayout.tensorCount)
     var checks: [PolicyCheck] = []
     if let dimension {
       checks.append(

@@ -17,6 +17,16 @@ public enum OutboundKind: String, Sendable, CaseIterable {
       true
     }
   }
+
+  /// Whether it is a message of a sum, the first of which may leave only once the sum is paid for.
+  public var belongsToSum: Bool {
+    switch self {
+    case .hello, .acceptance, .refusal, .ready, .poll, .fetch, .pins, .witness: false
+    case .advertiseKeys, .beaconReveal, .shareKeys, .maskedInput, .maskedInputSegment, .consistencyCheck, .unmasking,
+      .complaint:
+      true
+    }
+  }
 }
 
 /// Messages without content that depends on data, which need no accepted plan.
@@ -24,12 +34,14 @@ public enum ControlMessage: String, Sendable, CaseIterable {
   case hello, ready, poll, fetch, pins, witness
 }
 
-/// The four classes of reason that may leave an organisation; the reason itself stays in its own log.
+/// The five classes of reason that may leave an organisation; the reason itself stays in its own log.
 public enum RefusalClass: String, Sendable, CaseIterable, Codable {
   case policy
   case `protocol`
   case state
   case unavailable
+  /// The privacy budget does not reach the sum.
+  case budget
 }
 
 /// Only this file can make one, and so a value that holds one: an extension elsewhere in the module cannot.
@@ -53,12 +65,16 @@ public struct PolicyDecision: ~Copyable, Sendable {
   public let policy: SHA256Digest?
   /// The plan that was decided upon; nil for a control message.
   public let plan: PlanHash?
+  /// Whether the message belongs to a sum with differential privacy, which is to be charged before it leaves.
+  public let requiresCharge: Bool
   private let seal: Seal
 
   fileprivate init(
-    verdict: Verdict, kind: OutboundKind, rules: [String], policy: SHA256Digest?, plan: PlanHash?
+    verdict: Verdict, kind: OutboundKind, rules: [String], policy: SHA256Digest?, plan: PlanHash?,
+    requiresCharge: Bool = false
   ) {
     seal = Seal()
+    self.requiresCharge = requiresCharge
     self.verdict = verdict
     self.kind = kind
     self.rules = rules
@@ -109,7 +125,9 @@ public struct AcceptedPlan: Sendable {
 
   /// The decision for one message of the run. Hours decide when a run may begin; one that has begun goes on.
   public func decision(for kind: OutboundKind) -> PolicyDecision {
-    PolicyDecision(verdict: .allowed, kind: kind, rules: checks.map(\.rule), policy: policy, plan: plan.hash)
+    PolicyDecision(
+      verdict: .allowed, kind: kind, rules: checks.map(\.rule), policy: policy, plan: plan.hash,
+      requiresCharge: plan.privacy.settings != nil && kind.belongsToSum)
   }
 }
 
@@ -149,33 +167,19 @@ extension Policy {
   ///
   /// - Parameters:
   ///   - featureCount: features of the organisation's own data under the plan.
+  ///   - ledger: what has been charged, and for which data set a run under the plan would be. Without it every plan with
+  ///     differential privacy is refused.
   ///   - moment: now.
   /// - Throws: ``PolicyRefusal`` with every rule that is violated.
   public func decide(
-    plan: RunPlan, manifest: SignedManifest, featureCount: Int, at moment: Date, timeZone: TimeZone = .current
+    plan: RunPlan, manifest: SignedManifest, featureCount: Int, ledger: (entries: PrivacyLedger, dataSet: String)?,
+    at moment: Date, timeZone: TimeZone = .current
   ) throws(PolicyRefusal) -> AcceptedPlan {
-    let checks = explain(
-      plan, manifest: manifest.manifest, featureCount: featureCount, at: moment, timeZone: timeZone)
+    var checks = explain(
+      plan, manifest: manifest.manifest, featureCount: featureCount, ledger: ledger, at: moment, timeZone: timeZone)
+    if plan.privacy.settings != nil, ledger == nil { checks.append(.noLedger) }
     let violations = checks.filter { !$0.isSatisfied }
     guard violations.isEmpty else { throw PolicyRefusal(violations: violations, plan: plan.hash, policy: hash) }
     return AcceptedPlan(plan: plan, manifest: manifest.hash, policy: hash, checks: checks)
   }
-}
-
-/// Proof that what a message costs in privacy has been charged, for the gate that lets it out.
-///
-/// This version knows plans without differential privacy only, so the one form says that nothing was charged and
-/// nothing is promised: protection comes from the secure sum alone.
-public struct PrivacyCharge: ~Copyable, Sendable {
-  /// ε charged; nil where no differential privacy applies.
-  public let epsilon: Double?
-  private let seal: Seal
-
-  fileprivate init(epsilon: Double?) {
-    seal = Seal()
-    self.epsilon = epsilon
-  }
-
-  /// For a message outside differential privacy.
-  public static func notPrivate() -> PrivacyCharge { PrivacyCharge(epsilon: nil) }
 }

@@ -18,12 +18,14 @@ public struct RunProgression: Sendable {
   /// Sums over the cohort; `nil` before they are known.
   public private(set) var statistics: FeatureStatistics?
 
-  /// Before the first sum.
+  /// Before the first sum. With differential privacy there is a model already, made of public constants.
   public init(plan: RunPlan, run: RunIdentifier, features: [String]) {
     self.plan = plan
     self.run = run
     self.features = features
     self.model = Self.schema(plan: plan, features: features)
+    // Without a model no task of the run is due: what cannot be made is refused there.
+    try? beginPublicly()
   }
 
   public var modelHash: ModelHash { ModelHash(hashing: model) }
@@ -37,7 +39,10 @@ public struct RunProgression: Sendable {
     guard task != .statistics, let artifact else { return ModelHash(hashing: encoder.finish()) }
     let standardization = artifact.preprocessing.standardization
     let weights = [artifact.classWeights.negative, artifact.classWeights.positive]
-    for values in [artifact.model.parameters, standardization.means, standardization.standardDeviations, weights] {
+    var vectors = [artifact.model.parameters, standardization.means, standardization.standardDeviations, weights]
+    // Where the next gradient is taken.
+    if let optimizer = artifact.optimizer { vectors.append(optimizer.parameters) }
+    for values in vectors {
       encoder.append(list: values) { (encoder: inout CanonicalEncoder, value: Double) in
         encoder.append(value.bitPattern)
       }
@@ -45,13 +50,8 @@ public struct RunProgression: Sendable {
     return ModelHash(hashing: encoder.finish())
   }
 
-  /// The sums of the run, in order: statistics, then fit and evaluate for every round.
-  public var steps: [(task: TaskKind, round: Int)] {
-    var steps: [(task: TaskKind, round: Int)] = [(.statistics, 0)]
-    guard plan.task.kind != .statistics else { return steps }
-    for round in 1...plan.rounds { steps += [(.fit, round), (.evaluate, round)] }
-    return steps
-  }
+  /// The sums of the run, in order.
+  public var steps: [(task: TaskKind, round: Int)] { plan.steps }
 
   /// Whether `opening` is what the plan foresees where this side's model stands.
   public func isNext(_ opening: OpeningIdentifier) -> Bool {
@@ -67,7 +67,7 @@ public struct RunProgression: Sendable {
   ///
   /// - Throws: ``ProgressionError`` if it is not a model of this plan and these features.
   public mutating func adopt(model bytes: [UInt8]) throws(ProgressionError) {
-    if bytes == Self.schema(plan: plan, features: features) {
+    if bytes == Self.schema(plan: plan, features: features), plan.performs(.statistics) {
       model = bytes
       artifact = nil
       return
@@ -75,7 +75,8 @@ public struct RunProgression: Sendable {
     let decoded: ModelArtifact
     do { decoded = try ModelArtifact(decoding: bytes) } catch { throw .modelOfAnotherRun }
     guard decoded.model.featureNames == features, decoded.run == run.text, decoded.label == plan.task.label,
-      decoded.positive == plan.task.positive, decoded.preprocessing.preprocessing == plan.data.preprocessing
+      decoded.positive == plan.task.positive, decoded.preprocessing.preprocessing == plan.data.preprocessing,
+      isPublicPart(decoded)
     else { throw .modelOfAnotherRun }
     model = bytes
     artifact = decoded
@@ -94,9 +95,14 @@ public struct RunProgression: Sendable {
         try applyStatistics(sum)
         return nil
       case .fit:
-        try applyFit(sum, round: opening.round)
+        if plan.privacy.settings == nil {
+          try applyFit(sum, round: opening.round)
+        } else {
+          try applyNoisedFit(sum, round: opening.round)
+        }
         return nil
       case .evaluate:
+        if plan.privacy.settings != nil { return try noisedMetrics(sum) }
         let layout = try EvaluationVector(bins: plan.evaluation.histogramBins, weightCap: plan.secureSum.weightCap)
         return try layout.decode(sum.counters).metrics()
       }
@@ -116,6 +122,7 @@ public struct RunProgression: Sendable {
       switch plan.model.classWeights {
       case .balanced: try statistics.balancedClassWeights()
       case .uniform: .uniform
+      case .fixed(let weights): weights
       }
     let count = LogisticRegressionModel.parameterCount(features: features.count)
     try replace(
@@ -145,13 +152,13 @@ public struct RunProgression: Sendable {
     }
   }
 
-  private mutating func replace(
+  mutating func replace(
     with model: LogisticRegressionModel, preprocessing: FittedPreprocessing, classWeights: ClassWeights,
-    context: ContextDigest, round: Int
+    context: ContextDigest, round: Int, optimizer: FedSGD.State? = nil
   ) throws {
     let next = try ModelArtifact(
       model: model, preprocessing: preprocessing, classWeights: classWeights, label: plan.task.label,
-      positive: plan.task.positive, run: run.text, context: context.hexadecimal, round: round,
+      positive: plan.task.positive, run: run.text, context: context.hexadecimal, round: round, optimizer: optimizer,
       metadata: ["plan": plan.hash.hexadecimal])
     self.model = try next.encoded()
     self.artifact = next

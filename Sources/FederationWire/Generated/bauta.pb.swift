@@ -45,6 +45,7 @@ nonisolated enum Bauta_V1_RefusalReason: SwiftProtobuf.Enum, Swift.CaseIterable 
   case `protocol` // = 2
   case state // = 3
   case unavailable // = 4
+  case budget // = 5
   case UNRECOGNIZED(Int)
 
   init() {
@@ -58,6 +59,7 @@ nonisolated enum Bauta_V1_RefusalReason: SwiftProtobuf.Enum, Swift.CaseIterable 
     case 2: self = .protocol
     case 3: self = .state
     case 4: self = .unavailable
+    case 5: self = .budget
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -69,6 +71,7 @@ nonisolated enum Bauta_V1_RefusalReason: SwiftProtobuf.Enum, Swift.CaseIterable 
     case .protocol: return 2
     case .state: return 3
     case .unavailable: return 4
+    case .budget: return 5
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -80,6 +83,7 @@ nonisolated enum Bauta_V1_RefusalReason: SwiftProtobuf.Enum, Swift.CaseIterable 
     .protocol,
     .state,
     .unavailable,
+    .budget,
   ]
 
 }
@@ -734,7 +738,7 @@ nonisolated struct Bauta_V1_RunEnd: Sendable {
 
   var run: String = String()
 
-  /// completed | stopped | failed
+  /// completed | stopped | failed | budgetSpent
   var state: String = String()
 
   var reason: String = String()
@@ -905,7 +909,7 @@ nonisolated struct Bauta_V1_Refused: Sendable {
 fileprivate nonisolated let _protobuf_package = "bauta.v1"
 
 nonisolated extension Bauta_V1_RefusalReason: SwiftProtobuf._ProtoNameProviding {
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REFUSAL_REASON_UNSPECIFIED\0\u{1}REFUSAL_REASON_POLICY\0\u{1}REFUSAL_REASON_PROTOCOL\0\u{1}REFUSAL_REASON_STATE\0\u{1}REFUSAL_REASON_UNAVAILABLE\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REFUSAL_REASON_UNSPECIFIED\0\u{1}REFUSAL_REASON_POLICY\0\u{1}REFUSAL_REASON_PROTOCOL\0\u{1}REFUSAL_REASON_STATE\0\u{1}REFUSAL_REASON_UNAVAILABLE\0\u{1}REFUSAL_REASON_BUDGET\0")
 }
 
 nonisolated extension Bauta_V1_ClientEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

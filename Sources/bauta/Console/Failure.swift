@@ -19,6 +19,8 @@ struct Failure: Sendable {
     case usage = 2
     /// A run stopped because too few organisations took part.
     case tooFewParticipants = 3
+    /// A run ended with the model of an earlier round because a privacy budget is spent.
+    case budgetSpent = 4
   }
 
   init(code: String, blame: Blame, message: String, remedy: String, status: Status? = nil) {
@@ -42,6 +44,9 @@ struct Failure: Sendable {
     case let error as TrainingError:
       let blame: String = error.blame
       self.init(local: error.code, blame, error.message, error.remedy)
+    case let error as RunFailure where error.kind == .budgetSpent:
+      self.init(
+        code: error.code, blame: error.blame, message: error.message, remedy: error.remedy, status: .budgetSpent)
     case let error as any BlamedError:
       self.init(code: error.code, blame: error.blame, message: error.message, remedy: error.remedy)
     case is CancellationError:

@@ -74,7 +74,7 @@ struct DataReport: Sendable {
       }
     let table = try CSVTable.load(
       path: file, label: plan.task.label, positive: plan.task.positive, features: features)
-    let train = try table.split(testFraction: plan.data.testFraction, seed: plan.data.splitSeed).train
+    let train = try plan.split(table).train
     return DataReport(
       train, file: file, label: plan.task.label, positive: plan.task.positive, minimumRows: minimumRows)
   }

@@ -54,7 +54,8 @@ struct Demo: Sendable {
         addresses: [try NetworkAddress("127.0.0.1:\(port)")]), at: hubPath)
     var candidates: [Admission.Candidate] = []
     for (name, table) in zip(settings.names, data.tables) {
-      let organization = try OrganizationInitializer.initialize(name, at: path(of: name))
+      let organization = try OrganizationInitializer.initialize(
+        name, at: path(of: name), policy: settings.epsilon.map(Self.policy) ?? Policy.template)
       try CSVTable.write(table, label: data.label, path: "\(path(of: name))/data.csv")
       candidates.append(try Admission.Candidate(contentsOf: organization.requestPath))
       narrator.line(
@@ -70,12 +71,26 @@ struct Demo: Sendable {
     }
     _ = try Approval.collect(notes, in: server.directory)
     narrator.line("   hub.example: admitted all; every organisation has approved the manifest")
-    let plan = RunPlan.template(
-      name: "fraud", label: data.label, positive: data.positive, dataSet: "demonstration", rounds: settings.rounds,
-      splitSeed: settings.seed, reconnect: .seconds(1))
+    let plan = try planText(data)
     // Nobody is far away here: who has not answered within seconds will not.
     let quick = plan.replacing("accept: 30s", with: "accept: 5s")
     try AtomicFile.replace(planPath, bytes: Array(quick.utf8))
+  }
+
+  private func planText(_ data: DemoData) throws -> String {
+    guard let epsilon = settings.epsilon else {
+      return RunPlan.template(
+        name: "fraud", label: data.label, positive: data.positive, dataSet: "demonstration", rounds: settings.rounds,
+        splitSeed: settings.seed, reconnect: .seconds(1))
+    }
+    // Constants from rows that anybody can make; a public number of rows, rounded so that it says nothing of single ones.
+    let scaling = try DemoData.publicScaling(of: data.tables[0].featureNames)
+    let rows = data.tables.reduce(0) { $0 + $1.rowCount }
+    return RunPlan.privateTemplate(
+      name: "fraud", label: data.label, positive: data.positive, dataSet: "demonstration",
+      features: data.tables[0].featureNames, scaling: scaling, expectedExamples: max(1, rows * 8 / 1000) * 100,
+      epsilon: epsilon, rounds: settings.rounds, minimumClients: max(3, settings.names.count - 1),
+      splitSeed: settings.seed, reconnect: .seconds(1))
   }
 
   // MARK: - Run
@@ -119,12 +134,14 @@ struct Demo: Sendable {
 
   private func compare(_ data: DemoData, _ report: RunReport) throws -> DemoComparison {
     let plan = try RunPlan(contentsOf: planPath)
-    let organizations = try data.tables.map {
-      try OrganizationData($0, testFraction: plan.data.testFraction, seed: plan.data.splitSeed)
+    let organizations = try data.tables.map { table in
+      let split = try plan.split(table)
+      return OrganizationData(train: split.train, test: split.test)
     }
+    // What it is compared with has no noise, and statistics of the rows.
     let baselines = try Baselines(
-      organizations: organizations, preprocessing: plan.data.preprocessing, l2: plan.model.l2,
-      isBalanced: plan.model.classWeights == .balanced)
+      organizations: organizations, preprocessing: Preprocessing(names: ["signedLog1p", "standardize"]),
+      l2: plan.model.l2, isBalanced: true)
     let model = try ModelArtifact(decoding: LocalFile.read(report.model?.path ?? "", maximum: 1 << 26))
     let test = try FeatureTable.concatenating(organizations.map(\.test))
     let federated = try BinaryMetrics(logits: model.logits(test), labels: test.labels)
@@ -157,6 +174,15 @@ struct Demo: Sendable {
     let audit = DemoAudit(logs: logs, reconciliation: reconciliation)
     if let output = narrator.output { audit.show(output) }
     return audit
+  }
+}
+
+extension Demo {
+  /// A policy under which this run, and no second one of its cost, fits.
+  private static func policy(epsilon: Double) -> String {
+    Policy.template.replacing(
+      "privacy: {unit: none, epsilon: null, epsilonInAll: null, delta: null}",
+      with: "privacy: {unit: record, epsilon: \(epsilon), delta: 1e-5}")
   }
 }
 

@@ -14,6 +14,8 @@ struct DemoCommand: AsyncParsableCommand {
 
         bauta demo
         bauta demo --data providers.csv --label fraudulent_provider
+      With noise that hides every single row, at a cost of at most epsilon:
+        bauta demo --epsilon 3
       One organisation is killed in round 2:
         bauta demo --drop alder@2
       Too many are: the run stops, with status 3:
@@ -34,8 +36,15 @@ struct DemoCommand: AsyncParsableCommand {
   @Option(help: "How many organisations, 3 to 26.")
   var organizations: Int = 5
 
-  @Option(help: "Rounds of training, 1 to 100.")
-  var rounds: Int = 3
+  @Option(help: "Rounds of training, 1 to 100. (default: 3; 30 with --epsilon)")
+  var rounds: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Train with noise that hides every single row: what the run may cost, at delta 1e-5.", valueName: "epsilon"))
+  var epsilon: Double?
+
+  private var plannedRounds: Int { rounds ?? (epsilon == nil ? 3 : 30) }
 
   @Option(
     help: ArgumentHelp(
@@ -62,9 +71,12 @@ struct DemoCommand: AsyncParsableCommand {
       throw ValidationError(
         "--organizations is from 3 to \(DemoNames.all.count); two would learn each other's figures.")
     }
-    guard (1...100).contains(rounds) else { throw ValidationError("--rounds is from 1 to 100.") }
+    guard (1...100).contains(plannedRounds) else { throw ValidationError("--rounds is from 1 to 100.") }
     guard (data == nil) == (label == nil) else {
       throw ValidationError("--data and --label go together: which column of the file is to be learned?")
+    }
+    if let epsilon, !PrivacySettings.epsilons.contains(epsilon) {
+      throw ValidationError("--epsilon is from 0.001 to 64; a usual value is 3.")
     }
     _ = try drops()
   }
@@ -75,12 +87,12 @@ struct DemoCommand: AsyncParsableCommand {
     var drops: [OrganizationName: Int] = [:]
     for text in drop {
       let parts = text.split(separator: "@", omittingEmptySubsequences: false)
-      guard parts.count == 2, let round = Int(parts[1]), (1...rounds).contains(round),
+      guard parts.count == 2, let round = Int(parts[1]), (1...plannedRounds).contains(round),
         let name = names.first(where: { $0.value == parts[0] || $0.value == "\(parts[0]).example" })
       else {
         throw ValidationError(
           "--drop \(text): expected ORG@ROUND with one of \(names.map { $0.value.prefix { $0 != "." } }.joined(separator: ", ")) "
-            + "and a round from 1 to \(rounds).")
+            + "and a round from 1 to \(plannedRounds).")
       }
       drops[name] = round
     }
@@ -89,7 +101,7 @@ struct DemoCommand: AsyncParsableCommand {
 
   func run() async throws {
     let settings = DemoSettings(
-      names: try DemoNames.first(organizations), rounds: rounds, seed: seed,
+      names: try DemoNames.first(organizations), rounds: plannedRounds, seed: seed, epsilon: epsilon,
       source: data.map { .file(path: $0, label: label ?? "", positive: positive) } ?? .synthetic, drops: try drops())
     let quiet = format.json
     let narrator = DemoNarrator(output: quiet ? nil : .standard)
@@ -132,6 +144,8 @@ struct DemoSettings: Sendable {
   let names: [OrganizationName]
   let rounds: Int
   let seed: UInt64
+  /// What a run with differential privacy may cost; nil for one without.
+  let epsilon: Double?
   let source: Source
   let drops: [OrganizationName: Int]
   /// Rows that each organisation gets of synthetic data.

@@ -27,6 +27,19 @@ struct DemoData: Sendable {
     }
   }
 
+  /// Constants that say nothing of anybody: from made-up rows with the same columns, or coarse ones for other columns.
+  static func publicScaling(of names: [String]) throws -> PublicScaling {
+    let synthetic = try SyntheticProviders.generate(rows: 5000, organization: 0, organizations: 1, seed: 99)
+    let made = try PublicScaling(
+      publicTable: Preprocessing(names: ["signedLog1p"]).transform(synthetic), bound: 4)
+    let places = names.compactMap(synthetic.featureNames.firstIndex(of:))
+    guard places.count == names.count else {
+      return try PublicScaling(centre: 4, scale: 4, bound: 4, features: names.count)
+    }
+    return try PublicScaling(
+      centres: places.map { made.centres[$0] }, scales: places.map { made.scales[$0] }, bound: made.bound)
+  }
+
   /// Deals shuffled rows out in turn, each class by itself, so that every organisation has its part of both.
   static func divide(_ table: FeatureTable, into count: Int, seed: UInt64) -> [FeatureTable] {
     var generator = Xoshiro256StarStar(seed: seed)

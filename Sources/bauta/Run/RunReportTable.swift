@@ -48,6 +48,7 @@ enum RunReportTable {
     case .running: StyledText("running", .caution)
     case .completed: StyledText("completed", .good)
     case .stopped: StyledText("stopped, too few organisations took part", .bad)
+    case .budgetSpent: StyledText("ended early, a privacy budget is spent", .caution)
     case .failed: StyledText("failed", .bad)
     }
   }

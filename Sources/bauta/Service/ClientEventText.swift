@@ -32,6 +32,8 @@ enum ClientEventText {
     case .trained(_, let loss, let clipped):
       guard loss != nil || clipped > 0 else { return nil }
       return "  own loss \(Figures.decimals(loss, 4)), \(Figures.counted(clipped, "value")) clipped (stays here)"
+    case .charged(_, _, _, let epsilon):
+      return "  charged to the privacy budget; ε = \(Figures.decimals(epsilon, 3)) so far"
     case .completed(let opening, let survivors, let count):
       return "\(title(opening)): sum over \(survivors) of \(Figures.counted(count, "organisation"))"
     case .metrics(let round, let metrics):
@@ -85,6 +87,10 @@ enum ClientEventText {
       return Entry(
         .debug, "computed",
         fields(opening).merging(["loss": Figures.decimals(loss, 6), "clipped": "\(clipped)"]) { $1 })
+    case .charged(let run, let task, let round, let epsilon):
+      return Entry(
+        .info, "charged",
+        ["run": run.text, "task": task.rawValue, "round": "\(round)", "epsilon": Figures.decimals(epsilon, 6)])
     case .sent(let kind, let opening): return Entry(.debug, "sent", fields(opening).merging(["kind": kind]) { $1 })
     case .completed(let opening, let survivors, let count):
       return Entry(

@@ -80,9 +80,9 @@ struct ClientRunCommand: AsyncParsableCommand {
     try Output.standard.finish()
     switch outcome.state {
     case .completed: return
-    case .stopped, .failed:
-      throw RunFailure(
-        run: outcome.run, kind: outcome.state == .stopped ? .stopped : .failed, reason: outcome.reason)
+    case .stopped: throw RunFailure(run: outcome.run, kind: .stopped, reason: outcome.reason)
+    case .failed: throw RunFailure(run: outcome.run, kind: .failed, reason: outcome.reason)
+    case .budgetSpent: throw RunFailure(run: outcome.run, kind: .budgetSpent, reason: outcome.reason)
     }
   }
 

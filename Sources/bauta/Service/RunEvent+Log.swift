@@ -22,7 +22,7 @@ extension RunEvent {
     case .ended(let report):
       switch report.state {
       case .completed, .interrupted, .queued, .running: .info
-      case .stopped, .failed, .cancelled: .warning
+      case .stopped, .failed, .cancelled, .budgetSpent: .warning
       }
     }
   }

@@ -65,6 +65,8 @@ struct RunProgress: Sendable {
       case .interrupted:
         return StyledText("run \(report.run) is interrupted; it goes on when the server is started again", .caution)
       case .completed: return StyledText("run \(report.run) completed", .good)
+      case .budgetSpent:
+        return StyledText("run \(report.run) ended early: \(report.reason ?? "a privacy budget is spent")", .caution)
       case .running, .stopped, .failed, .cancelled:
         return StyledText("run \(report.run) \(report.state.rawValue): \(report.reason ?? "no reason given")", .bad)
       }

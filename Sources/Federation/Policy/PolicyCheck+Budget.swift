@@ -1,0 +1,51 @@
+import DifferentialPrivacy
+
+/// What a run with differential privacy would cost, held against the ceilings.
+extension Policy {
+  /// Nothing for a plan without noise, which ``explain(_:manifest:featureCount:ledger:at:timeZone:)`` holds against the unit.
+  func budgetChecks(
+    _ plan: RunPlan, _ manifest: Manifest, features: Int, _ ledger: (entries: PrivacyLedger, dataSet: String)?
+  ) -> [PolicyCheck] {
+    guard plan.privacy.settings != nil, let ceiling else { return [] }
+    do throws(FederationError) {
+      guard let agreement = try NoiseAgreement(plan: plan, manifest: manifest, features: features) else { return [] }
+      // Who stops when short joins whatever can begin.
+      let charges = ceiling.whenShort == .refuse ? agreement.charges : [(agreement.noise.model.event, 1)]
+      let known = if let ledger { ledger.entries } else { try PrivacyLedger() }
+      let forecast = try ceiling.forecast(charges, of: ledger?.dataSet ?? "", ledger: known)
+      return Self.checks(forecast, extent: ceiling.whenShort)
+    } catch {
+      return [
+        PolicyCheck(
+          rule: "privacy.epsilon", policyValue: PrivacyForecast.text(ceiling.epsilon), planValue: error.message,
+          isSatisfied: false, requirement: "what the run costs must be known")
+      ]
+    }
+  }
+
+  private static func checks(_ forecast: PrivacyForecast, extent: PrivacyCeiling.Shortage) -> [PolicyCheck] {
+    let ceiling = forecast.ceiling
+    let what = extent == .refuse ? "this run" : "its first round"
+    func check(_ rule: String, _ limit: Double, spent: Double, after: Double, _ requirement: String) -> PolicyCheck {
+      PolicyCheck(
+        rule: rule, policyValue: "\(PrivacyForecast.text(limit)) at delta \(ceiling.delta)",
+        planValue: "\(PrivacyForecast.text(spent)) spent, \(PrivacyForecast.text(after)) with \(what)",
+        isSatisfied: after <= limit, requirement: requirement)
+    }
+    return [
+      check(
+        "privacy.epsilon", ceiling.epsilon, spent: forecast.spent, after: forecast.after,
+        "the data set may be charged at most so much"),
+      check(
+        "privacy.epsilonInAll", ceiling.epsilonInAll, spent: forecast.spentInAll, after: forecast.afterInAll,
+        "all data together may be charged at most so much"),
+    ]
+  }
+}
+
+extension PolicyCheck {
+  /// A check that could not be made: the answer is no.
+  static let noLedger = PolicyCheck(
+    rule: "privacy.epsilon", policyValue: "a ceiling", planValue: "no ledger to hold it against", isSatisfied: false,
+    requirement: "what was charged before must be known")
+}

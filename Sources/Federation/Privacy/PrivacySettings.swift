@@ -1,0 +1,56 @@
+public import DifferentialPrivacy
+
+/// What a plan promises about records or organisations, and what it spends for it.
+public enum PrivacyModel: Sendable, Hashable {
+  /// The secure sum alone: terms are hidden, the sum is not noised.
+  case none
+  case differential(PrivacySettings)
+
+  /// Nil without differential privacy.
+  public var settings: PrivacySettings? {
+    switch self {
+    case .none: nil
+    case .differential(let settings): settings
+    }
+  }
+
+  /// The unit as plans and policies name it, `none` included.
+  public var unit: PrivacyUnit { settings?.unit ?? .none }
+}
+
+/// Whose presence noise hides.
+public enum PrivacyUnit: String, Sendable, Hashable, CaseIterable {
+  case none
+  /// One row of one organisation, added or removed.
+  case record
+  /// Everything of one organisation; that it takes part is public.
+  case organization
+}
+
+/// Differential privacy of a run: mechanism and amount, as the plan's `privacy` has them.
+///
+/// How much noise that is follows from it together with cohort and columns: see ``NoiseAgreement``.
+public struct PrivacySettings: Sendable, Hashable {
+  public static let epsilons = 0x1p-10...64.0
+  public static let deltas = 1e-18...0.01
+  public static let multipliers = 0x1p-10...0x1p20
+  public static let clips = 0x1p-40...0x1p40
+
+  /// How the noise is chosen.
+  public enum Amount: Sendable, Hashable {
+    /// The least noise with which the whole run costs at most this ε.
+    case target(epsilon: Double)
+    /// Standard deviation of the noise of one fit over what one unit may change.
+    case noiseMultiplier(Double)
+  }
+
+  public let unit: PrivacyUnit
+  public let mechanism: NoiseMechanism
+  /// Largest L2 norm of what one unit contributes to a fit: a row's gradient, an organisation's update.
+  public let clip: Double
+  public let amount: Amount
+  /// At which the ε of the run is stated. What an organisation has spent is stated at its own policy's δ.
+  public let delta: Double
+  /// The part of the budget (of zCDP's ρ) that the evaluation spends, in (0, 1); 0 without evaluation.
+  public let evaluationShare: Double
+}

@@ -1,0 +1,46 @@
+import Learning
+
+/// What the parts of a plan ask of each other.
+extension RunPlan {
+  func requireConsistency(_ top: YAMLMapping) throws(FederationError) {
+    func require(_ holds: Bool, _ key: String, _ path: String, _ problem: String) throws(FederationError) {
+      guard holds else { throw top.fault(key, .inconsistent(path: path, problem: problem)) }
+    }
+    let unit = privacy.unit
+    try require(
+      strategy.gradient == nil || unit == .record, "strategy", "strategy.name",
+      "FedSGD sums gradients of rows: it needs privacy.unit: record")
+    try require(
+      data.publicScale == nil || data.preprocessing.scalesPublicly, "data", "data.publicScale",
+      "the preprocessing does not have the step publicScale")
+    try require(
+      data.publicScale != nil || !data.preprocessing.scalesPublicly, "data", "data.preprocessing",
+      "the step publicScale needs the constants of data.publicScale")
+    if let count = data.publicScale?.featureCount {
+      guard case .named(let names) = task.features, names.count == count else {
+        throw top.fault(
+          "data",
+          .inconsistent(path: "data.publicScale", problem: "it lists \(count) features: name as many in task.features"))
+      }
+    }
+    guard unit != .none else { return }
+    try require(
+      task.kind == .train, "task", "task.kind",
+      "statistics leave without noise; with differential privacy a plan trains")
+    try require(
+      unit != .record || strategy.gradient != nil, "strategy", "strategy.name",
+      "privacy.unit: record needs the strategy FedSGD, which sums gradients of single rows")
+    try require(
+      !data.preprocessing.standardizes, "data", "data.preprocessing",
+      "standardize needs statistics of the data, which would leave without noise: use publicScale")
+    try require(
+      model.classWeights.constants != nil, "model", "model.classWeights",
+      "balanced weights follow from counts of the data, which would leave without noise: use uniform, or constants")
+    try require(
+      evaluation.rounds != .every, "evaluation", "evaluation.rounds",
+      "every evaluation is charged: write last, or none")
+    try require(
+      evaluation.rounds == .none || evaluation.histogramBins <= 1024 && evaluation.histogramBins.isMultiple(of: 2),
+      "evaluation", "evaluation.histogramBins", "with noise in every bin it is an even number up to 1024, such as 16")
+  }
+}

@@ -1,0 +1,82 @@
+import AuditLog
+import DifferentialPrivacy
+import Federation
+import FederationWire
+import Foundation
+import SecureAggregation
+
+/// What sums with noise cost, and that it is paid before anything of them leaves.
+extension ClientSession {
+  /// How the ledger names the organisation's data: by where they are.
+  var dataSet: String {
+    URL(fileURLWithPath: parts.dataPath).standardizedFileURL.resolvingSymlinksInPath().path
+  }
+
+  /// A sum that is to be charged with its first attempt, and what it leads to.
+  struct PendingCharge {
+    let entry: LedgerEntry
+    let before: Double
+    let after: Double
+  }
+
+  /// Holds a sum that was not charged before against the ceilings.
+  ///
+  /// - Returns: nil for one that costs nothing, and for one that was charged in an earlier attempt, which masked the same
+  ///   term.
+  /// - Throws: ``ClientError/budget(_:)`` if it would pass a ceiling; ``ClientError/federation(_:)``.
+  func pendingCharge(
+    for opening: OpeningIdentifier, _ release: NoisedRelease?, _ active: ActiveRun
+  ) throws(ClientError) -> PendingCharge? {
+    guard let release else { return nil }
+    guard let ceiling = active.policy.ceiling else { throw .unexpected("a sum with noise under a policy without") }
+    let ledger = try parts.store.ledger()
+    guard ledger.charge(for: opening) == nil else { return nil }
+    let entry = LedgerEntry(
+      dataSet: dataSet, run: opening.run, task: opening.task, round: opening.round, event: release.event,
+      time: Int64(Date().timeIntervalSince1970))
+    let forecast: PrivacyForecast
+    do throws(FederationError) {
+      forecast = try ceiling.forecast([(entry.event, 1)], of: dataSet, ledger: ledger)
+    } catch { throw .federation(error) }
+    guard forecast.isAffordable else { throw .budget(BudgetShortage(opening: opening, forecast: forecast)) }
+    return PendingCharge(entry: entry, before: forecast.spent, after: forecast.after)
+  }
+
+  /// Puts a charge that is in the ledger on the log's record as well.
+  func record(_ charge: PendingCharge, context: AggregationContext) throws(ClientError) {
+    try record(.privacyCharge) {
+      $0.task = charge.entry.task.rawValue
+      $0.round = charge.entry.round
+      $0.context = context.digest
+      $0.maskedInput = maskedInput(context, masks: 0, noise: nil, charge: charge)
+    }
+    progress(.charged(run: charge.entry.run, task: charge.entry.task, round: charge.entry.round, epsilon: charge.after))
+  }
+
+  /// What is said of a term beside its bytes.
+  func maskedInput(
+    _ context: AggregationContext, masks: Int, noise: NoisedRelease?, charge: PendingCharge?
+  ) -> AuditRecord.MaskedInput {
+    var input = AuditRecord.MaskedInput(
+      dimension: context.parameters.tensorCount, counters: context.parameters.counterCount,
+      bits: context.parameters.bits, masks: masks, clip: .init(context.parameters.clip))
+    if let noise { input.localNoise = .init(noise.noise.variance(shares: 1).squareRoot() / context.scale) }
+    if let charge {
+      input.epsilonCharged = .init(charge.after - charge.before)
+      input.epsilonTotal = .init(charge.after)
+    }
+    return input
+  }
+
+  /// The charge under which a message leaves, from the ledger as it is on disk.
+  func charge(for body: ClientMessage.Body) throws(ClientError) -> PrivacyCharge {
+    guard let active = run, let ceiling = active.policy.ceiling, active.agreement.plan.privacy.settings != nil,
+      let opening = body.opening
+    else { return .notPrivate() }
+    let ledger = try parts.store.ledger()
+    do throws(FederationError) {
+      guard let charge = try ledger.proof(for: opening, delta: ceiling.delta) else { return .notPrivate() }
+      return charge
+    } catch { throw .federation(error) }
+  }
+}
