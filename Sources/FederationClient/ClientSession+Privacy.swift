@@ -8,9 +8,7 @@ import SecureAggregation
 /// What sums with noise cost, and that it is paid before anything of them leaves.
 extension ClientSession {
   /// How the ledger names the organisation's data: by where they are.
-  var dataSet: String {
-    URL(fileURLWithPath: parts.dataPath).standardizedFileURL.resolvingSymlinksInPath().path
-  }
+  var dataSet: String { StoredLedger.dataSet(at: parts.dataPath) }
 
   /// A sum that is to be charged with its first attempt, and what it leads to.
   struct PendingCharge {

@@ -1,4 +1,4 @@
-import Learning
+public import Learning
 
 /// What FedSGD needs beside the strategy's organisations: all of it public.
 public struct GradientDescentSettings: Sendable, Hashable {
@@ -24,6 +24,15 @@ public struct GradientDescentSettings: Sendable, Hashable {
     try FedSGD(
       expectedExamples: Double(expectedExamples), learningRate: learningRate, momentum: momentum, l2: plan.model.l2,
       rounds: plan.rounds, averagedRounds: averagedRounds)
+  }
+}
+
+extension RunPlan {
+  /// How FedSGD moves the model; nil for another strategy.
+  ///
+  /// - Throws: `LearningError.privacy` for settings that it refuses.
+  public var gradientDescent: FedSGD? {
+    get throws(LearningError) { try strategy.gradient?.strategy(self) }
   }
 }
 

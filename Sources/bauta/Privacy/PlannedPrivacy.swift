@@ -1,0 +1,72 @@
+import DifferentialPrivacy
+import Federation
+import Foundation
+
+/// What a plan's noise is and costs in a cohort.
+struct PlannedPrivacy: Sendable {
+  let plan: RunPlan
+  let manifest: Manifest
+  let agreement: NoiseAgreement
+  let features: Int
+
+  /// - Throws: `CommandError` for a plan without differential privacy or of unknown columns; `FederationError` where the
+  ///   noise cannot be had in the cohort.
+  init(path: String, cohort: PlannedCohortOptions) throws {
+    plan = try RunPlan(contentsOf: path)
+    guard plan.privacy.settings != nil else {
+      throw CommandError.unsuitable(
+        path: path, problem: "the plan has no differential privacy (privacy: none)",
+        remedy: "See 'bauta privacy template', or compute nothing: without noise there is no budget.")
+    }
+    let named: Int? = if case .named(let names) = plan.task.features { names.count } else { nil }
+    guard let features = named ?? cohort.features else {
+      throw CommandError.usage(
+        "the plan takes all columns of the data, and how many there are is not in it",
+        remedy: "Say how many with --features, or name them in task.features.")
+    }
+    self.features = features
+    manifest =
+      try cohort.manifest.map { try ManifestFile.read($0, requiringApprovals: false).manifest }
+      ?? PlannedSums.federation(of: cohort.organizations ?? plan.smallestFederation)
+    do throws(FederationError) {
+      guard let agreement = try NoiseAgreement(plan: plan, manifest: manifest, features: features) else {
+        throw .privacy(.parameter(.epsilon))
+      }
+      self.agreement = agreement
+    } catch { throw CommandError.about(path, error) }
+  }
+
+  var noise: NoisePlan { agreement.noise }
+  var settings: PrivacySettings { agreement.settings }
+  var cohort: NoiseCohort { noise.parameters.cohort }
+
+  /// Standard deviation of the noise in each coordinate of a fit's sum, in the gradient's units, if so many take part.
+  func deviation(organizations: Int) -> Double {
+    noise.model.noise.variance(shares: organizations).squareRoot() / noise.encoding.scale
+  }
+
+  /// ε after each sum of the run, in its order.
+  func curve() throws -> [(task: TaskKind, round: Int, epsilon: Double)] {
+    var composition = PrivacyComposition()
+    return try plan.steps.compactMap { step in
+      guard let release = agreement.release(of: step.task) else { return nil }
+      try composition.compose(release.event, count: 1)
+      return (step.task, step.round, try composition.epsilon(delta: settings.delta))
+    }
+  }
+
+  /// The noise for another ε, or another number of rounds.
+  func noise(epsilon: Double, rounds: Int? = nil) throws(MechanismError) -> NoisePlan {
+    let rounds = rounds ?? plan.rounds
+    let share = settings.evaluationShare
+    var counters: [CounterSection] = []
+    for release in noise.releases.dropFirst() {
+      counters.append(
+        try CounterSection(
+          name: release.name, count: release.dimension, releases: release.releases,
+          level: .relative(((1 - share) / (share * Double(rounds))).squareRoot())))
+    }
+    return try NoiseCalibration(parameters: noise.parameters, rounds: rounds, counters: counters)
+      .plan(epsilon: epsilon, delta: settings.delta)
+  }
+}

@@ -1,0 +1,168 @@
+import ArgumentParser
+import DifferentialPrivacy
+import Federation
+import Foundation
+import Learning
+import Training
+
+struct PrivacyCurveCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "curve", abstract: "Draw epsilon over the rounds of a plan, and what noise does to accuracy.",
+    discussion: """
+      With --accuracy the plan is carried out in this process on made-up providers (or on a file of yours that may be in \
+      one place), with the same clipping, rounding and noise as in a run, for several epsilons. The files that --output \
+      writes is one HTML page with both pictures.
+
+        bauta privacy curve plan.yaml --organizations 5
+        bauta privacy curve plan.yaml --organizations 5 --accuracy --output privacy.html
+      """)
+
+  @Argument(help: "Plan (YAML).", completion: .file(extensions: ["yaml"]))
+  var plan: String
+
+  @OptionGroup var cohort: PlannedCohortOptions
+
+  @Flag(help: "Train as well, at epsilon 0.5, 1, 3, 8 and without noise.")
+  var accuracy = false
+
+  @Option(
+    help: ArgumentHelp("Rows for --accuracy in place of made-up ones.", valueName: "file"),
+    completion: .file(extensions: ["csv"]))
+  var data: String?
+
+  @Option(help: "Trainings for each epsilon, 1 to 100.")
+  var trials: Int = 3
+
+  @Option(
+    help: ArgumentHelp("Write the pictures as one HTML page.", valueName: "file"),
+    completion: .file(extensions: ["html"]))
+  var output: String?
+
+  @OptionGroup var format: JSONOption
+
+  func validate() throws {
+    guard (1...100).contains(trials) else { throw ValidationError("--trials is from 1 to 100.") }
+    if data != nil, !accuracy { throw ValidationError("--data goes with --accuracy.") }
+  }
+
+  /// What one epsilon gave.
+  struct Accuracy: Sendable {
+    /// Nil without noise.
+    let epsilon: Double?
+    let noiseMultiplier: Double
+    let areas: [Double]
+
+    var mean: Double { areas.reduce(0, +) / Double(max(1, areas.count)) }
+    var lowest: Double { areas.min() ?? .nan }
+    var highest: Double { areas.max() ?? .nan }
+  }
+
+  func run() async throws {
+    let planned = try PlannedPrivacy(path: plan, cohort: cohort)
+    let curve = try planned.curve()
+    let accuracies = accuracy ? try measure(planned) : []
+    if let output {
+      try AtomicFile.replace(
+        output, bytes: Array(PrivacyPage(planned: planned, curve: curve, accuracies: accuracies).html.utf8))
+    }
+    if format.json {
+      Output.standard.json(json(planned, curve, accuracies))
+    } else {
+      show(planned, curve, accuracies)
+    }
+  }
+
+  private func measure(_ planned: PlannedPrivacy) throws -> [Accuracy] {
+    let tables = try rows(planned)
+    let trial = try PrivateTrainingTrial(plan: planned.plan, tables: tables)
+    return try [0.5, 1, 3, 8, nil].map { epsilon in
+      if !format.json {
+        Output.standard.line("training \(trials) times \(epsilon.map { "at ε = \($0)" } ?? "without noise")")
+        Output.standard.flush()
+      }
+      let noise = try epsilon.map { try planned.noise(epsilon: $0) }
+      // Without noise all trials are the same.
+      let areas = try (0..<(noise == nil ? 1 : trials)).compactMap { _ in try trial.rocAuc(noise: noise) }
+      return Accuracy(epsilon: epsilon, noiseMultiplier: noise?.model.noiseMultiplier ?? 0, areas: areas)
+    }
+  }
+
+  private func rows(_ planned: PlannedPrivacy) throws -> [FeatureTable] {
+    let (task, count) = (planned.plan.task, planned.manifest.organizations.count)
+    if let data {
+      let features: Training.FeatureSelection =
+        switch task.features {
+        case .all: .all
+        case .named(let names): .list(names)
+        }
+      let table = try CSVTable.load(path: data, label: task.label, positive: task.positive, features: features)
+      return DemoData.divide(table, into: count, seed: planned.plan.data.splitSeed)
+    }
+    let tables = try (0..<count).map {
+      try SyntheticProviders.generate(
+        rows: 1000, organization: $0, organizations: count, seed: planned.plan.data.splitSeed)
+    }
+    guard let names = tables.first?.featureNames, planned.plan.task.features == .named(names) || task.features == .all
+    else {
+      throw CommandError.usage(
+        "made-up providers have other columns than the plan names",
+        remedy: "Give rows that may be in one place with --data FILE.")
+    }
+    return tables
+  }
+
+  private func show(
+    _ planned: PlannedPrivacy, _ curve: [(task: TaskKind, round: Int, epsilon: Double)], _ accuracies: [Accuracy]
+  ) {
+    let output = Output.standard
+    output.line("\(plan, .strong): ε at δ = \(planned.settings.delta), after each sum")
+    let width = 50.0
+    let highest = curve.map(\.epsilon).max() ?? 1
+    // A long run is shown at some of its rounds, and always at its end.
+    let stride = max(1, curve.count / 20)
+    for (index, point) in curve.enumerated() where index % stride == 0 || index >= curve.count - 2 {
+      let bar = String(repeating: "█", count: max(1, Int(point.epsilon / highest * width)))
+      let name = point.task == .evaluate ? "evaluation" : "round \(point.round)"
+      output.line("  \(Self.padded(name, to: 11))\(Self.padded(Figures.decimals(point.epsilon, 3), to: 8))\(bar)")
+    }
+    guard !accuracies.isEmpty else { return }
+    output.line()
+    output.line("ROC AUC on held-out rows, \(Figures.counted(trials, "training")) each")
+    var table = Table(
+      [.number("ε"), .number("noise"), .number("mean"), .number("from"), .number("to")], indentation: 2)
+    for accuracy in accuracies {
+      table.append([
+        "\(accuracy.epsilon.map { Figures.decimals($0, 1) } ?? "∞")",
+        "\(Figures.decimals(accuracy.noiseMultiplier, 2))",
+        "\(Figures.decimals(accuracy.mean, 4))", "\(Figures.decimals(accuracy.lowest, 4))",
+        "\(Figures.decimals(accuracy.highest, 4))",
+      ])
+    }
+    output.table(table)
+  }
+
+  private static func padded(_ text: String, to width: Int) -> String {
+    text + String(repeating: " ", count: max(1, width - text.count))
+  }
+
+  private func json(
+    _ planned: PlannedPrivacy, _ curve: [(task: TaskKind, round: Int, epsilon: Double)], _ accuracies: [Accuracy]
+  ) -> JSONValue {
+    .object([
+      "schema": .string("bauta/privacy-curve/1"), "plan": .string(plan), "delta": .number(planned.settings.delta),
+      "points": .array(
+        curve.map {
+          .object([
+            "task": .string($0.task.rawValue), "round": .count($0.round), "epsilon": .number($0.epsilon),
+          ])
+        }),
+      "accuracy": .array(
+        accuracies.map {
+          .object([
+            "epsilon": $0.epsilon.map { .number($0) } ?? .null, "noiseMultiplier": .number($0.noiseMultiplier),
+            "rocAuc": .array($0.areas.map { .number($0) }),
+          ])
+        }),
+    ])
+  }
+}

@@ -1,0 +1,99 @@
+import ArgumentParser
+import Federation
+import FederationClient
+import Foundation
+
+struct PrivacySpentCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "spent", abstract: "Say what this organisation's data have been charged.",
+    discussion: """
+      Reads the organisation's own ledger: every sum with noise that it took part in, whatever became of it, at the worst \
+      case. Charges are never taken back. Epsilon is that of all charges together, which is less than the sum of each.
+
+        bauta privacy spent --directory alder
+        bauta privacy spent --directory alder --json | jq .inAll.epsilon
+      """)
+
+  @OptionGroup var place: DirectoryOption
+  @OptionGroup var format: JSONOption
+
+  /// A data set, or all of them.
+  private struct Row {
+    let name: String?
+    let runs: Int
+    let charges: Int
+    let epsilon: Double
+    let ceiling: Double
+  }
+
+  func run() async throws {
+    let account = try PrivacyAccount(directory: place.directory)
+    guard let ceiling = account.ceiling else {
+      try showWithoutCeiling(account)
+      return
+    }
+    let entries = account.ledger.entries
+    func row(_ name: String?) throws -> Row {
+      let own = entries.filter { name == nil || $0.dataSet == name }
+      return Row(
+        name: name, runs: Set(own.map(\.run)).count, charges: own.count,
+        epsilon: try account.ledger.epsilon(of: name, delta: ceiling.delta),
+        ceiling: name == nil ? ceiling.epsilonInAll : ceiling.epsilon)
+    }
+    var rows: [Row] = []
+    for name in Set(entries.map(\.dataSet)).sorted() { rows.append(try row(name)) }
+    let all = try row(nil)
+    if format.json {
+      Output.standard.json(json(account, rows, all, delta: ceiling.delta))
+    } else {
+      show(account, rows, all, delta: ceiling.delta)
+    }
+  }
+
+  private func showWithoutCeiling(_ account: PrivacyAccount) throws {
+    let count = account.ledger.entries.count
+    if format.json {
+      Output.standard.json(
+        .object([
+          "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name), "charges": .count(count),
+          "delta": .null, "dataSets": .array([]), "inAll": .null,
+        ]))
+    } else {
+      Output.standard.line(
+        "\(account.name, .strong): the policy has no privacy budget (privacy.unit: none); \(Figures.counted(count, "charge")) in the ledger."
+      )
+    }
+  }
+
+  private func show(_ account: PrivacyAccount, _ rows: [Row], _ all: Row, delta: Double) {
+    let output = Output.standard
+    output.line("\(account.name, .strong): charged so far, at δ = \(delta)")
+    var table = Table(
+      [.text("data"), .number("runs"), .number("charges"), .number("ε"), .number("ceiling"), .number("left")],
+      indentation: 2)
+    for row in rows + [all] {
+      table.append([
+        "\(row.name ?? "all data together")", "\(row.runs)", "\(row.charges)", "\(Figures.decimals(row.epsilon, 4))",
+        "\(Figures.decimals(row.ceiling, 4))",
+        StyledText(
+          Figures.decimals(max(0, row.ceiling - row.epsilon), 4), row.epsilon < row.ceiling ? .good : .bad),
+      ])
+    }
+    output.table(table)
+    output.line("What fits into the rest: bauta privacy plan PLAN --directory \(place.directory)")
+  }
+
+  private func json(_ account: PrivacyAccount, _ rows: [Row], _ all: Row, delta: Double) -> JSONValue {
+    func object(_ row: Row) -> JSONValue {
+      .object([
+        "dataSet": .optional(row.name), "runs": .count(row.runs), "charges": .count(row.charges),
+        "epsilon": .number(row.epsilon), "ceiling": .number(row.ceiling),
+      ])
+    }
+    return .object([
+      "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name),
+      "charges": .count(account.ledger.entries.count), "delta": .number(delta),
+      "dataSets": .array(rows.map(object)), "inAll": object(all),
+    ])
+  }
+}
