@@ -52,7 +52,7 @@ enum Exponential {
     // ⌊x / ln 2⌋ or one less: x in 2⁻⁵⁸, 1 / ln 2 in 2⁻⁶³, both rounded down.
     let halvings = high(integer << 58 | fraction >> 6, 0xB8AA_3B29_5C17_F0BB) >> 57
     // ln 2 in 2⁻⁶⁴, rounded down; what is left lies in [0, 0.6932), so the words above need not be subtracted.
-    let r = fraction &- halvings &* 0xB17217F7D1CF79AB
+    let r = fraction &- halvings &* 0xB172_17F7_D1CF_79AB
     var sum = coefficient(6_402_373_705_728_000)
     sum = coefficient(355_687_428_096_000) &- high(r, sum)
     sum = coefficient(20_922_789_888_000) &- high(r, sum)
