@@ -57,7 +57,9 @@ struct ExponentialTests {
   func estimateIsWithinTolerance() throws {
     let generator = try Keystream(seed: 4)
     var largest: UInt64 = 0
-    var exponents: [UInt128] = [0, 1, 0xB172_17F7_D1CF_79AB, 0xB172_17F7_D1CF_79AC, 43 << 64 | 0xFFFF_FFFF_FFFF_FFFF, 44 << 64]
+    var exponents: [UInt128] = [
+      0, 1, 0xB172_17F7_D1CF_79AB, 0xB172_17F7_D1CF_79AC, 43 << 64 | 0xFFFF_FFFF_FFFF_FFFF, 44 << 64,
+    ]
     for scale in 0..<400 { exponents.append(UInt128(generator.next()) << UInt128(scale % 8)) }
     // Near the multiples of ln 2, where one more is shifted out.
     for multiple in 1..<90 as Range<UInt128> {
