@@ -145,7 +145,7 @@ extension PoissonTable {
   func verdict(on proposal: PoissonProposal, digits: UInt64) -> Verdict {
     guard proposal.slot < blockCount else { return proposal.slot < weights.count ? .undecided : .notBelow }
     // Below zero.
-    guard proposal.below == 0 || proposal.distance <= ratio.mode else { return .notBelow }
+    guard proposal.below & Mask.isLess(ratio.mode, proposal.distance) == 0 else { return .notBelow }
     let estimate =
       estimate.map { $0.ratio(distance: proposal.distance, below: proposal.below) } ?? proposal.ratio
     // Both sides times 2⁶⁴ · weight; all products are below 2⁹⁷.
