@@ -24,7 +24,7 @@ Bauta: federated learning with a secure sum and an egress record.
   make build    the optimised program: .build/release/bauta
   make leaks    look for lost memory in the TLS layer, under valgrind
   make outage   cut the network for six minutes in every stage of a sum: half an hour
-  make peers    compare the privacy accountants with dp_accounting on random cases: ARGS="--random --count 50"
+  make peers    compare the privacy accountants with dp_accounting on random cases: ARGS="--random --count 30"
   make bench    measure against this machine's AES-256-CTR: ARGS="masking --quick", ARGS="all --markdown", ARGS="--help"
   make format   format the sources
   make lint     check format and structure only (part of make test)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes random cases of privacy accounting with the values of dp_accounting 0.6.0, for PeerComparisonTests to check.
 
-    compare_accounting.py [--seeds 1,2,3] [--random] [--count 20] CASES.json
+    compare_accounting.py [--seeds 1,2,3] [--random] [--count 8] CASES.json
 
 Each seed gives the same cases again; --random adds a seed drawn afresh and prints it. Needs `pip install dp-accounting==0.6.0`.
 """
@@ -122,7 +122,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--random", action="store_true")
-    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--count", type=int, default=8)
     parser.add_argument("output")
     options = parser.parse_args()
     seeds = [int(seed) for seed in options.seeds.split(",") if seed]
