@@ -92,6 +92,11 @@ public struct PrivacyComposition: Hashable, Sendable {
     return min(best, try tight.delta(epsilon: epsilon))
   }
 
+  /// ``epsilon(delta:)`` with its δ.
+  public func guarantee(delta: Double) throws(PrivacyAccountingError) -> PrivacyGuarantee {
+    try PrivacyGuarantee(epsilon: try epsilon(delta: delta), delta: delta)
+  }
+
   /// The privacy loss distribution of all releases; nil where one has none, or would need too many cells.
   ///
   /// Fails with ``PrivacyAccountingError``.

@@ -20,7 +20,7 @@ extension PrivacyLossDistribution {
   ///
   /// With q the probability of being drawn, the worst pair of outputs is (1 − q)·N(0, z²) + q·N(1, z²) and N(0, z²), in both
   /// directions (Zhu, Dong, Wang, [Optimal Accounting of Differential Privacy via Characteristic
-  /// Function](https://arxiv.org/abs/2106.08567), Theorem 11). z is from 0.02 to 1e9, q from 0 to 1.
+  /// Function](https://arxiv.org/abs/2106.08567)). z is from 0.02 to 1e9, q from 0 to 1.
   ///
   /// Fails with ``PrivacyAccountingError/outOfRange(_:value:)``, or ``PrivacyAccountingError/distributionTooLarge(cells:)``.
   public static func poissonSubsampledGaussian(
@@ -65,7 +65,7 @@ extension PrivacyLossDistribution {
   }
 
   /// One (ε, 0)-private release, at its worst: randomised response (Kairouz, Oh, Viswanath, [The Composition Theorem for
-  /// Differential Privacy](https://arxiv.org/abs/1311.0776), Theorem 2.1). ε is finite.
+  /// Differential Privacy](https://arxiv.org/abs/1311.0776)). ε is finite.
   ///
   /// Fails with ``PrivacyAccountingError/outOfRange(_:value:)``, or ``PrivacyAccountingError/distributionTooLarge(cells:)``.
   public static func pure(

@@ -4,7 +4,7 @@ import Foundation
 ///
 /// For outputs P and Q on neighbouring data, the loss ln(P(x)/Q(x)) of an x drawn from P says all about δ(ε) = E[(1 −
 /// exp(ε − loss))₊], and of independent releases the losses add up (Sommer, Meiser, Mohammadi, [Privacy Loss
-/// Classes](https://eprint.iacr.org/2018/820), Theorem 1). Kept on multiples of ``interval``, for both directions: a record
+/// Classes](https://eprint.iacr.org/2018/820)). Kept on multiples of ``interval``, for both directions: a record
 /// less, and a record more.
 ///
 /// The **pessimistic** estimate splits what lies between two multiples between them so that its probability is kept under
