@@ -77,6 +77,11 @@ extension RunPlan.DataSettings {
     do { preprocessing = try Preprocessing(names: steps.map(\.rawValue)) } catch {
       throw group.fault("preprocessing", .inconsistent(path: "data.preprocessing", problem: error.message))
     }
+    guard !preprocessing.scalesPublicly else {
+      throw group.fault(
+        "preprocessing",
+        .inconsistent(path: "data.preprocessing", problem: "a plan cannot give the constants of publicScale yet"))
+    }
   }
 }
 
