@@ -21,7 +21,7 @@ import Testing
       return (table.labels[row] == 1 ? 2 : 0.6) * logLoss(logit: logit, label: table.labels[row])
     }
     var rows = 0
-    try PerExampleGradients(table: table, classWeights: weights, parameters: point).forEach { row, gradient in
+    try PerExampleGradients(table: table, classWeights: weights, parameters: point).visit { row, gradient in
       rows += 1
       #expect(gradient.count == 4)
       for index in 0..<4 {
@@ -43,7 +43,7 @@ import Testing
       var full = Array(repeating: 0.0, count: 4)
       _ = objective.evaluate(at: point, gradient: &full)
       var sum = Array(repeating: 0.0, count: 4)
-      try PerExampleGradients(table: table, classWeights: weights, parameters: point).forEach { _, gradient in
+      try PerExampleGradients(table: table, classWeights: weights, parameters: point).visit { _, gradient in
         for index in 0..<4 { sum[index] += gradient[index] / 60 }
       }
       for index in 0..<4 { #expect(abs(sum[index] - full[index]) < 1e-12) }
@@ -68,7 +68,7 @@ import Testing
     let clipping = try IntegerClipping(norm: 0.5, scale: 0x1p16)
     var expected: [Int64] = [7, -7, 0, 1]
     var clipped = 0
-    try gradients.forEach { row, gradient in
+    try gradients.visit { row, gradient in
       guard row.isMultiple(of: 3) else { return }
       if gradient.reduce(0, { $0 + $1 * $1 }) > 0.25 { clipped += 1 }
       let integers = try #require(clipping.clip(gradient))
@@ -174,7 +174,7 @@ import Testing
         var sum = Array(repeating: 0.0, count: 4)
         for part in parts {
           try PerExampleGradients(table: part, classWeights: weights, parameters: state.parameters)
-            .forEach { _, gradient in for index in 0..<4 { sum[index] += gradient[index] } }
+            .visit { _, gradient in for index in 0..<4 { sum[index] += gradient[index] } }
         }
         state = try descent.next(state, gradientSum: sum)
       }
