@@ -95,4 +95,3 @@ public struct Standardization: Sendable, Equatable {
     return try FeatureTable(featureNames: table.featureNames, values: values, labels: table.labels)
   }
 }
-

@@ -102,16 +102,7 @@ public struct LocalDPSGD: Trainer {
       throw .optimization(.randomness(step: step))
     }
     var sum = noise
-    var gradient: [Double] = []
-    for row in 0..<gradients.count where draws[row] < threshold {
-      try gradients.write(row: row, into: &gradient)
-      guard let integers = clipping.clip(gradient) else { throw .optimization(.gradientNotFinite(row: row)) }
-      for index in sum.indices {
-        let (next, overflow) = sum[index].addingReportingOverflow(integers[index])
-        guard !overflow else { throw .optimization(.notFinite(step: step)) }
-        sum[index] = next
-      }
-    }
+    try gradients.add(clippedBy: clipping, to: &sum) { draws[$0] < threshold }
     return sum.map { Double($0) / clipping.scale }
   }
 

@@ -58,10 +58,36 @@ public struct PerExampleGradients: Sendable {
     }
   }
 
+  /// Adds the clipped gradient of every example to integers, each tested before it is added.
+  ///
+  /// One example more or less changes the result by `clipping.bound` at most, in L2 norm.
+  ///
+  /// - Parameters:
+  ///   - sum: ``dimension`` elements, such as noise.
+  ///   - isIncluded: which rows take part; all unless said.
+  /// - Throws: `TrainingError.optimization` where a gradient is not finite, `sum` has another length, or 64 bits overflow.
+  public func add(
+    clippedBy clipping: IntegerClipping, to sum: inout [Int64], where isIncluded: (Int) -> Bool = { _ in true }
+  ) throws(TrainingError) {
+    guard sum.count == dimension else {
+      throw .learning(.privacy(.gradientCount(expected: dimension, found: sum.count)))
+    }
+    var gradient = Array(repeating: 0.0, count: dimension)
+    for row in 0..<count where isIncluded(row) {
+      try write(row: row, into: &gradient)
+      guard let integers = clipping.clip(gradient) else { throw .optimization(.gradientNotFinite(row: row)) }
+      for index in sum.indices {
+        let (next, overflow) = sum[index].addingReportingOverflow(integers[index])
+        guard !overflow else { throw .optimization(.sumOverflows) }
+        sum[index] = next
+      }
+    }
+  }
+
   /// Every example's gradient in turn, in the order of the rows.
   ///
   /// - Throws: as ``write(row:into:)``, or what `body` throws.
-  public func forEach(_ body: (_ row: Int, _ gradient: [Double]) throws -> Void) throws {
+  public func visit(_ body: (_ row: Int, _ gradient: [Double]) throws -> Void) throws {
     var gradient = Array(repeating: 0.0, count: dimension)
     for row in 0..<count {
       try write(row: row, into: &gradient)

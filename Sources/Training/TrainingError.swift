@@ -65,6 +65,7 @@ public enum OptimizationFault: Error, Sendable, Equatable {
   case tooManyRows(Int)
   case gradientNotFinite(row: Int)
   case randomness(step: Int)
+  case sumOverflows
 
   public var code: String {
     switch self {
@@ -74,12 +75,13 @@ public enum OptimizationFault: Error, Sendable, Equatable {
     case .tooManyRows: "training-too-many-rows"
     case .gradientNotFinite: "gradient-not-finite"
     case .randomness: "training-without-randomness"
+    case .sumOverflows: "gradient-sum-overflows"
     }
   }
 
   var blame: String {
     switch self {
-    case .notFinite, .gradientNotFinite, .randomness: "local"
+    case .notFinite, .gradientNotFinite, .randomness, .sumOverflows: "local"
     case .settings, .noExamples, .tooManyRows: "caller"
     }
   }
@@ -92,6 +94,7 @@ public enum OptimizationFault: Error, Sendable, Equatable {
     case .tooManyRows(let rows): "\(rows) rows are more than the linear algebra library can index"
     case .gradientNotFinite(let row): "the gradient of training row \(row + 1) is not finite"
     case .randomness(let step): "step \(step + 1) did not get the noise and random words it needs"
+    case .sumOverflows: "the sum of the clipped gradients and the noise does not fit 64 bits"
     }
   }
 
@@ -103,6 +106,7 @@ public enum OptimizationFault: Error, Sendable, Equatable {
     case .tooManyRows: "Train on fewer rows."
     case .gradientNotFinite: "Bound the features with publicScale in the plan; discard the model if it still happens."
     case .randomness: "Check the system's random generator; nothing has left."
+    case .sumOverflows: "Lower the scale or the noise in the plan."
     }
   }
 }

@@ -140,7 +140,10 @@ struct RunPlanTests {
       "plan.yaml:4:40: data.testFraction: expected a number above 0 and below 1, found '0.0'"),
     Fault(
       "[signedLog1p, standardize]", "[standardise]",
-      "plan.yaml:4:75: data.preprocessing: expected one of signedLog1p, standardize, found 'standardise'"),
+      "plan.yaml:4:75: data.preprocessing: expected one of signedLog1p, standardize, publicScale, found 'standardise'"),
+    Fault(
+      "[signedLog1p, standardize]", "[signedLog1p, publicScale]",
+      "plan.yaml:4:74: data.preprocessing: a plan cannot give the constants of publicScale yet"),
     Fault(
       "[signedLog1p, standardize]", "[standardize, standardize]",
       "plan.yaml:4:88: data.preprocessing: 'standardize' is listed twice"),

@@ -99,7 +99,8 @@ import Testing
       model: LogisticRegressionModel(featureNames: ["a", "b"], parameters: [0.25, -3, 1.5]),
       preprocessing: preprocessing.scalesPublicly
         ? FittedPreprocessing(preprocessing, scaling: scaling)
-        : FittedPreprocessing(preprocessing, standardization: Standardization(means: [1, 2], standardDeviations: [3, 4])),
+        : FittedPreprocessing(
+          preprocessing, standardization: Standardization(means: [1, 2], standardDeviations: [3, 4])),
       classWeights: .uniform, label: "fraud", positive: "1", run: "run-1", context: "00ff", round: 3,
       optimizer: hasOptimizer
         ? FedSGD.State(parameters: [0.5, -3.5, 1], velocity: [1, -0.0, 1e-300], iterateSum: [0, 0.1, 7], round: 3)

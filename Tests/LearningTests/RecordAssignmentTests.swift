@@ -6,7 +6,8 @@ import Testing
   private func table(rows: Int) throws -> FeatureTable {
     var source = Congruential(state: 17)
     return try makeTable(
-      (0..<rows).map { _ in [source.next() * 100, source.next() - 0.5] }, labels: (0..<rows).map { $0 % 10 == 0 ? 1 : 0 })
+      (0..<rows).map { _ in [source.next() * 100, source.next() - 0.5] },
+      labels: (0..<rows).map { $0 % 10 == 0 ? 1 : 0 })
   }
 
   /// Test rows by their contents, without one of the rows or with all.

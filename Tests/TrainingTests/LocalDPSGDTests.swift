@@ -101,7 +101,7 @@ import Testing
       }
     }
     let overflowing = try trainer(table, noise: { Array(repeating: .max, count: $0) })
-    #expect(throws: TrainingError.optimization(.notFinite(step: 0))) {
+    #expect(throws: TrainingError.optimization(.sumOverflows)) {
       try overflowing.fit(parameters: [0, 0, 0, 0], configuration: configuration)
     }
     #expect(throws: TrainingError.self) { try trainer(table).fit(parameters: [0], configuration: configuration) }

@@ -36,9 +36,7 @@ import Testing
       var sum = state.parameters.map { _ in Int64((noise * Double(clipping.bound) * normal(&random)).rounded()) }
       for table in train {
         try PerExampleGradients(table: table, classWeights: weights, parameters: state.parameters)
-          .forEach { _, gradient in
-            for (index, integer) in try #require(clipping.clip(gradient)).enumerated() { sum[index] += integer }
-          }
+          .add(clippedBy: clipping, to: &sum)
       }
       state = try descent.next(state, gradientSum: sum.map { Double($0) / clipping.scale })
     }
@@ -80,7 +78,7 @@ import Testing
       path: ProviderFile.path, label: ProviderSchema.label, positive: ProviderSchema.positive)
     let constants = try synthetic(rows: 5000, organizations: 1, seed: 99)[0]
     var areas: [Double] = []
-    for seed in 1...8 as ClosedRange<UInt64> {
+    for seed in 1...4 as ClosedRange<UInt64> {
       var random = Xoshiro256StarStar(seed: seed)
       var rows = Array(0..<table.rowCount)
       random.shuffle(&rows)
@@ -89,6 +87,6 @@ import Testing
       }
       areas.append(try train(parts, constants: constants, noise: noise, seed: seed))
     }
-    #expect(areas.allSatisfy { $0 > 0.78 } && areas.reduce(0, +) / 8 > 0.82, "\(areas)")
+    #expect(areas.allSatisfy { $0 > 0.78 } && areas.reduce(0, +) / 4 > 0.82, "\(areas)")
   }
 }

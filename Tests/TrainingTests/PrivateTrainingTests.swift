@@ -21,7 +21,7 @@ import Testing
       return (table.labels[row] == 1 ? 2 : 0.6) * logLoss(logit: logit, label: table.labels[row])
     }
     var rows = 0
-    try PerExampleGradients(table: table, classWeights: weights, parameters: point).forEach { row, gradient in
+    try PerExampleGradients(table: table, classWeights: weights, parameters: point).visit { row, gradient in
       rows += 1
       #expect(gradient.count == 4)
       for index in 0..<4 {
@@ -43,7 +43,7 @@ import Testing
       var full = Array(repeating: 0.0, count: 4)
       _ = objective.evaluate(at: point, gradient: &full)
       var sum = Array(repeating: 0.0, count: 4)
-      try PerExampleGradients(table: table, classWeights: weights, parameters: point).forEach { _, gradient in
+      try PerExampleGradients(table: table, classWeights: weights, parameters: point).visit { _, gradient in
         for index in 0..<4 { sum[index] += gradient[index] / 60 }
       }
       for index in 0..<4 { #expect(abs(sum[index] - full[index]) < 1e-12) }
@@ -61,6 +61,28 @@ import Testing
         .write(row: 0, into: &alone)
       #expect(together.map(\.bitPattern) == alone.map(\.bitPattern))
     }
+  }
+
+  @Test func clippedSumIsTheSumOfTheClipped() throws {
+    let gradients = try PerExampleGradients(table: table, classWeights: weights, parameters: [0.3, 0.2, -0.1, 0.7])
+    let clipping = try IntegerClipping(norm: 0.5, scale: 0x1p16)
+    var expected: [Int64] = [7, -7, 0, 1]
+    var clipped = 0
+    try gradients.visit { row, gradient in
+      guard row.isMultiple(of: 3) else { return }
+      if gradient.reduce(0, { $0 + $1 * $1 }) > 0.25 { clipped += 1 }
+      let integers = try #require(clipping.clip(gradient))
+      for index in 0..<4 { expected[index] += integers[index] }
+    }
+    var sum: [Int64] = [7, -7, 0, 1]
+    try gradients.add(clippedBy: clipping, to: &sum) { $0.isMultiple(of: 3) }
+    #expect(sum == expected && clipped > 5)
+    var short: [Int64] = [0, 0, 0]
+    #expect(throws: TrainingError.learning(.privacy(.gradientCount(expected: 4, found: 3)))) {
+      try gradients.add(clippedBy: clipping, to: &short)
+    }
+    var full = Array(repeating: Int64.max, count: 4)
+    #expect(throws: TrainingError.optimization(.sumOverflows)) { try gradients.add(clippedBy: clipping, to: &full) }
   }
 
   @Test func refusesWhatIsNotFinite() throws {
@@ -102,7 +124,7 @@ import Testing
     var source = Congruential(state: 77)
     for (norm, scale) in [(1.0, 1.0), (1, 1000), (3.3, 77.7), (0.001, 1e6), (1, 0x1p30)] {
       let clipping = try IntegerClipping(norm: norm, scale: scale)
-      for magnitude in [1e-3, 1, 1.0000001, 50, 1e150, 1e308] {
+      for magnitude in [1e-3, 1, 1.0000001, 50, 1e150, 1e307] {
         let gradient = (0..<50).map { _ in magnitude * norm * (2 * source.next() - 1) }
         let integers = try #require(clipping.clip(gradient))
         #expect(clipping.admits(integers))
@@ -129,7 +151,9 @@ import Testing
   @Test func refusesWhatCannotBeClipped() throws {
     let clipping = try IntegerClipping(norm: 1, scale: 100)
     for value in [Double.nan, .infinity, -.infinity] { #expect(clipping.clip([0, value]) == nil) }
-    for (norm, scale) in [(0, 1), (1, 0), (-1, -1), (.nan, 1), (1, .infinity), (0.5, 1), (2, 0x1p30)] as [(Double, Double)] {
+    for (norm, scale) in [(0, 1), (1, 0), (-1, -1), (.nan, 1), (1, .infinity), (0.5, 1), (2, 0x1p30)]
+      as [(Double, Double)]
+    {
       #expect(throws: TrainingError.self) { try IntegerClipping(norm: norm, scale: scale) }
     }
   }
@@ -150,7 +174,7 @@ import Testing
         var sum = Array(repeating: 0.0, count: 4)
         for part in parts {
           try PerExampleGradients(table: part, classWeights: weights, parameters: state.parameters)
-            .forEach { _, gradient in for index in 0..<4 { sum[index] += gradient[index] } }
+            .visit { _, gradient in for index in 0..<4 { sum[index] += gradient[index] } }
         }
         state = try descent.next(state, gradientSum: sum)
       }
