@@ -75,9 +75,10 @@ struct ServerReloadTests {
     #expect(seen.failures.count == 1 && seen.failures[0].contains("goes on with the members"), "\(seen.failures)")
     #expect(seen.warnings(of: owner) == 1)
     let whole = "\(directory.revokedPath)/\(birch.name).json"
-    try FileManager.default.moveItem(atPath: damaged, toPath: damaged + ".kept")
+    // In this order: what is read between the two is still damaged.
     try directory.store(
       Revocation(name: birch.name, identity: birch.keys().identity, reason: "left", time: "now"))
+    try FileManager.default.moveItem(atPath: damaged, toPath: damaged + ".kept")
     try await wait { seen.reloads > 0 }
     #expect(!core.membership.current.organizations.contains(birch.name))
     try FileManager.default.moveItem(atPath: damaged + ".kept", toPath: damaged)
