@@ -249,7 +249,7 @@ public struct OrganizationClient: Sendable {
     do throws(FederationError) { key = try directory.witnessKey() } catch { throw .federation(error) }
     do throws(WitnessError) {
       return try Witness(
-        directory: directory.witnessPath, name: name, key: key, logs: [])
+        directory: directory.witnessPath, name: name, key: key, logs: [], clock: Witness.systemClock)
     } catch { throw .witnessStore(error) }
   }
 

@@ -175,7 +175,7 @@ final class ServerCore: Sendable {
     do throws(FederationError) { key = try directory.witnessKey() } catch { throw .federation(error) }
     do throws(WitnessError) {
       let witness = try Witness(
-        directory: directory.witnessPath, name: directory.name, key: key, logs: [])
+        directory: directory.witnessPath, name: directory.name, key: key, logs: [], clock: Witness.systemClock)
       return try ServerWitnessing(log: log, witness: witness, membership: membership, progress: progress)
     } catch { throw .witness(error) }
   }

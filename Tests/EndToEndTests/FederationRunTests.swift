@@ -32,7 +32,7 @@ struct FederationRunTests {
   static func demonstrate(
     _ arguments: String, in runner: SessionRunner, status: Int32 = 0
   ) async throws -> Demonstration {
-    let outcome = try await runner.run("timeout 60 bauta demo --json --directory demo \(arguments)")
+    let outcome = try await runner.run("timeout 120 bauta demo --json --directory demo \(arguments)")
     try #require(outcome.status == status, "\(outcome.errors)")
     return try JSONDecoder().decode(Demonstration.self, from: Data(outcome.output.utf8))
   }

@@ -6,7 +6,7 @@ import Testing
 import TransparencyLog
 
 /// The members of a federation as each other's witnesses, in processes of their own.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct WitnessedRunTests {
   private func checkpoint(_ path: String) throws -> SignedCheckpoint {
     let bytes = try Data(contentsOf: URL(fileURLWithPath: path))

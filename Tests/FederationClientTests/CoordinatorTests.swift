@@ -61,7 +61,7 @@ private actor HubLink: ServerExchange {
 }
 
 /// The coordinator with real clients in one process; members are killed, restarted and delayed as a test says.
-@Suite("Coordinator", .serialized, .timeLimit(.minutes(1)))
+@Suite("Coordinator", .serialized, .timeLimit(.minutes(5)))
 struct CoordinatorTests {
   let federation: TestFederation
 
@@ -104,7 +104,7 @@ struct CoordinatorTests {
   func run(
     _ losses: [Int: [Killer]] = [:], gone: Set<Int> = [], members: [Int] = [0, 1, 2, 3],
     federation: TestFederation? = nil, graph: String = "complete", deadlines: String = deadlines,
-    policies: [Int: String] = [:], bins: Int = 8,
+    policies: [Int: String] = [:], bins: Int = 8, patience: Duration = .seconds(20),
     delay: @escaping @Sendable (OrganizationName, ClientMessage) -> Duration? = { _, _ in nil }
   ) async throws -> Outcome {
     let federation = federation ?? self.federation
@@ -121,7 +121,7 @@ struct CoordinatorTests {
     let coordinator = RunCoordinator(
       agreement: agreement, lobby: lobby, log: log, store: store, spools: spools, traffic: Traffic(),
       identity: try federation.server.identity(),
-      settings: .init(patience: .seconds(20), farewell: .milliseconds(500)), progress: { collected.append($0) })
+      settings: .init(patience: patience, farewell: .milliseconds(500)), progress: { collected.append($0) })
     let report = try await withThrowingTaskGroup(of: Void.self) { group in
       for index in members {
         group.addTask {
@@ -307,7 +307,7 @@ struct CoordinatorTests {
     let other = Killer { $0.kind == .maskedInput && $0.step == .recorded && $0.opening?.task == .statistics }
     let outcome = try await run(
       [7: [other], 9: [lost]], members: Array(0..<104), federation: large, graph: "regular",
-      deadlines: "accept: 2s, fit: 50s, step: 50s, reconnect: 50ms")
+      deadlines: "accept: 100s, fit: 100s, step: 100s, reconnect: 50ms", patience: .seconds(200))
     #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
     #expect(outcome.failedAttempts == 1)
     let statistics = try #require(outcome.survivors(of: .statistics))

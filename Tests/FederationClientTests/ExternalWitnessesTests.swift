@@ -32,7 +32,7 @@ struct ExternalWitnessesTests {
       organization: directory.name, key: try directory.logKey().verifyingKey)
     witness = try Witness(
       directory: "\(root.path)/watch", name: OrganizationName("watch.example"), key: WitnessSigningKey.generate(),
-      logs: [WitnessedLog(log)])
+      logs: [WitnessedLog(log)], clock: Witness.systemClock)
   }
 
   /// - Parameter time: of every entry.

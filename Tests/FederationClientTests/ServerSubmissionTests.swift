@@ -40,7 +40,7 @@ struct ServerSubmissionTests {
     try directory.store(manifest)
     witness = try Witness(
       directory: "\(root.path)/watch", name: OrganizationName("watch.example"), key: WitnessSigningKey.generate(),
-      logs: [WitnessedLog(member.logNoteKey)])
+      logs: [WitnessedLog(member.logNoteKey)], clock: Witness.systemClock)
   }
 
   /// Listens where nobody else does.

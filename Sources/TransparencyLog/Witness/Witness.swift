@@ -1,5 +1,4 @@
 import Cryptography
-import Foundation
 import Synchronization
 
 /// What a witness did with a request, for whoever watches it.
@@ -58,7 +57,7 @@ public final class Witness: Sendable {
   /// - Throws: `locked`, `damagedState`, `duplicateLog`, `tooManyLogs`, `storage`.
   public init(
     directory: String, name: OrganizationName, key: consuming WitnessSigningKey, logs: [WitnessedLog],
-    clock: @escaping @Sendable () -> UInt64 = Witness.systemClock
+    clock: @escaping @Sendable () -> UInt64
   ) throws(WitnessError) {
     let verifierKey = NoteVerifierKey<WitnessKeyRole>(organization: name, key: key.verifyingKey)
     try Self.check(logs)
@@ -133,9 +132,6 @@ public final class Witness: Sendable {
   }
 
   private func keep(_ evidence: WitnessEvidence) -> String? { (try? store.keep(evidence)) ?? nil }
-
-  /// The system's clock; a cosignature of the year 1970 would be none.
-  public static let systemClock: @Sendable () -> UInt64 = { UInt64(max(1, Date().timeIntervalSince1970)) }
 
   /// Answers one request.
   ///

@@ -51,7 +51,8 @@ struct AuditWitnessCommand: AsyncParsableCommand {
     let logs = try log.map { try VerifierKeyArgument.key($0, as: LogKeyRole.self) }
     let home = try open()
     let witness = try Witness(
-      directory: home.statePath, name: home.name, key: home.witnessKey(), logs: Self.watched(logs))
+      directory: home.statePath, name: home.name, key: home.witnessKey(), logs: Self.watched(logs),
+      clock: Witness.systemClock)
     let asJSON = format.json
     let ending = EndingSignal()
     let site = LogSite(witness: witness) { event in WitnessLines.show(event, asJSON: asJSON) }
