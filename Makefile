@@ -89,6 +89,7 @@ lint: machine
 	@swift format lint --strict --parallel --recursive --configuration .swift-format $(wildcard $(sources))
 	@.ci/check-sources
 	@.ci/check-claims
+	@.ci/check-noise-sil
 	@.ci/check-checks
 
 # Only needed when bauta.proto changes; what it writes is committed.

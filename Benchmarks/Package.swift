@@ -21,6 +21,7 @@ let package = Package(
         .product(name: "TransparencyLog", package: "bauta"),
         .product(name: "AuditLog", package: "bauta"),
         .product(name: "FederationSimulation", package: "bauta"),
+        .product(name: "NoiseSampling", package: "bauta"),
         .product(name: "MutualTLS", package: "bauta"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "NIOPosix", package: "swift-nio"),

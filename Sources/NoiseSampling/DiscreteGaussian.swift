@@ -6,7 +6,7 @@
 ///
 /// Trials are independent and each of them does the same work with three words, so the time that a sample takes depends on
 /// how many were rejected, which is independent of the sample; about one in two is. See <doc:NoiseSampling> for what that
-/// does not cover. The variance of the distribution is a little below σ² for small σ: 0.43 % at σ² = ½, 2 · 10⁻⁷ at 1.
+/// does not cover. The variance of the distribution is a little below σ² for small σ: 0.2 % at σ² = ½, 2 · 10⁻⁷ of it at 1.
 public struct DiscreteGaussian: Sendable {
   /// The parameter σ².
   public let variance: PositiveRational

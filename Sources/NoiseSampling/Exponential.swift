@@ -41,18 +41,18 @@ enum Exponential {
   /// reduced exponent is up to n units of 2⁻⁶⁴ too large, which costs n · 2⁻ⁿ, at most one half.
   static let estimateTolerance: UInt64 = 24
 
-  /// e⁻ˣ · 2⁶⁴ to within ``estimateTolerance``, for x given in units of 2⁻⁶⁴. The same instructions whatever x is.
+  /// e⁻ˣ · 2⁶⁴ to within ``estimateTolerance``, for x below 2⁶³ given in units of 2⁻⁶⁴. The same instructions whatever x is.
   @inline(__always)
   static func estimate(_ x: UInt128) -> UInt64 {
     let whole = UInt64(truncatingIfNeeded: x >> 64)
-    // From 64 on the result is below 2⁻⁹², so it may be taken for that of just below 64.
-    let isLarge = whole >= 64
-    let integer = isLarge ? 63 : whole
-    let fraction = isLarge ? UInt64.max : UInt64(truncatingIfNeeded: x)
-    // ⌊x / ln 2⌋ or one less: x in 2⁻⁵⁸, 1 / ln 2 in 2⁻⁶³, both rounded down.
+    // From 44 on the result is below 2⁻⁶³, so it may be taken for that of just below 44.
+    let large = Mask.isLess(43, whole)
+    let integer = Mask.choose(43, if: large, else: whole)
+    let fraction = UInt64(truncatingIfNeeded: x) | large
+    // ⌊x / ln 2⌋ or one less, at most 63: x in 2⁻⁵⁸, 1 / ln 2 in 2⁻⁶³, both rounded down.
     let halvings = high(integer << 58 | fraction >> 6, 0xB8AA_3B29_5C17_F0BB) >> 57
     // ln 2 in 2⁻⁶⁴, rounded down; what is left lies in [0, 0.6932), so the words above need not be subtracted.
-    let r = fraction &- halvings &* 0xB17217F7D1CF79AB
+    let r = fraction &- halvings &* 0xB172_17F7_D1CF_79AB
     var sum = coefficient(6_402_373_705_728_000)
     sum = coefficient(355_687_428_096_000) &- high(r, sum)
     sum = coefficient(20_922_789_888_000) &- high(r, sum)
@@ -72,8 +72,8 @@ enum Exponential {
     sum = coefficient(2) &- high(r, sum)
     sum = coefficient(1) &- high(r, sum)
     sum = coefficient(1) &- high(r, sum)
-    // 1 itself is 2⁶³ here and has no place in 64 bits of fraction. Shifts beyond 63 give zero.
-    return ((sum &- sum >> 63) << 1) >> halvings
+    // 1 itself is 2⁶³ here and has no place in 64 bits of fraction.
+    return ((sum &- sum >> 63) << 1) &>> halvings
   }
 
   /// 1/n! in units of 2⁻⁶³; the compiler computes it.
@@ -83,4 +83,24 @@ enum Exponential {
   /// The upper word of a product.
   @inline(__always)
   static func high(_ first: UInt64, _ second: UInt64) -> UInt64 { first.multipliedFullWidth(by: second).high }
+}
+
+/// Conditions on secrets as words of 64 equal bits, computed and used without branches.
+enum Mask {
+  /// Ones if first < second, for words that are less than 2⁶³ apart.
+  @inline(__always)
+  static func isLess(_ first: UInt64, _ second: UInt64) -> UInt64 { 0 &- (first &- second) >> 63 }
+
+  /// Ones if the words, both below 2⁶³, are equal.
+  @inline(__always)
+  static func isEqual(_ first: UInt64, _ second: UInt64) -> UInt64 { isLess(first ^ second, 1) }
+
+  @inline(__always)
+  static func choose(_ first: UInt64, if mask: UInt64, else second: UInt64) -> UInt64 {
+    second ^ (first ^ second) & mask
+  }
+
+  /// The word with its sign changed, modulo 2⁶⁴, if the mask is ones.
+  @inline(__always)
+  static func negate(_ word: UInt64, if mask: UInt64) -> UInt64 { (word ^ mask) &- mask }
 }

@@ -1,6 +1,6 @@
 /// A natural number of any size, for comparisons that 128 bits do not decide.
 ///
-/// Used about once in 2⁴⁰ draws or less, so it is plain rather than fast. Its time depends on its values.
+/// Used about once in 2³⁹ draws or less, so it is plain rather than fast. Its time depends on its values.
 struct Natural: Equatable, Comparable {
   /// Least significant first, without zeros at the end.
   private var limbs: [UInt64]

@@ -100,7 +100,8 @@ struct PoissonProposal {
   let weight: UInt32
   /// |value − mode|.
   let distance: UInt64
-  let isAbove: Bool
+  /// Ones if the value is the mode or below it.
+  let below: UInt64
   /// From the table, if it has one.
   let ratio: UInt64
 }
@@ -110,23 +111,33 @@ extension PoissonTable {
   /// is.
   @inline(__always)
   func proposal(_ word: UInt64) -> PoissonProposal {
-    let selection = UInt32(truncatingIfNeeded: word)
-    var slot: UInt32 = 0
-    for end in ends { slot &+= end <= selection ? 1 : 0 }
-    var weight: UInt32 = 0
-    for (index, candidate) in weights.enumerated() {
-      weight |= UInt32(truncatingIfNeeded: index) == slot ? candidate : 0
+    let selection = word & 0xFFFF_FFFF
+    var slot: UInt64 = 0
+    ends.withUnsafeBufferPointer { ends in
+      for end in ends { slot &-= ~Mask.isLess(selection, UInt64(end)) }
     }
-    var ratio: UInt64 = 0
-    for (index, candidate) in ratios.enumerated() {
-      ratio |= UInt32(truncatingIfNeeded: index) == slot ? candidate : 0
-    }
-    let isAbove = slot < UInt32(aboveCount)
-    let block = UInt64(isAbove ? slot : slot &- UInt32(aboveCount))
-    let distance = block &* width &+ (word >> 32 & (width - 1)) &+ (isAbove ? 1 : 0)
-    let value = isAbove ? self.ratio.mode &+ distance : self.ratio.mode &- distance
+    let weight = Self.entry(slot, of: weights)
+    let ratio = Self.entry(slot, of: ratios)
+    let below = ~Mask.isLess(slot, UInt64(aboveCount))
+    let block = slot &- (UInt64(aboveCount) & below)
+    let distance = block &* width &+ (word >> 32 & (width &- 1)) &+ (1 & ~below)
     return PoissonProposal(
-      value: value, slot: Int(slot), weight: weight, distance: distance, isAbove: isAbove, ratio: ratio)
+      value: self.ratio.mode &+ Mask.negate(distance, if: below), slot: Int(slot), weight: UInt32(weight),
+      distance: distance, below: below, ratio: ratio)
+  }
+
+  /// The entry at an index, or zero beyond the table.
+  @inline(__always)
+  private static func entry<Word: UnsignedInteger & FixedWidthInteger>(_ index: UInt64, of table: [Word]) -> UInt64 {
+    table.withUnsafeBufferPointer { table in
+      var entry: UInt64 = 0
+      var position: UInt64 = 0
+      for candidate in table {
+        entry |= UInt64(truncatingIfNeeded: candidate) & Mask.isEqual(position, index)
+        position &+= 1
+      }
+      return entry
+    }
   }
 
   /// Whether it is accepted, given the first 64 digits of a uniform number.
@@ -134,9 +145,9 @@ extension PoissonTable {
   func verdict(on proposal: PoissonProposal, digits: UInt64) -> Verdict {
     guard proposal.slot < blockCount else { return proposal.slot < weights.count ? .undecided : .notBelow }
     // Below zero.
-    guard proposal.isAbove || proposal.distance <= ratio.mode else { return .notBelow }
+    guard proposal.below & Mask.isLess(ratio.mode, proposal.distance) == 0 else { return .notBelow }
     let estimate =
-      estimate.map { $0.ratio(distance: proposal.distance, isAbove: proposal.isAbove) } ?? proposal.ratio
+      estimate.map { $0.ratio(distance: proposal.distance, below: proposal.below) } ?? proposal.ratio
     // Both sides times 2⁶⁴ · weight; all products are below 2⁹⁷.
     let uniform = UInt128(digits) * UInt128(proposal.weight)
     let middle = UInt128(estimate) * UInt128(scale)

@@ -48,18 +48,19 @@ struct PoissonEstimate: Sendable {
     tolerance = Self.tolerance(mode: mode, reach: reach) + extraTolerance
   }
 
-  /// p(m + d)/p(m) in units of 2⁻⁶⁴, for |d| up to ``reach``.
+  /// p(m + d)/p(m) in units of 2⁻⁶⁴, for |d| up to ``reach``, and ones for `below` if d is negative.
   @inline(__always)
-  func ratio(distance: UInt64, isAbove: Bool) -> UInt64 {
-    let exponent = exponent(distance: distance, isAbove: isAbove)
-    return Exponential.estimate(UInt128(UInt64(bitPattern: max(0, exponent))) << 8)
+  func ratio(distance: UInt64, below: UInt64) -> UInt64 {
+    let exponent = exponent(distance: distance, below: below)
+    // A negative one can only be one that was rounded.
+    return Exponential.estimate(UInt128(exponent & ~(0 &- exponent >> 63)) << 8)
   }
 
-  /// The exponent in units of 2⁻⁵⁶; below 64, that is 2⁶². Products of lengths are of at most 64 + 2 · 24 bits.
+  /// The exponent in units of 2⁻⁵⁶, modulo 2⁶⁴; below 64, that is 2⁶². Products of lengths are of at most 64 + 2 · 24 bits.
   @inline(__always)
-  private func exponent(distance: UInt64, isAbove: Bool) -> Int64 {
+  private func exponent(distance: UInt64, below: UInt64) -> UInt64 {
     // K + M, between 11/16 and 21/16 of 2m + 1, so more than half of the largest.
-    let total = isAbove ? center &+ distance : center &- distance
+    let total = center &+ Mask.negate(distance, if: below)
     let reciprocal = reciprocal(of: total)
     let length = UInt128(distance) * UInt128(reciprocal)
     let z = UInt64(truncatingIfNeeded: length >> UInt128(bits - 2))
@@ -75,7 +76,7 @@ struct PoissonEstimate: Sendable {
     // 2K |z|³ is dz² + dz³ above and dz² − dz³ below.
     let cube = Exponential.high(dz, z)
     let fourth = Exponential.high(cube, z)
-    let odd = Exponential.high(isAbove ? cube &+ fourth : cube &- fourth, series)
+    let odd = Exponential.high(cube &+ Mask.negate(fourth, if: below), series)
     // v in units of 2^−(61 + bits), and of 2⁻⁶⁴.
     let v = Exponential.high(reciprocal, geometric)
     let first = (Exponential.high(v, z) / 6) >> UInt64(bits + 5)
@@ -84,10 +85,8 @@ struct PoissonEstimate: Sendable {
     let second = (7 &* (3 &* third &+ Exponential.high(third, square)) / 180) >> 8
     let drift = UInt64(truncatingIfNeeded: (UInt128(distance) * UInt128(logarithm)) >> UInt128(bits + 6))
     // All that changes sign with d.
-    let rest =
-      Int64(bitPattern: odd) &+ Int64(bitPattern: first) &- Int64(bitPattern: second)
-      &- Int64(bitPattern: drift).withSign(isLogarithmNegative)
-    return Int64(bitPattern: dz) &+ rest.withSign(!isAbove)
+    let rest = odd &+ first &- second &- (isLogarithmNegative ? 0 &- drift : drift)
+    return dz &+ Mask.negate(rest, if: below)
   }
 
   /// 2^(62 + bits) / total, with a relative error of at most 2⁻⁶⁰.

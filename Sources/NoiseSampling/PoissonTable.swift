@@ -149,11 +149,11 @@ struct PoissonSides {
     for isAbove in [true, false] {
       var bounds: [UInt64] = []
       var start: UInt64 = isAbove ? 1 : 0
-      var bound = Self.raise(estimate.ratio(distance: start, isAbove: isAbove), by: rounding)
+      var bound = Self.raise(estimate.ratio(distance: start, below: isAbove ? 0 : .max), by: rounding)
       while bound > least, start + 2 * width <= estimate.reach {
         bounds.append(bound)
         start += width
-        bound = Self.raise(estimate.ratio(distance: start, isAbove: isAbove), by: rounding)
+        bound = Self.raise(estimate.ratio(distance: start, below: isAbove ? 0 : .max), by: rounding)
       }
       tails.append(PoissonTail(ratio, isAbove: isAbove, start: start, width: width, bound: bound))
       if isAbove { above = bounds } else { below = bounds }

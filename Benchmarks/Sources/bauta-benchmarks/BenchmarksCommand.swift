@@ -13,6 +13,7 @@ enum Suite: String, CaseIterable, ExpressibleByArgument {
   case memory
   case transport
   case audit
+  case noise
   case all
 }
 
@@ -30,15 +31,16 @@ struct Effort {
 struct BenchmarksCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bauta-benchmarks",
-    abstract: "Measure the secure sum, the transport and the audit log against what this machine does by itself.",
+    abstract:
+      "Measure the secure sum, the transport, the audit log and the noise against what this machine does by itself.",
     discussion: """
       The reference is 'openssl speed -evp aes-256-ctr', run in turns with ours. One core is compared in processor time, \
       several in wall time. 'transport' compares gRPC over mutual TLS with two threads that only write and \
-      read TLS, 'audit' appends with an fsync alone and verifying with SHA-256 alone. Figures are medians, with smallest and largest in parentheses. Keep the machine idle: \
+      read TLS, 'audit' appends with an fsync alone and verifying with SHA-256 alone, 'noise' drawing samples with the keystream alone. Figures are medians, with smallest and largest in parentheses. Keep the machine idle: \
       'all' takes about ten minutes on two cores and up to 8 GiB of memory; --quick takes two.
       """)
 
-  @Argument(help: "masking, packing, sharing, feldman, rounds, unmasking, memory, transport, audit or all.")
+  @Argument(help: "masking, packing, sharing, feldman, rounds, unmasking, memory, transport, audit, noise or all.")
   var suites: [Suite] = [.all]
 
   @Flag(help: "Fewer repetitions and smaller sums.")
@@ -96,6 +98,7 @@ struct BenchmarksCommand: AsyncParsableCommand {
     case .memory: try MemorySuite(effort: effort).run()
     case .transport: try await TransportSuite(effort: effort).run()
     case .audit: try AuditSuite(effort: effort, isLarge: large).run()
+    case .noise: try NoiseSuite(effort: effort).run()
     case .all: SuiteResult(sections: [])
     }
   }
