@@ -24,6 +24,7 @@ Bauta: federated learning with a secure sum and an egress record.
   make build    the optimised program: .build/release/bauta
   make leaks    look for lost memory in the TLS layer, under valgrind
   make outage   cut the network for six minutes in every stage of a sum: half an hour
+  make peers    compare the privacy accountants with dp_accounting on random cases: ARGS="--random --count 50"
   make bench    measure against this machine's AES-256-CTR: ARGS="masking --quick", ARGS="all --markdown", ARGS="--help"
   make format   format the sources
   make lint     check format and structure only (part of make test)
@@ -40,7 +41,7 @@ define announce
 @[[ -e .build/$(1)/bauta ]] || echo "First $(1) build: fetches and compiles the dependencies; $(2) on two cores."
 endef
 
-.PHONY: help demo test leaks outage build bench format lint proto clean machine
+.PHONY: help demo test leaks outage peers build bench format lint proto clean machine
 
 help:
 	@printf '%s\n' "$$help_text"
@@ -70,6 +71,15 @@ leaks: machine
 outage: machine
 	@swift build --build-tests
 	@BAUTA_OUTAGE_SECONDS=360 swift test --skip-build --disable-xctest --filter OutageTests
+
+# Fetches Python packages from PyPI, so not part of `make test`. Its first three seeds are the same each time.
+peers: machine
+	@.ci/check-machine --with-venv
+	@[[ -e .build/peers/bin/pip ]] || python3 -m venv .build/peers
+	@.build/peers/bin/pip install --quiet --disable-pip-version-check dp-accounting==0.6.0
+	@.build/peers/bin/python Tests/IndependentCheck/compare_accounting.py $(if $(ARGS),$(ARGS),--random) .build/peers/cases.json
+	@swift build --build-tests
+	@BAUTA_PEER_CASES=.build/peers/cases.json swift test --skip-build --disable-xctest --filter PeerComparison
 
 build: machine
 	$(call announce,release,about ten minutes)

@@ -86,7 +86,7 @@ public enum PrivacyAccountingError: Error, Hashable, Sendable, CustomStringConve
     case .incompatibleDistributions:
       "Privacy loss distributions of different intervals or estimates cannot be composed."
     case .distributionTooLarge(let cells):
-      "The privacy loss distribution would need \(cells) cells; at most \(PrivacyLossGrid.maximumCells) are kept."
+      "The privacy loss distribution would need \(cells) cells; at most \(PrivacyLossDistribution.maximumCells) are kept."
     }
   }
 

@@ -30,7 +30,7 @@ extension RenyiCurve {
     return RenyiCurve { $0 * ratio * ratio / 2 }
   }
 
-  /// Pure ε-privacy. Randomised response is its worst case (Kairouz, Oh, Viswanath 2015, Theorem 2.1), and gives
+  /// Pure ε-privacy. Randomised response is its worst case (Kairouz, Oh, Viswanath 2015), and gives
   /// r(α) = ln[(exp(αε) + exp((1 − α)ε)) / (1 + exp(ε))]/(α − 1), written here without cancellation.
   ///
   /// ε is 0 or more; infinite is no privacy. Fails with ``PrivacyAccountingError/outOfRange(_:value:)``.
@@ -55,7 +55,8 @@ extension RenyiCurve {
   /// Shuffling](https://arxiv.org/abs/2103.00039), Theorem 4.1 and Appendix D).
   ///
   /// z, from 1e-9 to 1e9, is the noise of a node over the sensitivity of a leaf; T, from 1 to 1e12, the leaves. It does not
-  /// hold for a record in several leaves. Fails with ``PrivacyAccountingError/outOfRange(_:value:)``.
+  /// hold for a record in several leaves. Neighbours differ in one record that is there or counts for nothing, with the leaves
+  /// as they are. Fails with ``PrivacyAccountingError/outOfRange(_:value:)``.
   public static func tree(noiseMultiplier: Double, leaves: Int) throws(PrivacyAccountingError) -> RenyiCurve {
     try Checked.noiseMultiplier(noiseMultiplier)
     try Checked.leaves(leaves)
@@ -91,7 +92,7 @@ extension RenyiCurve {
 
   /// A sum of Skellam shares, with μ = n_h·σ²: r(α) = αΔ₂²/(2μ) + min{ [(2α − 1)Δ₂² + 6Δ₁]/(4μ²), 3Δ₁/(2μ) } for integer α
   /// (Agarwal, Kairouz, Liu, [The Skellam Mechanism for Differentially Private Federated
-  /// Learning](https://arxiv.org/abs/2110.04995), Theorem 3.5).
+  /// Learning](https://arxiv.org/abs/2110.04995)).
   public static func skellam(_ noise: DistributedNoise) -> RenyiCurve {
     let squared = noise.squaredL2Sensitivity
     let first = noise.l1Sensitivity

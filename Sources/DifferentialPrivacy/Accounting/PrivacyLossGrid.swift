@@ -1,3 +1,0 @@
-enum PrivacyLossGrid {
-  static let maximumCells = 1 << 22
-}
