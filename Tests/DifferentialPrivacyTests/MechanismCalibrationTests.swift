@@ -63,7 +63,8 @@ import Testing
   /// Evaluation counters have noise of their own and part of the budget, and earlier runs theirs.
   @Test(arguments: NoiseMechanism.allCases) func sharesTheBudget(mechanism: NoiseMechanism) throws {
     let histogram = try CounterSection(name: "histogram", count: 200, releases: 10, level: .relative(2))
-    let bit = try CounterSection(name: "clip-bit", count: 1, releases: 50, level: .fixed(40))
+    let bit = try CounterSection(
+      name: "clip-bit", mechanism: .distributedDiscreteGaussian, count: 1, releases: 50, level: .fixed(40))
     let alone = try NoiseCalibration(parameters: record(mechanism), rounds: 50)
     let calibration = try NoiseCalibration(
       parameters: record(mechanism), rounds: 50, counters: [histogram, bit],
@@ -75,6 +76,8 @@ import Testing
     #expect(abs(plan.releases[1].noiseMultiplier / multiplier - 2) < 0.001)
     #expect(abs(plan.releases[2].noiseMultiplier - 40) < 0.01)
     #expect(plan.releases.map(\.name) == ["model", "histogram", "clip-bit"])
+    #expect(
+      plan.releases.map(\.noise.mechanism) == [mechanism, .skellam, .distributedDiscreteGaussian])
     #expect(plan.releases[1].squaredL2Sensitivity == 1 && plan.releases[1].l1Sensitivity == 1)
   }
 
@@ -87,6 +90,28 @@ import Testing
     #expect(throws: MechanismError.self) {
       try NoiseCalibration(parameters: record(), rounds: 1, counters: [fixed]).plan(noiseMultiplier: 1, delta: 1e-5)
     }
+  }
+
+  /// Narrow shares of discrete Gaussians are charged for being far from one, which is why counters have Skellam noise.
+  @Test func narrowCountersAreCheaperBySkellam() throws {
+    func epsilon(_ mechanism: NoiseMechanism) throws -> Double {
+      let section = try CounterSection(
+        name: "histogram", mechanism: mechanism, count: 200, releases: 1, level: .fixed(1.05))
+      return try NoiseCalibration(parameters: record(), rounds: 1, counters: [section])
+        .plan(noiseMultiplier: 4, delta: 1e-5).epsilon
+    }
+    #expect(try epsilon(.skellam) * 2 < epsilon(.distributedDiscreteGaussian))
+  }
+
+  /// Where the finest grid would need more noise than the samplers draw, a coarser one is taken.
+  @Test func coarsensTheGridForTheSamplers() throws {
+    let parameters = try MechanismParameters(
+      unit: .organization, mechanism: .skellam, clip: 1, dimension: 1 << 20, cohort: cohort(2), bits: 32)
+    let plan = try NoiseCalibration(parameters: parameters, rounds: 1).plan(noiseMultiplier: 50, delta: 1e-5)
+    #expect(plan.scaleExponent < 20 && plan.scaleExponent > 10)
+    #expect(plan.model.noise.localVariance.roundedDown <= 0x1p40)
+    let solved = try NoiseCalibration(parameters: parameters, rounds: 1).plan(epsilon: 0.05, delta: 1e-5)
+    #expect(solved.epsilon <= 0.05 && solved.epsilon > 0.0495)
   }
 
   @Test func takesAMultiplier() throws {

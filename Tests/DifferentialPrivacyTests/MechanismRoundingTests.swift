@@ -144,6 +144,8 @@ import Testing
   @Test func leavesShortVectorsAndScalesLongOnes() {
     #expect(clip([3, 4], to: 6, scale: 4) == ([12, 16], .within))
     #expect(clip([0, 0], to: 1) == ([0, 0], .within))
+    let (slightly, isClipped) = clip([3, 4], to: 4.99)
+    #expect(isClipped == .clipped && norm(slightly) <= 4.99)
     let (clipped, outcome) = clip([30, -40], to: 5, scale: 4)
     #expect(outcome == .clipped)
     #expect(abs(clipped[0] - 12) < 1e-5 && abs(clipped[1] + 16) < 1e-5)

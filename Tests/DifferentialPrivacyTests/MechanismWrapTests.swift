@@ -11,6 +11,9 @@ import Testing
       unit: .organization, mechanism: mechanism, clip: 2, dimension: 100, cohort: cohort(20, minimum: 15, corrupt: 3),
       bits: 16)
     let plan = try NoiseCalibration(parameters: parameters, rounds: 1).plan(noiseMultiplier: 1, delta: 1e-5)
+    // The noise of all twenty, not of the honest ones only.
+    let variance = plan.model.noise.localVariance.roundedDown * 20
+    #expect(plan.wrap.noise == NoiseTail.bound(mechanism, variance: variance, coordinates: 128, bits: 41))
     var randomness = SeededRandomness(seed: 91)
     var largest: Int64 = 0
     for round in 0..<20 {

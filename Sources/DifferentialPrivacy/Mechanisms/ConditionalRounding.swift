@@ -47,7 +47,8 @@ public struct ConditionalRounding: Hashable, Sendable {
     squaredNormBound = Self.bound(dimension: Double(dimension), clip: integerClip, bias: bias)
   }
 
-  /// The bound of the theorem. The margin keeps a bound that is an integer from being rounded to the one below.
+  /// The bound of the theorem, by operations that IEEE 754 rounds in one way: everybody gets the same integer. The margin
+  /// keeps a bound that is an integer from being rounded to the one below.
   private static func bound(dimension: Double, clip: Double, bias: Bias) -> UInt64 {
     let root = dimension.squareRoot()
     let always = (clip + root) * (clip + root)

@@ -86,10 +86,10 @@ public struct NoiseCalibration: Sendable {
     guard delta > 0, delta < 1 else { throw .parameter(.delta) }
     let grid = Grid(exponent: scaleExponent, encoding: try parameters.encoding(scaleExponent: scaleExponent))
     var shares: [NoiseShare] = []
-    for variance in localVariances {
+    for (variance, mechanism) in zip(localVariances, [parameters.mechanism] + counters.map(\.mechanism)) {
       shares.append(
         try NoiseShare(
-          mechanism: parameters.mechanism, localVariance: variance, honestShares: parameters.cohort.honestShares))
+          mechanism: mechanism, localVariance: variance, honestShares: parameters.cohort.honestShares))
     }
     let plan = try assemble(grid, shares: shares, delta: delta)
     guard plan.wrap.fits(bits: parameters.bits) else { throw .noScaleFits(bits: parameters.bits) }
@@ -189,22 +189,24 @@ extension NoiseCalibration {
 
   private func shares(_ grid: Grid, multiplier: Double) throws(MechanismError) -> [NoiseShare] {
     let deviation = multiplier * grid.l2Sensitivity
-    var shares = [try share(centralVariance: deviation * deviation)]
+    var shares = [try share(parameters.mechanism, centralVariance: deviation * deviation)]
     for section in counters {
       let squared = Double(section.sensitivity.squaredL2)
       switch section.level {
       case .relative(let factor):
         let least = Double(parameters.cohort.honestShares) * 0.25
         let level = multiplier * factor
-        shares.append(try share(centralVariance: max(level * level * squared, least)))
-      case .fixed(let level): shares.append(try share(centralVariance: level * level * squared))
+        shares.append(try share(section.mechanism, centralVariance: max(level * level * squared, least)))
+      case .fixed(let level): shares.append(try share(section.mechanism, centralVariance: level * level * squared))
       }
     }
     return shares
   }
 
-  private func share(centralVariance: Double) throws(MechanismError) -> NoiseShare {
-    try NoiseShare(mechanism: parameters.mechanism, centralVariance: centralVariance, cohort: parameters.cohort)
+  private func share(
+    _ mechanism: NoiseMechanism, centralVariance: Double
+  ) throws(MechanismError) -> NoiseShare {
+    try NoiseShare(mechanism: mechanism, centralVariance: centralVariance, cohort: parameters.cohort)
   }
 
   /// The plan of these shares, the model's first, and what it achieves.

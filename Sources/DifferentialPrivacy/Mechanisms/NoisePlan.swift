@@ -68,6 +68,9 @@ public struct CounterSection: Hashable, Sendable {
   }
 
   public let name: String
+  /// Skellam unless said otherwise: with a sensitivity of few units a share is narrow, and sums of narrow discrete
+  /// Gaussians are far from one.
+  public let mechanism: NoiseMechanism
   /// Counters in a release.
   public let count: Int
   public let sensitivity: CounterSensitivity
@@ -77,7 +80,8 @@ public struct CounterSection: Hashable, Sendable {
 
   /// - Throws: ``MechanismError/parameter(_:)``
   public init(
-    name: String, count: Int, sensitivity: CounterSensitivity = .one, releases: Int, level: Level
+    name: String, mechanism: NoiseMechanism = .skellam, count: Int, sensitivity: CounterSensitivity = .one,
+    releases: Int, level: Level
   ) throws(MechanismError) {
     guard !name.isEmpty, name != NoisePlan.modelName else { throw .parameter(.section) }
     guard (1...(1 << 24)).contains(count) else { throw .parameter(.dimension) }
@@ -87,6 +91,7 @@ public struct CounterSection: Hashable, Sendable {
       guard factor > 0, factor <= MechanismParameters.largestMultiplier else { throw .parameter(.noiseMultiplier) }
     }
     self.name = name
+    self.mechanism = mechanism
     self.count = count
     self.sensitivity = sensitivity
     self.releases = releases
