@@ -129,6 +129,8 @@ let package = Package(
     .testTarget(
       name: "AuditLogTests", dependencies: ["AuditLog", "TransparencyLog", "Cryptography"], swiftSettings: strict),
     .testTarget(
+      name: "NoiseSamplingTests", dependencies: ["NoiseSampling", "Cryptography"], swiftSettings: strict),
+    .testTarget(
       name: "DifferentialPrivacyTests", dependencies: ["DifferentialPrivacy", "NoiseSampling"],
       resources: [.copy("Resources")], swiftSettings: strict),
     .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
