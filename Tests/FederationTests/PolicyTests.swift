@@ -80,12 +80,11 @@ struct PolicyTests {
       ),
       (
         "unit: none", "unit: organization",
-        "policy.yaml:5:17: privacy.unit: expected none (differential privacy is not available in this version), found "
-          + "'organization'"
+        "policy.yaml:5:40: privacy.epsilon: expected a number above 0 and at most 1000, found 'null'"
       ),
       (
         "epsilon: null", "epsilon: 8",
-        "policy.yaml:5:32: privacy.epsilon: '8' is not available in this version; available: null"
+        "policy.yaml:5:32: privacy.epsilon: without differential privacy (unit: none) it means nothing"
       ),
       (
         "keepSecretsFor: 0d", "keepSecretsFor: 30d",

@@ -172,7 +172,7 @@ struct RunPlanTests {
       "plan.yaml:6:40: trainer.optimizer: 'sgd' is not available in this version; available: lbfgs"),
     Fault(
       "name: FedAvg", "name: FedProx",
-      "plan.yaml:7:18: strategy.name: 'FedProx' is not available in this version; available: FedAvg"),
+      "plan.yaml:7:18: strategy.name: 'FedProx' is not available in this version; available: FedAvg, FedSGD"),
     Fault(
       "fractionFit: 1.0", "fractionFit: 1.5",
       "plan.yaml:7:39: strategy.fractionFit: expected a number above 0 and at most 1, found '1.5'"),
@@ -195,10 +195,10 @@ struct RunPlanTests {
       "fit: 10m", "fit: 600",
       "plan.yaml:11:31: deadlines.fit: expected a duration from 1ms to 7d, such as 30s or 10m, found '600'"),
     Fault(
-      "privacy: none", "privacy: ~", "plan.yaml:12:10: privacy: '~' is not available in this version; available: none"),
+      "privacy: none", "privacy: ~", "plan.yaml:12:10: privacy: expected none, or a group of keys, found '~'"),
     Fault(
       "privacy: none", "privacy: {epsilon: 1}",
-      "plan.yaml:12:10: privacy: a group of keys is not available in this version; available: none"),
+      "plan.yaml:12:10: the key 'privacy.unit' is missing"),
     Fault(
       "name: fraud", "name: ../x",
       "plan.yaml:2:7: name: expected a name of 1 to 64 letters, digits, '-', '_' and '.', found '../x'"),

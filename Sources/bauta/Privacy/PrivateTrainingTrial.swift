@@ -65,7 +65,7 @@ struct PrivateTrainingTrial: Sendable {
     let clip = plan.privacy.settings?.clip ?? .infinity
     var sum = [Double](repeating: 0, count: gradients.first?.dimension ?? 0)
     for organization in gradients {
-      try organization.forEach { _, gradient in
+      try organization.visit { _, gradient in
         let norm = gradient.reduce(0) { $0 + $1 * $1 }.squareRoot()
         let factor = norm > clip ? clip / norm : 1
         for index in sum.indices { sum[index] += factor * gradient[index] }
