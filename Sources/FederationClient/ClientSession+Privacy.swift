@@ -30,7 +30,8 @@ extension ClientSession {
     let ledger = try parts.store.ledger()
     guard ledger.charge(for: opening) == nil else { return nil }
     let entry = LedgerEntry(
-      dataSet: dataSet, run: opening.run, task: opening.task, round: opening.round, event: release.event,
+      dataSet: dataSet, run: opening.run, task: opening.task, round: opening.round, unit: ceiling.unit,
+      event: release.event,
       time: Int64(Date().timeIntervalSince1970))
     let forecast: PrivacyForecast
     do throws(FederationError) {

@@ -121,10 +121,10 @@ extension ClientSession {
     progress(.training(opening))
     if let noise {
       let integers = try active.runner.noised(opening.task, progression: active.progression, noise: noise)
-      let isFit = opening.task == .fit
       do throws(AggregationError) {
-        return try EncodedTerm(
-          integers: isFit ? integers.values : [], counters: isFit ? [] : integers.values, context: context)
+        return try opening.task == .fit
+          ? EncodedTerm(integers: integers.values, counters: [], context: context)
+          : EncodedTerm(integers: [], counters: Self.bounded(integers, context), context: context)
       } catch { throw .aggregation(error) }
     }
     let result = try active.runner.run(opening.task, artifact: active.progression.artifact)
@@ -134,6 +134,13 @@ extension ClientSession {
       progress(.trained(opening, loss: result.loss, clipped: clipped + result.clipped))
       return term
     } catch { throw .aggregation(error) }
+  }
+
+  /// Counters within the bounds that the sum declares: more rows than the plan foresees, or noise that is hardly ever so
+  /// large, must not decide whether the organisation takes part.
+  private static func bounded(_ counters: NoisedIntegers, _ context: AggregationContext) -> [Int64] {
+    let bounds = context.parameters.counters.flatMap { Array(repeating: Int64(clamping: $0.bound), count: $0.count) }
+    return zip(counters.values, bounds).map { min(max($0, -$1), $1) }
   }
 
   /// The noise of the run's sums; nil without differential privacy.

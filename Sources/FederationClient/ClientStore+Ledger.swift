@@ -13,6 +13,7 @@ extension ClientStore {
         run TEXT NOT NULL,
         task TEXT NOT NULL,
         round INTEGER NOT NULL,
+        unit TEXT NOT NULL,
         event TEXT NOT NULL,
         time INTEGER NOT NULL,
         UNIQUE (run, task, round)
@@ -36,22 +37,21 @@ extension ClientStore {
 
   static func insert(_ charge: LedgerEntry, in transaction: WriteTransaction) throws {
     try transaction.execute(
-      "INSERT INTO privacy_charge (data_set, run, task, round, event, time) VALUES (?, ?, ?, ?, ?, ?)",
+      "INSERT INTO privacy_charge (data_set, run, task, round, unit, event, time) VALUES (?, ?, ?, ?, ?, ?, ?)",
       [
         .text(charge.dataSet), .text(charge.run.text), .text(charge.task.rawValue), .integer(Int64(charge.round)),
-        .text(charge.event.canonical), .integer(charge.time),
+        .text(charge.unit.rawValue), .text(charge.event.canonical), .integer(charge.time),
       ])
   }
 }
 
 extension LedgerEntry {
   fileprivate init(_ row: StoredRow) throws {
-    guard let task = TaskKind(rawValue: try row.text("task")) else {
-      throw StorageError.statement(reason: "a charge is for an unknown task")
-    }
+    guard let task = TaskKind(rawValue: try row.text("task")), let unit = PrivacyUnit(rawValue: try row.text("unit"))
+    else { throw StorageError.statement(reason: "a charge is for an unknown task or unit") }
     self.init(
       dataSet: try row.text("data_set"), run: try RunIdentifier(try row.text("run")), task: task,
-      round: Int(try row.integer("round")), event: try PrivacyEvent(canonical: try row.text("event")),
+      round: Int(try row.integer("round")), unit: unit, event: try PrivacyEvent(canonical: try row.text("event")),
       time: try row.integer("time"))
   }
 }

@@ -21,10 +21,6 @@ extension TaskRunner {
     }
     let encoding = noise.noise.encoding
     do {
-      guard max(data.train.rowCount, data.test.rowCount) <= plan.secureSum.weightCap else {
-        throw LearningError.vector(
-          .rowsAboveCap(rows: max(data.train.rowCount, data.test.rowCount), cap: plan.secureSum.weightCap))
-      }
       var randomness = try KeystreamRandomness(generator: plan.secureSum.generator)
       let term: NoisedIntegers
       switch task {

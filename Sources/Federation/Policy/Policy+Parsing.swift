@@ -121,6 +121,7 @@ extension PrivacyCeiling {
       }
       return nil
     }
+    self.unit = unit
     let epsilon = YAMLField<Double>.number("a number above 0 and at most 1000") { $0 > 0 && $0 <= 1000 }
     self.epsilon = try group.required("epsilon", epsilon)
     epsilonInAll = try group.nullable("epsilonInAll", epsilon) ?? self.epsilon

@@ -25,7 +25,9 @@ public struct NoiseAgreement: Sendable, Hashable {
       records: plan.secureSum.weightCap, rounds: plan.rounds,
       counters: plan.performs(.evaluate) ? 2 * plan.evaluation.histogramBins : nil,
       organizations: manifest.organizations.count,
-      minimum: TaskLayout.minimumCohort(of: .fit, plan: plan, manifest: manifest),
+      // The smallest sum of any task: its noise is what all are charged for.
+      minimum: TaskKind.allCases.filter(plan.performs)
+        .map { TaskLayout.minimumCohort(of: $0, plan: plan, manifest: manifest) }.min() ?? 0,
       assumedCorrupt: manifest.assumedCorrupt)
     self.settings = settings
     do throws(MechanismError) { noise = try Self.known.plan(key) } catch { throw .privacy(error) }

@@ -9,13 +9,16 @@ public struct LedgerEntry: Hashable, Sendable {
   public let run: RunIdentifier
   public let task: TaskKind
   public let round: Int
+  /// Whose presence the noise hid.
+  public let unit: PrivacyUnit
   public let event: PrivacyEvent
   /// Seconds since 1970.
   public let time: Int64
 
   public init(
-    dataSet: String, run: RunIdentifier, task: TaskKind, round: Int, event: PrivacyEvent, time: Int64
+    dataSet: String, run: RunIdentifier, task: TaskKind, round: Int, unit: PrivacyUnit, event: PrivacyEvent, time: Int64
   ) {
+    self.unit = unit
     self.dataSet = dataSet
     self.run = run
     self.task = task
@@ -33,10 +36,20 @@ public struct LedgerEntry: Hashable, Sendable {
 /// What an organisation has spent: every sum with noise that it took part in, whatever became of it.
 ///
 /// Pure. Entries are never taken back: a sum that failed may have been seen by the server, as far as its members know.
+///
+/// What was charged for one unit says nothing of another: a row's noise does not hide an organisation, and an
+/// organisation's term that is put in the place of zero is not the same as one row more in it. So to a unit everything
+/// that left under another has left without noise, and its ε is infinite.
 public struct PrivacyLedger: Sendable {
+  /// Charges that are added up together.
+  private struct Account: Hashable {
+    /// Nil for all data.
+    let dataSet: String?
+    let unit: PrivacyUnit
+  }
+
   public private(set) var entries: [LedgerEntry]
-  /// By data set, and with the empty name in all.
-  private var compositions: [String: PrivacyComposition] = [:]
+  private var compositions: [Account: PrivacyComposition] = [:]
 
   /// - Throws: ``FederationError/privacy(_:)`` for an entry that cannot be accounted for.
   public init(entries: [LedgerEntry] = []) throws(FederationError) {
@@ -45,8 +58,12 @@ public struct PrivacyLedger: Sendable {
   }
 
   public mutating func append(_ entry: LedgerEntry) throws(FederationError) {
-    for name in ["", entry.dataSet] {
-      try Self.add([(entry.event, 1)], to: &compositions[name, default: PrivacyComposition()])
+    for dataSet in [nil, entry.dataSet] {
+      for unit in PrivacyUnit.allCases {
+        try Self.add(
+          [(unit == entry.unit ? entry.event : .unbounded, 1)],
+          to: &compositions[Account(dataSet: dataSet, unit: unit), default: PrivacyComposition()])
+      }
     }
     entries.append(entry)
   }
@@ -61,9 +78,9 @@ public struct PrivacyLedger: Sendable {
   ///   - further: charges to come, with how often.
   /// - Throws: ``FederationError/privacy(_:)``.
   public func epsilon(
-    of dataSet: String?, delta: Double, with further: [(event: PrivacyEvent, count: Int)] = []
+    of dataSet: String?, unit: PrivacyUnit, delta: Double, with further: [(event: PrivacyEvent, count: Int)] = []
   ) throws(FederationError) -> Double {
-    var composition = compositions[dataSet ?? ""] ?? PrivacyComposition()
+    var composition = compositions[Account(dataSet: dataSet, unit: unit)] ?? PrivacyComposition()
     try Self.add(further, to: &composition)
     if composition.events.isEmpty { return 0 }
     do throws(PrivacyAccountingError) { return try composition.epsilon(delta: delta) } catch {
@@ -90,6 +107,8 @@ public struct PrivacyCeiling: Hashable, Sendable {
     case stop
   }
 
+  /// The unit that noise is to hide.
+  public let unit: PrivacyUnit
   /// Of each data set.
   public let epsilon: Double
   /// Of all data of the organisation together.
@@ -97,7 +116,10 @@ public struct PrivacyCeiling: Hashable, Sendable {
   public let delta: Double
   public let whenShort: Shortage
 
-  public init(epsilon: Double, epsilonInAll: Double? = nil, delta: Double, whenShort: Shortage = .refuse) {
+  public init(
+    unit: PrivacyUnit, epsilon: Double, epsilonInAll: Double? = nil, delta: Double, whenShort: Shortage = .refuse
+  ) {
+    self.unit = unit
     self.epsilon = epsilon
     self.epsilonInAll = epsilonInAll ?? epsilon
     self.delta = delta
@@ -109,10 +131,10 @@ public struct PrivacyCeiling: Hashable, Sendable {
     _ charges: [(event: PrivacyEvent, count: Int)], of dataSet: String, ledger: PrivacyLedger
   ) throws(FederationError) -> PrivacyForecast {
     PrivacyForecast(
-      ceiling: self, spent: try ledger.epsilon(of: dataSet, delta: delta),
-      spentInAll: try ledger.epsilon(of: nil, delta: delta),
-      after: try ledger.epsilon(of: dataSet, delta: delta, with: charges),
-      afterInAll: try ledger.epsilon(of: nil, delta: delta, with: charges))
+      ceiling: self, spent: try ledger.epsilon(of: dataSet, unit: unit, delta: delta),
+      spentInAll: try ledger.epsilon(of: nil, unit: unit, delta: delta),
+      after: try ledger.epsilon(of: dataSet, unit: unit, delta: delta, with: charges),
+      afterInAll: try ledger.epsilon(of: nil, unit: unit, delta: delta, with: charges))
   }
 }
 

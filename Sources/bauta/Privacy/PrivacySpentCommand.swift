@@ -37,7 +37,7 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       let own = entries.filter { name == nil || $0.dataSet == name }
       return Row(
         name: name, runs: Set(own.map(\.run)).count, charges: own.count,
-        epsilon: try account.ledger.epsilon(of: name, delta: ceiling.delta),
+        epsilon: try account.ledger.epsilon(of: name, unit: ceiling.unit, delta: ceiling.delta),
         ceiling: name == nil ? ceiling.epsilonInAll : ceiling.epsilon)
     }
     var rows: [Row] = []
