@@ -215,7 +215,7 @@ import Testing
       ]
     #expect(Set(errors.map(\.code)).count == errors.count)
     for error in errors {
-      #expect(["plan", "caller", "local"].contains(error.blame))
+      #expect(["caller", "local"].contains(error.blame))
       #expect(error.code.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "-" })
       #expect(!error.message.isEmpty && error.remedy.hasSuffix("."))
     }

@@ -47,6 +47,6 @@ import Testing
     setting.scaleExponent = 1
     setting.localDeviation = 0.2
     let error = #expect(throws: MechanismError.self) { try MechanismFigures(settings: [setting], delta: 1e-5) }
-    #expect(error?.code == "privacy-parameter-out-of-range" && error?.blame == "plan")
+    #expect(error?.code == "privacy-parameter-out-of-range" && error?.blame == "caller")
   }
 }
