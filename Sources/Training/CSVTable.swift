@@ -9,24 +9,36 @@ public enum FeatureSelection: Sendable, Equatable {
   case list([String])
 }
 
+/// What a label column may hold.
+public enum LabelRule: Sendable, Equatable {
+  /// Two texts, both of which occur: a slip in the column is noticed.
+  case twoClasses
+  /// Whatever is not the positive text is class 0. A class may be missing, and so may all rows: under differential privacy
+  /// one row more or less must not decide whether the others can be used, since a refusal is seen outside.
+  case oneAgainstRest
+}
+
 /// Tables in CSV files.
 ///
 /// Reading is strict (RFC 4180, UTF-8 with or without a byte order mark, LF or CR LF): a duplicate or missing column, a
 /// row of another length, an open quote, text or nothing where a number belongs, infinities and NaN are errors that name
 /// file, row and column. The header is row 1.
 public enum CSVTable {
-  /// Reads a table with a label column of two values.
+  /// Reads a table with a label column.
   ///
   /// - Parameters:
   ///   - label: name of the label column.
   ///   - positive: the label's text that means class 1; the other text that occurs is class 0.
+  ///   - labels: what else the column may hold. Rows that are no rows of numbers are errors under every rule.
   /// - Throws: `TrainingError.file`, `.csv`, `.learning`.
   public static func load(
-    path: String, label: String, positive: String, features: FeatureSelection = .all, limits: CSVLimits = CSVLimits()
+    path: String, label: String, positive: String, labels: LabelRule = .twoClasses, features: FeatureSelection = .all,
+    limits: CSVLimits = CSVLimits()
   ) throws(TrainingError) -> FeatureTable {
-    var sink = CSVTableSink(label: (label, positive), features: features, limits: limits)
+    var sink = CSVTableSink(label: (label, positive), labels: labels, features: features, limits: limits)
     try read(path: path, limits: limits, into: &sink)
     let table = try sink.table(path: path)
+    guard labels == .twoClasses else { return table }
     let positives = table.positiveCount
     guard positives > 0, positives < table.rowCount else {
       throw .csv(

@@ -10,6 +10,7 @@ struct CSVTableSink: CSVSink {
 
   private let label: (name: String, positive: String)?
   private let positive: [UInt8]
+  private let rule: LabelRule
   private let selection: FeatureSelection
   private let limits: CSVLimits
   private var header: [String] = []
@@ -22,8 +23,12 @@ struct CSVTableSink: CSVSink {
   private var values: [Double] = []
   private var labels: [UInt8] = []
 
-  init(label: (name: String, positive: String)?, features: FeatureSelection, limits: CSVLimits) {
+  init(
+    label: (name: String, positive: String)?, labels rule: LabelRule = .twoClasses, features: FeatureSelection,
+    limits: CSVLimits
+  ) {
     self.label = label
+    self.rule = rule
     positive = Array((label?.positive ?? "").utf8)
     selection = features
     self.limits = limits
@@ -61,7 +66,7 @@ struct CSVTableSink: CSVSink {
 
   /// The table read.
   func table(path: String) throws(TrainingError) -> FeatureTable {
-    guard !labels.isEmpty else { throw .csv(path: path, .noRows) }
+    guard !labels.isEmpty || rule == .oneAgainstRest else { throw .csv(path: path, .noRows) }
     do throws(LearningError) {
       return try FeatureTable(featureNames: featureNames, values: values, labels: labels)
     } catch { throw .learning(error) }
@@ -103,6 +108,7 @@ struct CSVTableSink: CSVSink {
   ) throws(CSVFault) -> UInt8 {
     guard !bytes.isEmpty else { throw .emptyField(position(row, column)) }
     if bytes.elementsEqual(positive) { return 1 }
+    guard rule == .twoClasses else { return 0 }
     if let negative {
       guard bytes.elementsEqual(negative) else {
         throw .thirdLabel(

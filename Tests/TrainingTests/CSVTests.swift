@@ -34,6 +34,24 @@ import Testing
     #expect(try CSVTable.load(path: file.path, label: "class", positive: "bad").labels == [1, 0, 1])
   }
 
+  /// Adding or removing any one row of a file that can be read gives a file that can be read.
+  @Test(arguments: ["1,5\n", "0,6\n", "none,7\n"])
+  func noRowDecidesOfTheOthersUnderOneAgainstRest(row: String) throws {
+    for others in ["", "1,1\n", "0,1\n", "1,1\n1,2\n", "0,1\nnone,2\n", "1,1\n0,2\n"] {
+      let tables = try [others, others + row].map { rows in
+        let file = try TemporaryFile("y,a\n" + rows)
+        return try CSVTable.load(path: file.path, label: "y", positive: "1", labels: .oneAgainstRest)
+      }
+      #expect(tables[1].values == tables[0].values + [try #require(Double(row.suffix(2).prefix(1)))])
+      #expect(tables[1].labels == tables[0].labels + [row.hasPrefix("1") ? 1 : 0])
+    }
+    // What is no row of numbers stays an error.
+    let file = try TemporaryFile("y,a\n1,1\n0,x\n")
+    #expect(throws: TrainingError.self) {
+      try CSVTable.load(path: file.path, label: "y", positive: "1", labels: .oneAgainstRest)
+    }
+  }
+
   @Test func predictionNeedsNoLabel() throws {
     let file = try TemporaryFile("b,a,extra\n1,2,x\n3,4,y\n")
     let table = try CSVTable.loadUnlabelled(path: file.path, features: .list(["a", "b"]))
