@@ -7,14 +7,21 @@ import SecureAggregation
 
 /// What sums with noise cost, and that it is paid before anything of them leaves.
 extension ClientSession {
-  /// How the ledger names the organisation's data: by where they are.
-  var dataSet: String { StoredLedger.dataSet(at: parts.dataPath) }
-
   /// A sum that is to be charged with its first attempt, and what it leads to.
   struct PendingCharge {
     let entry: LedgerEntry
     let before: Double
     let after: Double
+  }
+
+  /// What goes into the ledger with a sum's attempt: its charge, or that it leaves without noise.
+  func ledgerEntry(
+    for opening: OpeningIdentifier, _ charge: PendingCharge?, isNoised: Bool, _ active: ActiveRun
+  ) -> LedgerEntry? {
+    guard !isNoised else { return charge?.entry }
+    return LedgerEntry(
+      dataSet: active.dataSet, run: opening.run, task: opening.task, round: opening.round, unit: .none,
+      event: .unbounded, time: Int64(Date().timeIntervalSince1970))
   }
 
   /// Holds a sum that was not charged before against the ceilings.
@@ -30,12 +37,12 @@ extension ClientSession {
     let ledger = try parts.store.ledger()
     guard ledger.charge(for: opening) == nil else { return nil }
     let entry = LedgerEntry(
-      dataSet: dataSet, run: opening.run, task: opening.task, round: opening.round, unit: ceiling.unit,
+      dataSet: active.dataSet, run: opening.run, task: opening.task, round: opening.round, unit: ceiling.unit,
       event: release.event,
       time: Int64(Date().timeIntervalSince1970))
     let forecast: PrivacyForecast
     do throws(FederationError) {
-      forecast = try ceiling.forecast([(entry.event, 1)], of: dataSet, ledger: ledger)
+      forecast = try ceiling.forecast([(entry.event, 1)], of: active.dataSet, ledger: ledger)
     } catch { throw .federation(error) }
     guard forecast.isAffordable else { throw .budget(BudgetShortage(opening: opening, forecast: forecast)) }
     return PendingCharge(entry: entry, before: forecast.spent, after: forecast.after)

@@ -66,7 +66,8 @@ extension ClientSession {
       opening,
       .init(
         ledger: ledger, term: term.encoded(), origin: origin, cohort: context.cohort.map(\.name),
-        model: active.progression.modelHash), charge: charge?.entry)
+        model: active.progression.modelHash),
+      charge: ledgerEntry(for: opening, charge, isNoised: noise != nil, active))
     if let charge { try record(charge, context: context) }
     return try advertise(
       ActiveRound(
@@ -304,11 +305,13 @@ extension ClientSession {
     let rule = NearSetRule(
       assumedCorrupt: active.agreement.manifest.assumedCorrupt, budget: near.count, days: near.days)
     let proposed = SignedOpening(
-      dataSet: dataSet, run: opening.run.text, task: opening.task.rawValue, round: UInt64(opening.round),
+      dataSet: active.dataSet, run: opening.run.text, task: opening.task.rawValue, round: UInt64(opening.round),
       survivors: Set(survivors), model: active.progression.contentHash(of: opening.task),
       time: Int64(Date().timeIntervalSince1970))
+    // Sums with noise are paid for, each with noise of its own: what they would tell when subtracted is what was charged.
+    guard active.agreement.plan.privacy.settings == nil else { return proposed }
     return try rule.judge(
-      proposed, history: parts.store.history(dataSet: dataSet), lostAt: parts.store.lostAt)
+      proposed, history: parts.store.history(dataSet: active.dataSet), lostAt: parts.store.lostAt)
   }
 
   /// Leaves the attempt: one word on the wire, the reason in the log.

@@ -35,8 +35,10 @@ extension ClientSession {
         announcement, plan: plan, .unavailable, reasons: [shortage.message, shortage.remedy], rule: shortage.code)
     }
     let data: LocalData
+    // Links may lead elsewhere tomorrow: what is read is what is charged.
+    let dataSet = StoredLedger.dataSet(at: parts.dataPath)
     do throws(ClientError) {
-      data = try LocalData(path: parts.dataPath, plan: plan)
+      data = try LocalData(path: dataSet, plan: plan)
     } catch {
       return try refuse(
         announcement, plan: plan, .unavailable, reasons: [error.message, error.remedy], rule: error.code)
@@ -64,7 +66,7 @@ extension ClientSession {
         throw .unexpected("another plan or manifest for a run that has begun")
       }
       run = ActiveRun(
-        agreement: agreement, accepted: accepted, policy: policy, runner: runner,
+        agreement: agreement, accepted: accepted, policy: policy, runner: runner, dataSet: dataSet,
         progression: isSame
           ? earlier.progression : RunProgression(plan: plan, run: announcement.run, features: data.features),
         wasAway: earlier.wasAway, cohort: earlier.cohort, lastResult: earlier.lastResult,
@@ -84,7 +86,7 @@ extension ClientSession {
           announcement, plan: plan, .state, reasons: [fault.message, fault.remedy], rule: fault.code)
       }
       run = ActiveRun(
-        agreement: agreement, accepted: accepted, policy: policy, runner: runner,
+        agreement: agreement, accepted: accepted, policy: policy, runner: runner, dataSet: dataSet,
         progression: RunProgression(plan: plan, run: announcement.run, features: data.features), wasAway: wasAway)
     }
     begun.insert(announcement.run)

@@ -95,6 +95,8 @@ actor ClientSession {
     /// As it was when the run was announced.
     let policy: Policy
     let runner: TaskRunner
+    /// How ledger and history name the rows that were read for the run: by where they were, without links.
+    let dataSet: String
     var progression: RunProgression
     /// Whether an earlier process of this organisation has taken part in the run, so that sums may have been missed.
     let wasAway: Bool

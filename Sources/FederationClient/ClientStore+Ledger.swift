@@ -22,6 +22,8 @@ extension ClientStore {
         BEGIN SELECT RAISE(ABORT, 'a charge is never changed'); END;
       CREATE TRIGGER privacy_charge_is_not_removed BEFORE DELETE ON privacy_charge
         BEGIN SELECT RAISE(ABORT, 'a charge is never taken back'); END;
+      INSERT OR IGNORE INTO privacy_charge (data_set, run, task, round, unit, event, time)
+        SELECT data_set, run, task, round, 'none', 'unbounded()', time FROM signed_opening;
       """)
 
   /// Everything that was charged, oldest first.
@@ -32,12 +34,16 @@ extension ClientStore {
     let entries = try read { transaction in
       try transaction.rows("SELECT * FROM privacy_charge ORDER BY position").map(LedgerEntry.init)
     }
-    do throws(FederationError) { return try PrivacyLedger(entries: entries) } catch { throw .federation(error) }
+    let isIncomplete = try lostAt != nil
+    do throws(FederationError) { return try PrivacyLedger(entries: entries, isIncomplete: isIncomplete) } catch {
+      throw .federation(error)
+    }
   }
 
+  /// A sum without noise is noted with each of its attempts, and counts once.
   static func insert(_ charge: LedgerEntry, in transaction: WriteTransaction) throws {
     try transaction.execute(
-      "INSERT INTO privacy_charge (data_set, run, task, round, unit, event, time) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      "INSERT \(charge.unit == .none ? "OR IGNORE " : "")INTO privacy_charge (data_set, run, task, round, unit, event, time) VALUES (?, ?, ?, ?, ?, ?, ?)",
       [
         .text(charge.dataSet), .text(charge.run.text), .text(charge.task.rawValue), .integer(Int64(charge.round)),
         .text(charge.unit.rawValue), .text(charge.event.canonical), .integer(charge.time),

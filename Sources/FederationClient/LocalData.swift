@@ -16,8 +16,10 @@ struct LocalData: Sendable {
   /// - Throws: ``ClientError/data(_:)`` naming file, row and column.
   init(path: String, plan: RunPlan) throws(ClientError) {
     do throws(TrainingError) {
+      // With differential privacy no single row decides whether the organisation takes part.
       let table = try CSVTable.load(
-        path: path, label: plan.task.label, positive: plan.task.positive, features: plan.task.features.columns)
+        path: path, label: plan.task.label, positive: plan.task.positive,
+        labels: plan.privacy.settings == nil ? .twoClasses : .oneAgainstRest, features: plan.task.features.columns)
       let split: (train: FeatureTable, test: FeatureTable)
       do throws(LearningError) { split = try plan.split(table) } catch { throw .learning(error) }
       features = table.featureNames

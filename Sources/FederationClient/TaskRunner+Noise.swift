@@ -73,11 +73,11 @@ extension TaskRunner {
   ) throws -> NoisedIntegers {
     let trainer = try LogisticRegressionTrainer(
       train: try scaled(data.train, artifact), test: try scaled(data.test, artifact))
-    let fit = try trainer.fit(
-      parameters: artifact.model.parameters,
-      configuration: try TrainerConfiguration(
-        l2: plan.model.l2, steps: plan.trainer.steps, classWeights: artifact.classWeights))
-    let update = zip(fit.parameters, artifact.model.parameters).map { $0 - $1 }
+    let configuration = try TrainerConfiguration(
+      l2: plan.model.l2, steps: plan.trainer.steps, classWeights: artifact.classWeights)
+    // Rows that cannot be trained on move nothing.
+    let fit = try? trainer.fit(parameters: artifact.model.parameters, configuration: configuration)
+    let update = zip(fit?.parameters ?? artifact.model.parameters, artifact.model.parameters).map { $0 - $1 }
     let contribution = try OrganizationContribution(encoding: encoding, rotation: rotation)
     return try contribution.encode(update, adding: noise, using: &randomness).term
   }

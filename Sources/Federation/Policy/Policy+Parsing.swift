@@ -56,7 +56,8 @@ extension Policy {
 
     # With unit record or organization: runs with noise only, which may cost a data set at most this epsilon at delta, and
     # all data together at most epsilonInAll (null: the same). whenShort: refuse a run that the rest does not reach, or stop
-    # it when the rest is spent.
+    # it when the rest is spent. earlierSums: accept leaves sums out of account that left without noise before, or that an
+    # older state has forgotten; refuse, the default, takes no run with noise after them.
     privacy: {unit: none, epsilon: null, epsilonInAll: null, delta: null}
 
     hours: any                    # when a run may begin, or a list: [mon-fri 08:00-18:00]
@@ -108,7 +109,7 @@ extension Policy.Bounds {
 }
 
 extension PrivacyCeiling {
-  fileprivate static let keys = ["unit", "epsilon", "epsilonInAll", "delta", "whenShort"]
+  fileprivate static let keys = ["unit", "epsilon", "epsilonInAll", "delta", "whenShort", "earlierSums"]
 
   /// Nil for the unit none, which takes no ceiling.
   fileprivate init?(_ group: YAMLMapping, unit: PrivacyUnit) throws(FederationError) {
@@ -128,6 +129,10 @@ extension PrivacyCeiling {
     delta = try group.required(
       "delta", .number("a probability from 1e-18 to 0.01") { PrivacySettings.deltas.contains($0) })
     whenShort = try group.optional("whenShort", .word, default: .refuse)
+    let word = YAMLField<Bool>(expected: "refuse or accept") { text, _ in
+      text == "accept" ? true : text == "refuse" ? false : nil
+    }
+    leavesOutEarlier = try group.optional("earlierSums", word, default: false)
   }
 }
 

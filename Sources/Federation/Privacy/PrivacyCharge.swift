@@ -43,6 +43,7 @@ extension PrivacyLedger {
   /// - Throws: ``FederationError/privacy(_:)``.
   public func proof(for opening: OpeningIdentifier, delta: Double) throws(FederationError) -> PrivacyCharge? {
     guard let entry = charge(for: opening) else { return nil }
-    return PrivacyCharge(epsilon: try epsilon(of: entry.dataSet, unit: entry.unit, delta: delta), paid: entry)
+    return PrivacyCharge(
+      epsilon: try epsilon(of: entry.dataSet, unit: entry.unit, delta: delta, leavingOut: true), paid: entry)
   }
 }

@@ -9,7 +9,7 @@ public struct LedgerEntry: Hashable, Sendable {
   public let run: RunIdentifier
   public let task: TaskKind
   public let round: Int
-  /// Whose presence the noise hid.
+  /// Whose presence the noise hid; `none` for a sum that left without noise, which no charge could pay for.
   public let unit: PrivacyUnit
   public let event: PrivacyEvent
   /// Seconds since 1970.
@@ -49,15 +49,22 @@ public struct PrivacyLedger: Sendable {
   }
 
   public private(set) var entries: [LedgerEntry]
+  /// Whether charges may be missing, because an older state took the place of a newer one.
+  public let isIncomplete: Bool
   private var compositions: [Account: PrivacyComposition] = [:]
 
   /// - Throws: ``FederationError/privacy(_:)`` for an entry that cannot be accounted for.
-  public init(entries: [LedgerEntry] = []) throws(FederationError) {
+  public init(entries: [LedgerEntry] = [], isIncomplete: Bool = false) throws(FederationError) {
     self.entries = []
+    self.isIncomplete = isIncomplete
     for entry in entries { try append(entry) }
   }
 
   public mutating func append(_ entry: LedgerEntry) throws(FederationError) {
+    guard entry.unit != .none else {
+      entries.append(entry)
+      return
+    }
     for dataSet in [nil, entry.dataSet] {
       for unit in PrivacyUnit.allCases {
         try Self.add(
@@ -69,17 +76,29 @@ public struct PrivacyLedger: Sendable {
   }
 
   /// The charge that was made for an opening.
-  public func charge(for opening: OpeningIdentifier) -> LedgerEntry? { entries.first { $0.pays(for: opening) } }
+  public func charge(for opening: OpeningIdentifier) -> LedgerEntry? {
+    entries.first { $0.unit != .none && $0.pays(for: opening) }
+  }
+
+  /// Sums of a data set, or of all data, that left without noise. Nothing is known of what they cost.
+  public func sumsWithoutNoise(of dataSet: String? = nil) -> Int {
+    entries.count { $0.unit == .none && (dataSet == nil || $0.dataSet == dataSet) }
+  }
 
   /// What a data set has been charged in ε; 0 for one that nothing is known of.
   ///
+  /// Infinite where sums left without noise, or charges may be missing, unless both are left out of account.
+  ///
   /// - Parameters:
   ///   - dataSet: nil for all data of the organisation together.
+  ///   - leavingOut: what left without noise, and what is not remembered.
   ///   - further: charges to come, with how often.
   /// - Throws: ``FederationError/privacy(_:)``.
   public func epsilon(
-    of dataSet: String?, unit: PrivacyUnit, delta: Double, with further: [(event: PrivacyEvent, count: Int)] = []
+    of dataSet: String?, unit: PrivacyUnit, delta: Double, leavingOut: Bool = false,
+    with further: [(event: PrivacyEvent, count: Int)] = []
   ) throws(FederationError) -> Double {
+    guard leavingOut || !isIncomplete && sumsWithoutNoise(of: dataSet) == 0 else { return .infinity }
     var composition = compositions[Account(dataSet: dataSet, unit: unit)] ?? PrivacyComposition()
     try Self.add(further, to: &composition)
     if composition.events.isEmpty { return 0 }
@@ -115,10 +134,14 @@ public struct PrivacyCeiling: Hashable, Sendable {
   public let epsilonInAll: Double
   public let delta: Double
   public let whenShort: Shortage
+  /// Whether sums that left without noise before, or are not remembered, are left out of account.
+  public let leavesOutEarlier: Bool
 
   public init(
-    unit: PrivacyUnit, epsilon: Double, epsilonInAll: Double? = nil, delta: Double, whenShort: Shortage = .refuse
+    unit: PrivacyUnit, epsilon: Double, epsilonInAll: Double? = nil, delta: Double, whenShort: Shortage = .refuse,
+    leavesOutEarlier: Bool = false
   ) {
+    self.leavesOutEarlier = leavesOutEarlier
     self.unit = unit
     self.epsilon = epsilon
     self.epsilonInAll = epsilonInAll ?? epsilon
@@ -130,11 +153,14 @@ public struct PrivacyCeiling: Hashable, Sendable {
   public func forecast(
     _ charges: [(event: PrivacyEvent, count: Int)], of dataSet: String, ledger: PrivacyLedger
   ) throws(FederationError) -> PrivacyForecast {
-    PrivacyForecast(
-      ceiling: self, spent: try ledger.epsilon(of: dataSet, unit: unit, delta: delta),
-      spentInAll: try ledger.epsilon(of: nil, unit: unit, delta: delta),
-      after: try ledger.epsilon(of: dataSet, unit: unit, delta: delta, with: charges),
-      afterInAll: try ledger.epsilon(of: nil, unit: unit, delta: delta, with: charges))
+    func epsilon(
+      _ dataSet: String?, _ further: [(event: PrivacyEvent, count: Int)] = []
+    ) throws(FederationError) -> Double {
+      try ledger.epsilon(of: dataSet, unit: unit, delta: delta, leavingOut: leavesOutEarlier, with: further)
+    }
+    return PrivacyForecast(
+      ceiling: self, spent: try epsilon(dataSet), spentInAll: try epsilon(nil), after: try epsilon(dataSet, charges),
+      afterInAll: try epsilon(nil, charges))
   }
 }
 

@@ -73,7 +73,8 @@ struct DataReport: Sendable {
       case .named(let names): .list(names)
       }
     let table = try CSVTable.load(
-      path: file, label: plan.task.label, positive: plan.task.positive, features: features)
+      path: file, label: plan.task.label, positive: plan.task.positive,
+      labels: plan.privacy.settings == nil ? .twoClasses : .oneAgainstRest, features: features)
     let train = try plan.split(table).train
     return DataReport(
       train, file: file, label: plan.task.label, positive: plan.task.positive, minimumRows: minimumRows)

@@ -34,10 +34,11 @@ struct PrivacySpentCommand: AsyncParsableCommand {
     }
     let entries = account.ledger.entries
     func row(_ name: String?) throws -> Row {
-      let own = entries.filter { name == nil || $0.dataSet == name }
+      let own = entries.filter { $0.unit != .none && (name == nil || $0.dataSet == name) }
       return Row(
         name: name, runs: Set(own.map(\.run)).count, charges: own.count,
-        epsilon: try account.ledger.epsilon(of: name, unit: ceiling.unit, delta: ceiling.delta),
+        epsilon: try account.ledger.epsilon(
+          of: name, unit: ceiling.unit, delta: ceiling.delta, leavingOut: ceiling.leavesOutEarlier),
         ceiling: name == nil ? ceiling.epsilonInAll : ceiling.epsilon)
     }
     var rows: [Row] = []
