@@ -45,6 +45,12 @@ public struct NoiseAgreement: Sendable, Hashable {
   /// Everything that the run is charged for if it comes to its end, with how often.
   public var charges: [(event: PrivacyEvent, count: Int)] { noise.releases.map { ($0.event, $0.releases) } }
 
+  /// What is left to be charged of a run: all of it but what the ledger has for it already.
+  func charges(left run: RunIdentifier?, in ledger: PrivacyLedger) -> [(event: PrivacyEvent, count: Int)] {
+    let charged = ledger.entries.filter { $0.run == run }
+    return charges.map { event, count in (event, max(0, count - charged.count { $0.event == event })) }
+  }
+
   private static let known = NoisePlans()
 }
 
