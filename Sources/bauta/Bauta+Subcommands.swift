@@ -5,7 +5,7 @@ extension Bauta {
   static var subcommands: [any ParsableCommand.Type] {
     [
       DemoCommand.self, SimulateCommand.self, OrganizationCommand.self, FederationCommand.self, PlanCommand.self,
-      PolicyCommand.self,
+      PolicyCommand.self, PrivacyCommand.self,
       DataCommand.self,
       ServerCommand.self, ClientCommand.self,
       RunCommand.self, ModelCommand.self, AuditCommand.self,
