@@ -170,17 +170,20 @@ import Testing
   }
 
   @Test func canariesThatSuffice() throws {
-    let few = try OneRunAudit.canaries(toShow: 3, delta: 1e-5, confidence: 0.95)
-    #expect(few == 3000)
-    let many = try OneRunAudit.canaries(toShow: 8, delta: 1e-5, confidence: 0.95)
-    #expect(many == 24_000)
-    #expect(try OneRunAudit.ceiling(canaries: many, delta: 1e-5, confidence: 0.95) > 8.1)
-    // Out of reach: the number that shows most.
-    let most = try OneRunAudit.canaries(toShow: 60, delta: 1e-5, confidence: 0.95)
-    let ceilings = try [1, 2, 4, 8, 16, 32].map {
-      try OneRunAudit.ceiling(canaries: 3000 * $0, delta: 1e-5, confidence: 0.95)
+    func count(_ epsilon: Double, delta: Double = 1e-5) throws -> Int {
+      try OneRunAudit.canaries(toShow: epsilon, delta: delta, confidence: 0.95)
     }
-    #expect(try OneRunAudit.ceiling(canaries: most, delta: 1e-5, confidence: 0.95) == ceilings.max())
+    func ceiling(_ count: Int, delta: Double = 1e-5) throws -> Double {
+      try OneRunAudit.ceiling(canaries: count, delta: delta, confidence: 0.95)
+    }
+    #expect(try count(3) == 12_000 && count(8) == 24_000)
+    #expect(try ceiling(12_000) < 8 && ceiling(24_000) > 8.1)
+    // Out of reach: the number that shows most.
+    #expect(try [12_000, 24_000, 48_000, 96_000].allSatisfy { try ceiling($0) <= ceiling(count(60)) })
+    // A large δ leaves room for few.
+    let few = try count(3, delta: 0.001)
+    #expect(few < 1000)
+    #expect(try ceiling(few, delta: 0.001) > ceiling(12_000, delta: 0.001))
   }
 
   // MARK: - Canaries

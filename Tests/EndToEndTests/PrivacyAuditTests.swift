@@ -132,7 +132,7 @@ struct PrivacyAuditTests {
     #expect(sound.status == 0, "\(sound.errors)")
     let found = try report(sound.output)
     #expect(found.schema == "bauta/privacy-audit/1")
-    #expect(found.noise == "planned" && found.seed == "3" && !found.flagged)
+    #expect(found.noise == "as-planned" && found.seed == "3" && !found.flagged)
     #expect(found.accountant.epsilon <= 3 && found.accountant.delta == 1e-5)
     #expect(found.audit.epsilon < found.accountant.epsilon && found.audit.canaries == 600)
     #expect(found.audit.confidence == 0.95)
@@ -146,7 +146,7 @@ struct PrivacyAuditTests {
     let bare = try await runner.run("bauta privacy audit plan.yaml --canaries 600 --without-noise --json")
     #expect(bare.status == 1)
     let noticed = try report(bare.output)
-    #expect(noticed.flagged && noticed.noise == "none" && noticed.audit.epsilon > noticed.accountant.epsilon)
+    #expect(noticed.flagged && noticed.noise == "next-to-none" && noticed.audit.epsilon > noticed.accountant.epsilon)
 
     for wrong in ["--canaries 5", "--confidence 1", "--data missing.csv"] {
       let outcome = try await runner.run("bauta privacy audit plan.yaml \(wrong)")

@@ -19,6 +19,10 @@ public struct OneRunAudit: Hashable, Sendable {
   /// Beyond this no count of canaries could tell anything.
   private static let largestEpsilon = 1024.0
   private static let precision = 0x1p-30
+  private static let usualCounts = [250, 500, 1000, 2000, 4000, 8000, 12_000]
+  private static let largeCounts = [24_000, 48_000, 96_000]
+  /// By how much the ceiling is to be above ε: a few wrong guesses.
+  private static let margin = 0.1
 
   /// m, guessed about or not.
   public let canaries: Int
@@ -90,21 +94,20 @@ public struct OneRunAudit: Hashable, Sendable {
       .epsilonLowerBound(delta: delta, confidence: confidence)
   }
 
-  /// How many canaries can tell a mechanism without any noise from one with (ε, δ): the least number of those that are
-  /// `least` times a power of two. δ counts against every canary, so that more do not always show more: where none is
-  /// enough, it is the number that shows most.
+  /// How many canaries to take: of some numbers that can be had in little time the one that could show most, or a
+  /// larger one if a mechanism without any noise would otherwise pass for one with (ε, δ).
+  ///
+  /// δ counts against every canary, so that more do not always show more: there may be no number that is enough.
   ///
   /// - Throws: as ``ceiling(canaries:delta:confidence:)``.
   public static func canaries(
-    toShow epsilon: Double, delta: Double, confidence: Double, least: Int = 3000, most: Int = 100_000
+    toShow epsilon: Double, delta: Double, confidence: Double
   ) throws(EmpiricalAuditError) -> Int {
-    var best = (count: least, ceiling: -1.0)
-    var count = least
-    while count <= most {
+    var best = (count: usualCounts[0], ceiling: -1.0)
+    for count in usualCounts + largeCounts {
+      if count >= largeCounts[0], best.ceiling >= epsilon + margin { break }
       let ceiling = try Self.ceiling(canaries: count, delta: delta, confidence: confidence)
       if ceiling > best.ceiling { best = (count, ceiling) }
-      if ceiling >= epsilon + 0.1 { break }
-      count *= 2
     }
     return best.count
   }

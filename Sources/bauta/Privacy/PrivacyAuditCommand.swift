@@ -25,7 +25,8 @@ struct PrivacyAuditCommand: AsyncParsableCommand {
   var plan: String
 
   @Option(
-    help: ArgumentHelp("CSV file of rows to divide among the organisations. (default: made-up rows)", valueName: "file"),
+    help: ArgumentHelp(
+      "CSV file of rows to divide among the organisations. (default: made-up rows)", valueName: "file"),
     completion: .file(extensions: ["csv"]))
   var data: String?
 

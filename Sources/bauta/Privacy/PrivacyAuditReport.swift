@@ -1,4 +1,5 @@
 import DifferentialPrivacy
+import Foundation
 
 /// An audit in words and for scripts.
 struct PrivacyAuditReport {
@@ -8,8 +9,8 @@ struct PrivacyAuditReport {
 
   private var noise: String {
     switch audit.settings.noise {
-    case .planned: "planned"
-    case .least: "none"
+    case .planned: "as planned"
+    case .least: "next to none"
     case .scaled(let factor): "planned × \(factor)"
     }
   }
@@ -59,7 +60,8 @@ struct PrivacyAuditReport {
     .object([
       "schema": .string("bauta/privacy-audit/1"), "plan": .string(plan),
       "sha256": .string(audit.plan.hash.hexadecimal),
-      "noise": .string(noise), "mechanism": .string(audit.share.mechanism.rawValue),
+      "noise": .string(noise.replacingOccurrences(of: " ", with: "-")),
+      "mechanism": .string(audit.share.mechanism.rawValue),
       "organizations": .count(audit.cohort), "honestShares": .count(audit.honest),
       "rounds": .count(audit.plan.rounds), "runs": .count(audit.runs),
       "seed": .optional(audit.settings.seed.map { String($0) }),
