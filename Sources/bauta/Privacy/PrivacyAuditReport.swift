@@ -35,11 +35,12 @@ struct PrivacyAuditReport {
       "  audit       with \(confidence) % confidence ε ≥ \(epsilon(result.bound)) (\(Figures.counted(guesses.guesses, "guess", "guesses")) of which \(Figures.grouped(guesses.correct)) right; all right would show \(epsilon(result.ceiling)))"
     )
     output.line(verdict)
-    if !result.hasTeeth {
-      output.line(
-        "\("So many canaries could not show that there is no noise at all.", .caution) Give another number with --canaries."
-      )
-    }
+    guard !result.hasTeeth else { return }
+    let remedy =
+      audit.settings.canaries == nil
+      ? "No number of them could, at this δ: audit a plan with a smaller ε."
+      : "Leave --canaries out for the number that shows most."
+    output.line("\("So many canaries could not show that there is no noise at all.", .caution) \(remedy)")
   }
 
   private var verdict: StyledText {
