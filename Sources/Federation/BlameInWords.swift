@@ -17,3 +17,4 @@ extension BlamedError where Self: BlameInWords {
 
 extension LearningError: BlameInWords, BlamedError {}
 extension MechanismError: BlameInWords, BlamedError {}
+extension EmpiricalAuditError: BlameInWords, BlamedError {}
