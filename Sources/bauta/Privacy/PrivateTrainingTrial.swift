@@ -26,7 +26,11 @@ struct PrivateTrainingTrial: Sendable {
   func rocAuc(noise: NoisePlan?) throws -> Double? {
     let progression = RunProgression(plan: plan, run: try RunIdentifier("trial"), features: test.featureNames)
     guard let initial = progression.artifact, let strategy = try plan.gradientDescent, var state = initial.optimizer
-    else { throw CommandError.usage("the plan does not train by FedSGD", remedy: "See 'bauta privacy template'.") }
+    else {
+      throw CommandError.usage(
+        "--accuracy is for plans that train by FedSGD",
+        remedy: "For such a plan: bauta plan template --privacy record")
+    }
     let scaling = try initial.preprocessing.publicScaling()
     func scaled(_ table: FeatureTable) throws -> FeatureTable { try scaling?.apply(table) ?? table }
     let rows = try train.map(scaled)
