@@ -185,7 +185,8 @@ enum DemoConclusion {
       "  \(bauta) privacy plan \(outcome.plan) --manifest \(outcome.hub)/federation.note --directory \(first)")
     output.line("      how much noise that was, and what a second run like it would come to")
     output.line(
-      "  \(bauta) privacy curve \(outcome.plan) --manifest \(outcome.hub)/federation.note --accuracy --output privacy.html")
+      "  \(bauta) privacy curve \(outcome.plan) --manifest \(outcome.hub)/federation.note --accuracy --output privacy.html"
+    )
     output.line("      what noise does to accuracy, at several epsilons")
   }
 }

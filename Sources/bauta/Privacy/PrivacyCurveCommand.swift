@@ -60,6 +60,8 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
 
   func run() async throws {
     let planned = try PlannedPrivacy(path: plan, cohort: cohort)
+    // Before minutes of training, not after.
+    if let output { try Self.requirePlace(output) }
     let curve = try planned.curve()
     let accuracies = accuracy ? try measure(planned) : []
     if let output {
@@ -75,12 +77,27 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
     }
   }
 
+  private static func requirePlace(_ path: String) throws(CommandError) {
+    let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    guard access(parent, W_OK | X_OK) == 0 else {
+      throw .unwritable(path: path, reason: String(cString: strerror(errno)))
+    }
+  }
+
   private func measure(_ planned: PlannedPrivacy) throws -> [Accuracy] {
     let tables = try rows(planned)
+    let columns = tables.first?.featureNames.count ?? 0
+    guard columns == planned.features else {
+      throw CommandError.usage(
+        "the rows have \(Figures.counted(columns, "column")) beside the label, and --features says \(planned.features)",
+        remedy: "Give --features \(columns), or leave it out where the plan names its columns.")
+    }
     let trial = try PrivateTrainingTrial(plan: planned.plan, tables: tables)
     return try [0.5, 1, 3, 8, nil].map { epsilon in
       if !format.json {
-        Output.standard.line("training \(trials) times \(epsilon.map { "at ε = \($0)" } ?? "without noise")")
+        Output.standard.line(
+          epsilon.map { "\(Figures.counted(trials, "training")) at ε = \(JSONValue.number($0).text)" }
+            ?? "1 training without noise")
         Output.standard.flush()
       }
       let noise = try epsilon.map { try planned.noise(epsilon: $0) }

@@ -98,7 +98,8 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     } else if let account {
       output.line()
       output.line(
-        "\(account.name, .strong): the policy has no privacy budget (privacy.unit: none), and refuses plans with noise.")
+        "\(account.name, .strong): the policy has no privacy budget (privacy.unit: none), and refuses plans with noise."
+      )
     }
   }
 
@@ -151,7 +152,8 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     output.table(table)
     guard !forecast.isAffordable else {
       let most = PrivacyAccount.Budget.most
-      let runs = budget.runs > most ? "more than \(Figures.counted(most, "such run"))" : Figures.counted(budget.runs, "such run")
+      let runs =
+        budget.runs > most ? "more than \(Figures.counted(most, "such run"))" : Figures.counted(budget.runs, "such run")
       output.line("\(StyledText("It fits", .good)): \(runs) from here in all.")
       return
     }
