@@ -45,7 +45,8 @@ extension ClientSession {
     let ledger = try parts.store.ledger()
     do throws(PolicyRefusal) {
       accepted = try policy.decide(
-        plan: plan, manifest: manifest, featureCount: data.features.count, ledger: (ledger, dataSet), at: Date())
+        plan: plan, manifest: manifest, featureCount: data.features.count, ledger: (ledger, dataSet),
+        run: announcement.run, at: Date())
     } catch {
       return try refuse(
         announcement, plan: plan, .policy, reasons: error.violations.map(\.description),
@@ -125,7 +126,9 @@ extension ClientSession {
     var path: String?
     if !end.model.isEmpty, let active = run, active.agreement.run == end.run {
       let isOurs = active.progression.artifact != nil
-      guard isOurs ? end.model == active.progression.model : active.wasAway else {
+      // With differential privacy there is a model before the first task, also in a process that comes back for the end.
+      let hasFollowed = isOurs && !active.cohort.isEmpty
+      guard isOurs && end.model == active.progression.model || !hasFollowed && active.wasAway else {
         throw .unexpected("a final model that does not follow from the published sums")
       }
       var checked = active.progression

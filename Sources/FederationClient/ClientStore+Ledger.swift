@@ -19,6 +19,11 @@ extension ClientStore {
       ) STRICT;
       CREATE TRIGGER privacy_charge_is_not_changed BEFORE UPDATE ON privacy_charge
         BEGIN SELECT RAISE(ABORT, 'a charge is never changed'); END;
+      CREATE TRIGGER privacy_charge_is_not_replaced BEFORE INSERT ON privacy_charge
+        WHEN EXISTS (
+          SELECT 1 FROM privacy_charge
+          WHERE position = NEW.position OR (run = NEW.run AND task = NEW.task AND round = NEW.round))
+        BEGIN SELECT RAISE(ABORT, 'a charge is never replaced'); END;
       CREATE TRIGGER privacy_charge_is_not_removed BEFORE DELETE ON privacy_charge
         BEGIN SELECT RAISE(ABORT, 'a charge is never taken back'); END;
       """)

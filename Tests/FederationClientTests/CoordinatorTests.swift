@@ -102,13 +102,13 @@ struct CoordinatorTests {
   ///     unless the member is among `gone`.
   ///   - members: who takes part at all.
   func run(
-    _ losses: [Int: [Killer]] = [:], gone: Set<Int> = [], members: [Int] = [0, 1, 2, 3],
+    _ losses: [Int: [Killer]] = [:], plan: RunPlan? = nil, gone: Set<Int> = [], members: [Int] = [0, 1, 2, 3],
     federation: TestFederation? = nil, graph: String = "complete", deadlines: String = deadlines,
     policies: [Int: String] = [:], bins: Int = 8, patience: Duration = .seconds(20),
     delay: @escaping @Sendable (OrganizationName, ClientMessage) -> Duration? = { _, _ in nil }
   ) async throws -> Outcome {
     let federation = federation ?? self.federation
-    let plan = try federation.plan(bins: bins, graph: graph, deadlines: deadlines)
+    let plan = try plan ?? federation.plan(bins: bins, graph: graph, deadlines: deadlines)
     let agreement = RunAgreement(manifest: federation.manifest, plan: plan, run: RunIdentifier.generate(at: Date()))
     let hub = SessionHub(hold: .seconds(5))
     let log = try federation.writer(federation.server)

@@ -143,7 +143,7 @@ struct RunPlanTests {
       "plan.yaml:4:75: data.preprocessing: expected one of signedLog1p, standardize, publicScale, found 'standardise'"),
     Fault(
       "[signedLog1p, standardize]", "[signedLog1p, publicScale]",
-      "plan.yaml:4:74: data.preprocessing: a plan cannot give the constants of publicScale yet"),
+      "plan.yaml:4:7: data.preprocessing: the step publicScale needs the constants of data.publicScale"),
     Fault(
       "[signedLog1p, standardize]", "[standardize, standardize]",
       "plan.yaml:4:88: data.preprocessing: 'standardize' is listed twice"),

@@ -2,16 +2,21 @@ import DifferentialPrivacy
 
 /// What a run with differential privacy would cost, held against the ceilings.
 extension Policy {
-  /// Nothing for a plan without noise, which ``explain(_:manifest:featureCount:ledger:at:timeZone:)`` holds against the unit.
+  /// Nothing for a plan without noise, which ``explain(_:manifest:featureCount:ledger:run:at:timeZone:)`` holds against the unit.
   func budgetChecks(
-    _ plan: RunPlan, _ manifest: Manifest, features: Int, _ ledger: (entries: PrivacyLedger, dataSet: String)?
+    _ plan: RunPlan, _ manifest: Manifest, features: Int, _ ledger: (entries: PrivacyLedger, dataSet: String)?,
+    _ run: RunIdentifier?
   ) -> [PolicyCheck] {
     guard plan.privacy.settings != nil, let ceiling else { return [] }
     do throws(FederationError) {
       guard let agreement = try NoiseAgreement(plan: plan, manifest: manifest, features: features) else { return [] }
-      // Who stops when short joins whatever can begin.
-      let charges = ceiling.whenShort == .refuse ? agreement.charges : [(agreement.noise.model.event, 1)]
       let known = if let ledger { ledger.entries } else { try PrivacyLedger() }
+      // A client that comes back to its run has paid for a part of it.
+      var charges = agreement.charges(left: run, in: known)
+      if ceiling.whenShort == .stop {
+        // Who stops when short joins whatever can begin.
+        charges = known.entries.contains { $0.run == run } ? [] : [(agreement.noise.model.event, 1)]
+      }
       let forecast = try ceiling.forecast(charges, of: ledger?.dataSet ?? "", ledger: known)
       return Self.checks(forecast, extent: ceiling.whenShort)
     } catch {

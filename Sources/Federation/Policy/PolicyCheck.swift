@@ -26,10 +26,12 @@ extension Policy {
   ///   - featureCount: features of the data; without one, those that the plan names, if it does.
   ///   - ledger: what has been charged, and the data set that a run would read; without it, the run alone is held against
   ///     the ceiling.
+  ///   - run: one that may have begun: what the ledger has for it is not counted again.
   ///   - moment: when the run would begin; without one, hours are not checked.
   public func explain(
     _ plan: RunPlan, manifest: Manifest? = nil, featureCount: Int? = nil,
-    ledger: (entries: PrivacyLedger, dataSet: String)? = nil, at moment: Date? = nil, timeZone: TimeZone = .current
+    ledger: (entries: PrivacyLedger, dataSet: String)? = nil, run: RunIdentifier? = nil, at moment: Date? = nil,
+    timeZone: TimeZone = .current
   ) -> [PolicyCheck] {
     var checks = allowanceChecks(plan) + cohortChecks(plan, manifest) + boundChecks(plan, featureCount)
     checks.append(
@@ -37,7 +39,7 @@ extension Policy {
         privacy == plan.privacy.unit
       })
     if let manifest, let count = featureCount ?? named(plan) {
-      checks += budgetChecks(plan, manifest, features: count, ledger)
+      checks += budgetChecks(plan, manifest, features: count, ledger, run)
     }
     if let moment {
       let shown = Self.clock(moment, timeZone)

@@ -169,14 +169,16 @@ extension Policy {
   ///   - featureCount: features of the organisation's own data under the plan.
   ///   - ledger: what has been charged, and for which data set a run under the plan would be. Without it every plan with
   ///     differential privacy is refused.
+  ///   - run: what the ledger has for it is not counted again.
   ///   - moment: now.
   /// - Throws: ``PolicyRefusal`` with every rule that is violated.
   public func decide(
     plan: RunPlan, manifest: SignedManifest, featureCount: Int, ledger: (entries: PrivacyLedger, dataSet: String)?,
-    at moment: Date, timeZone: TimeZone = .current
+    run: RunIdentifier? = nil, at moment: Date, timeZone: TimeZone = .current
   ) throws(PolicyRefusal) -> AcceptedPlan {
     var checks = explain(
-      plan, manifest: manifest.manifest, featureCount: featureCount, ledger: ledger, at: moment, timeZone: timeZone)
+      plan, manifest: manifest.manifest, featureCount: featureCount, ledger: ledger, run: run, at: moment,
+      timeZone: timeZone)
     if plan.privacy.settings != nil, ledger == nil { checks.append(.noLedger) }
     let violations = checks.filter { !$0.isSatisfied }
     guard violations.isEmpty else { throw PolicyRefusal(violations: violations, plan: plan.hash, policy: hash) }

@@ -48,6 +48,12 @@ public struct PublicScaleSettings: Sendable, Hashable {
     centres = try group.numbers("centre", number, default: 0)
     scales = try group.numbers(
       "scale", .number("a number above 0 and at most 2^40") { $0 >= 0x1p-40 && $0 <= 0x1p40 }, default: 1)
+    guard centres.count == 1 || scales.count == 1 || centres.count == scales.count else {
+      throw group.fault(
+        "scale",
+        .inconsistent(
+          path: group.path("scale"), problem: "it lists \(scales.count) numbers, where centre lists \(centres.count)"))
+    }
     let bounds = 0x1p-10...PublicScaling.maximumBound
     bound = try group.required("bound", .number("a number from 0.001 to 1024") { bounds.contains($0) })
   }

@@ -25,7 +25,9 @@ public struct NoiseAgreement: Sendable, Hashable {
       records: plan.secureSum.weightCap, rounds: plan.rounds,
       counters: plan.performs(.evaluate) ? 2 * plan.evaluation.histogramBins : nil,
       organizations: manifest.organizations.count,
-      minimum: TaskLayout.minimumCohort(of: .fit, plan: plan, manifest: manifest),
+      // Of all sums: each may be opened over no more than its own minimum.
+      minimum: TaskKind.allCases.filter(plan.performs)
+        .map { TaskLayout.minimumCohort(of: $0, plan: plan, manifest: manifest) }.min() ?? 0,
       assumedCorrupt: manifest.assumedCorrupt)
     self.settings = settings
     do throws(MechanismError) { noise = try Self.known.plan(key) } catch { throw .privacy(error) }
@@ -42,6 +44,12 @@ public struct NoiseAgreement: Sendable, Hashable {
 
   /// Everything that the run is charged for if it comes to its end, with how often.
   public var charges: [(event: PrivacyEvent, count: Int)] { noise.releases.map { ($0.event, $0.releases) } }
+
+  /// What is left to be charged of a run: all of it but what the ledger has for it already.
+  func charges(left run: RunIdentifier?, in ledger: PrivacyLedger) -> [(event: PrivacyEvent, count: Int)] {
+    let charged = ledger.entries.filter { $0.run == run }
+    return charges.map { event, count in (event, max(0, count - charged.count { $0.event == event })) }
+  }
 
   private static let known = NoisePlans()
 }

@@ -164,7 +164,9 @@ extension PrivacyForecast {
   /// Rounded up: never less than was charged.
   static func text(_ epsilon: Double) -> String {
     guard epsilon.isFinite else { return "∞" }
-    let thousandths = (epsilon * 1000).rounded(.up)
+    // The product may be a little above a number that was written with three digits.
+    let nearest = (epsilon * 1000).rounded()
+    let thousandths = nearest / 1000 >= epsilon ? nearest : nearest + 1
     guard thousandths < 1e15 else { return "\(epsilon)" }
     let whole = Int(thousandths)
     let digits = String(whole % 1000)
