@@ -142,6 +142,8 @@ public struct OrganizationClient: Sendable {
       await session.gate.close()
     } catch { result = .failure(error) }
     control.close()
+    // Another process may open the state now.
+    source.store.withLock { $0 = nil }
     await submissions.end()
     try close(log, after: result.failure, isService: isService)
     return try result.get()
@@ -209,6 +211,7 @@ public struct OrganizationClient: Sendable {
     do throws(TransportError) { _ = try source.read() } catch { throw .transport(error) }
     self.source.current.withLock { $0 = source }
     let store = try ClientStore(path: directory.statePath, reviewedAgainst: log)
+    self.source.store.withLock { $0 = store }
     progress(.connecting(to: membership.addresses.map(\.description).joined(separator: ", ")))
     let fault = settings.fault
     let observe: WritingObserver = { point throws(ClientError) in
@@ -285,7 +288,8 @@ public struct OrganizationClient: Sendable {
         case "reload": reload()
         case "record": try record(request, in: log)
         case "cosign": try await cosign(request, submissions, answer)
-        default: throw ControlError.badRequest("a client takes status, reload, record and cosign")
+        case StoredLedger.request: try sendLedger(answer)
+        default: throw ControlError.badRequest("a client takes status, reload, record, cosign and ledger")
         }
       }
     } catch { throw .control(error) }
@@ -303,6 +307,12 @@ public struct OrganizationClient: Sendable {
       witnesses = parsed
     }
     for submission in try await submissions.submit(to: witnesses) { try answer.send(submission.line) }
+  }
+
+  /// What was charged, an entry a line: no other process can read the state while this one has it.
+  private func sendLedger(_ answer: ControlAnswer) throws {
+    guard let store = source.store.withLock({ $0 }) else { throw ControlError.busy }
+    for line in try StoredLedger.lines(of: store.ledger()) { try answer.send(line) }
   }
 
   /// - Throws: `ControlError` for what no owner decides, `AuditLogError`.
@@ -324,9 +334,10 @@ public struct OrganizationClient: Sendable {
   }
 }
 
-/// Where a client that runs takes its connections from.
+/// Where a client that runs takes its connections from, and its state.
 private final class SourceOfRunningClient: Sendable {
   let current = Mutex<ConnectionSource?>(nil)
+  let store = Mutex<ClientStore?>(nil)
 }
 
 extension Result {

@@ -1,10 +1,18 @@
+import DifferentialPrivacy
 public import Federation
 import Foundation
+import ServiceControl
 
-/// An organisation's privacy ledger as it is on disk, for reading beside a client that runs.
+/// An organisation's privacy ledger as it is on disk; a client that runs has the file to itself, and is asked for it.
 public enum StoredLedger {
-  /// - Throws: ``ClientError/storage(_:)``, ``ClientError/federation(_:)`` for an entry that cannot be accounted for.
+  /// - Throws: ``ClientError/storage(_:)``, ``ClientError/federation(_:)`` for an entry that cannot be accounted for,
+  ///   ``ClientError/control(_:)`` where the client that runs does not answer.
   public static func read(_ directory: OrganizationDirectory) throws(ClientError) -> PrivacyLedger {
+    do throws(ControlError) {
+      return try ledger(of: ControlClient.ask(ControlRequest(request), of: directory.path))
+    } catch {
+      guard case .notRunning = error else { throw .control(error) }
+    }
     guard FileManager.default.fileExists(atPath: directory.statePath) else {
       do throws(FederationError) { return try PrivacyLedger() } catch { throw .federation(error) }
     }
@@ -14,5 +22,43 @@ public enum StoredLedger {
   /// How the ledger names data: by where they are, without links.
   public static func dataSet(at path: String) -> String {
     URL(fileURLWithPath: path).standardizedFileURL.resolvingSymlinksInPath().path
+  }
+
+  // MARK: - From a client that runs
+
+  static let request = "ledger"
+
+  /// An entry as a line of JSON.
+  private struct Line: Codable {
+    let dataSet: String
+    let run: String
+    let task: String
+    let round: Int
+    let event: String
+    let time: Int64
+  }
+
+  static func lines(of ledger: PrivacyLedger) throws -> [String] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return try ledger.entries.map { entry in
+      let line = Line(
+        dataSet: entry.dataSet, run: entry.run.text, task: entry.task.rawValue, round: entry.round,
+        event: entry.event.canonical, time: entry.time)
+      return String(decoding: try encoder.encode(line), as: UTF8.self)
+    }
+  }
+
+  static func ledger(of lines: [String]) throws(ControlError) -> PrivacyLedger {
+    do {
+      return try PrivacyLedger(
+        entries: lines.map { text in
+          let line = try JSONDecoder().decode(Line.self, from: Data(text.utf8))
+          guard let task = TaskKind(rawValue: line.task) else { throw ControlError.malformedAnswer }
+          return LedgerEntry(
+            dataSet: line.dataSet, run: try RunIdentifier(line.run), task: task, round: line.round,
+            event: try PrivacyEvent(canonical: line.event), time: line.time)
+        })
+    } catch { throw .malformedAnswer }
   }
 }

@@ -25,7 +25,8 @@ struct Bauta: AsyncParsableCommand {
       Check what left:
         bauta audit verify alder && bauta audit list alder
 
-      Exit status: 0 done, 1 failed, 2 wrong usage, 3 a run stopped because too few organisations took part.
+      Exit status: 0 done, 1 failed, 2 wrong usage, 3 a run stopped because too few organisations took part, 4 a run \
+      ended early because an organisation's privacy budget is spent.
       """,
     version: version,
     subcommands: subcommands)

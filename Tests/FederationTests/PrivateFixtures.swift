@@ -28,6 +28,9 @@ let organizationPlan =
     with: "{name: FedAvg}"
   )
   .replacingOccurrences(of: "unit: record", with: "unit: organization")
+  // An evaluation would be sized for single rows.
+  .replacingOccurrences(of: "{rounds: last, histogramBins: 16}", with: "{rounds: none}")
+  .replacingOccurrences(of: ", evaluationShare: 0.1", with: "")
 
 /// With a budget for the unit of ``privatePlan``.
 let privatePolicy = documentedPolicy.replacingOccurrences(

@@ -207,6 +207,17 @@ struct PrivatePlanTests {
     #expect(error?.blame == .caller && error?.remedy.isEmpty == false)
   }
 
+  @Test("With noise for organisations there is no evaluation: its noise is sized for one row")
+  func evaluationOfOrganizations() throws {
+    let text = try organizationPlan.replacing(one: "{rounds: none}", with: "{rounds: last, histogramBins: 16}")
+    let error = federationError { try RunPlan(parsing: text) }
+    #expect(
+      error?.message
+        == "plan.yaml:9:13: evaluation.rounds: noise of an evaluation hides single rows, not an organisation: with "
+        + "privacy.unit: organization write none")
+    #expect(try !RunPlan(parsing: organizationPlan).performs(.evaluate))
+  }
+
   @Test("The program hash follows public constants and the strategy as well")
   func programHash() throws {
     let plan = try RunPlan(parsing: privatePlan)

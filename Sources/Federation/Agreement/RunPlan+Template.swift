@@ -65,7 +65,7 @@ extension RunPlan {
       step: 60s                   # from each message of the secure sum to the next
       reconnect: \(DurationText.format(reconnect))              # for a lost connection to come back
 
-    privacy: none                 # or noise that hides single rows: bauta privacy plan --help
+    privacy: none                 # or noise that hides single rows: bauta plan template --privacy record
 
     """
   }

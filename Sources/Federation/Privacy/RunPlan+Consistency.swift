@@ -42,6 +42,10 @@ extension RunPlan {
     try require(
       evaluation.rounds != .every, "evaluation", "evaluation.rounds",
       "every evaluation is charged: write last, or none")
+    // A row counts once in a histogram; an organisation any number of times, which no useful noise would cover.
+    try require(
+      unit != .organization || evaluation.rounds == .none, "evaluation", "evaluation.rounds",
+      "noise of an evaluation hides single rows, not an organisation: with privacy.unit: organization write none")
     try require(
       evaluation.rounds == .none || evaluation.histogramBins <= 1024 && evaluation.histogramBins.isMultiple(of: 2),
       "evaluation", "evaluation.histogramBins", "with noise in every bin it is an even number up to 1024, such as 16")

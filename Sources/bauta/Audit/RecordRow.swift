@@ -53,9 +53,16 @@ enum RecordRow {
     if let policy = record.policy, policy.decision == .refused { return StyledText("refused: \(policy.rule)", .bad) }
     if let outcome = record.outcome, outcome != .succeeded { return StyledText(outcome.rawValue, .caution) }
     if let handshake = record.handshake { return "\(handshake.version) \(handshake.cipher ?? "")" }
+    if let masked = record.maskedInput, record.event == .privacyCharge {
+      return "ε \(rounded(masked.epsilonCharged)) more, \(rounded(masked.epsilonTotal)) for these data"
+    }
     if let masked = record.maskedInput { return "\(masked.masks) masks, \(masked.dimension) + \(masked.counters)" }
     if let checkpoint = record.checkpoint { return "\(checkpoint.origin), \(Figures.grouped(checkpoint.size)) entries" }
     if let traffic = record.traffic { return "\(Figures.bytes(traffic.plaintextBytes)) before encryption" }
     return ""
+  }
+
+  private static func rounded(_ epsilon: AuditDecimal?) -> String {
+    Figures.decimals(epsilon.flatMap { Double($0.text) }, 4)
   }
 }

@@ -41,7 +41,8 @@ struct Demo: Sendable {
     times.mark("audit")
     return DemoOutcome(
       place: place, organizations: settings.names.map { path(of: $0) }, hub: hubPath, plan: planPath, report: report,
-      comparison: comparison, audit: audit, times: times, drops: settings.drops)
+      comparison: comparison, audit: audit, times: times, drops: settings.drops,
+      epsilon: settings.epsilon)
   }
 
   // MARK: - Set-up

@@ -116,6 +116,7 @@ struct DemoCommand: AsyncParsableCommand {
       DemoConclusion.show(outcome, output: .standard)
     }
     try Output.standard.finish()
+    if outcome.report.state == .budgetSpent { throw ExitCode(Failure.Status.budgetSpent.rawValue) }
     if outcome.report.state == .stopped { throw ExitCode(Failure.Status.tooFewParticipants.rawValue) }
     if outcome.report.state != .completed || !outcome.isVerified { throw ExitCode(Failure.Status.failed.rawValue) }
   }

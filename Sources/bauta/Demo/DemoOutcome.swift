@@ -14,6 +14,8 @@ struct DemoOutcome: Sendable {
   let audit: DemoAudit
   let times: DemoTimes
   let drops: [OrganizationName: Int]
+  /// What the run may cost; nil without noise.
+  let epsilon: Double?
 
   var isVerified: Bool { audit.isVerified }
 
@@ -162,9 +164,29 @@ enum DemoConclusion {
     }
     output.line("  \(bauta) federation show --directory \(outcome.hub)")
     output.line("      who is in it, under which keys, and who approved it")
+    showPrivacy(outcome, bauta, output)
     if outcome.drops.isEmpty {
-      output.line("  \(bauta) demo --drop alder@2")
+      let epsilon = outcome.epsilon.map { " --epsilon \(JSONValue.number($0).text)" } ?? ""
+      output.line("  \(bauta) demo\(epsilon) --drop alder@2")
       output.line("      the same, with one organisation killed in round 2")
     }
+  }
+
+  private static func showPrivacy(_ outcome: DemoOutcome, _ bauta: String, _ output: Output) {
+    guard outcome.epsilon != nil else {
+      output.line("  \(bauta) demo --epsilon 3")
+      output.line("      the same with noise that hides every single row, at a cost of at most epsilon 3")
+      return
+    }
+    let first = outcome.organizations.first ?? outcome.place
+    output.line("  \(bauta) privacy spent --directory \(first)")
+    output.line("      what its rows have been charged, and what is left")
+    output.line(
+      "  \(bauta) privacy plan \(outcome.plan) --manifest \(outcome.hub)/federation.note --directory \(first)")
+    output.line("      how much noise that was, and what a second run like it would come to")
+    output.line(
+      "  \(bauta) privacy curve \(outcome.plan) --manifest \(outcome.hub)/federation.note --accuracy --output privacy.html"
+    )
+    output.line("      what noise does to accuracy, at several epsilons")
   }
 }

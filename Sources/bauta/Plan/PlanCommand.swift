@@ -1,5 +1,6 @@
 import ArgumentParser
 import Federation
+import Learning
 
 struct PlanCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -12,10 +13,35 @@ struct PlanTemplateCommand: AsyncParsableCommand {
     commandName: "template", abstract: "Print a plan with every key, its default and its meaning.",
     discussion: """
         bauta plan template > plan.yaml
+
+      With --privacy record, a plan whose sums carry noise that hides every single row, for the 49 figures of providers \
+      that the demonstration uses. For other data replace names, constants and the expected number of rows by what is \
+      known without looking at the data: what is read off the rows is told by the plan, and no noise hides it.
+
+        bauta plan template --privacy record > private.yaml
+        bauta privacy plan private.yaml --organizations 5
       """)
 
+  /// Units that there is a template for.
+  enum Privacy: String, ExpressibleByArgument, CaseIterable { case none, record }
+
+  @Option(help: "What noise is to hide: none, or record for single rows.")
+  var privacy: Privacy = .none
+
   func run() async throws {
-    Output.standard.write(Array(RunPlan.template.utf8))
+    switch privacy {
+    case .none: Output.standard.write(Array(RunPlan.template.utf8))
+    case .record: Output.standard.write(Array(try Self.privateTemplate().utf8))
+    }
+  }
+
+  /// The demonstration's plan for five organisations with a thousand rows each.
+  private static func privateTemplate() throws -> String {
+    let features = ProviderSchema.features
+    return RunPlan.privateTemplate(
+      name: "fraud", label: ProviderSchema.label, positive: ProviderSchema.positive, dataSet: "claims",
+      features: features, scaling: try DemoData.publicScaling(of: features), expectedExamples: 4000, epsilon: 3,
+      minimumClients: 4)
   }
 }
 
@@ -95,8 +121,10 @@ struct PlanCheckCommand: AsyncParsableCommand {
     if task.kind == .train {
       output.line(
         "  model       \(parsed.model.kind.rawValue), l2 \(parsed.model.l2), \(parsed.strategy.name.rawValue)")
-      let steps = "\(Figures.counted(parsed.trainer.steps, "step")) of \(parsed.trainer.optimizer.rawValue) in each"
-      output.line("  rounds      \(parsed.rounds), \(steps)")
+      output.line("  rounds      \(parsed.rounds), \(Self.step(of: parsed))")
+    }
+    if let settings = parsed.privacy.settings {
+      output.line("  privacy     \(Self.summary(of: settings)): bauta privacy plan \(plan)")
     }
     output.line("  secure sum  \(sums.description)")
     output.line("\("The plan is sound.", .good)")
@@ -105,6 +133,24 @@ struct PlanCheckCommand: AsyncParsableCommand {
       explanation.show(output, policy: policy)
     } else {
       output.line("Next: bauta policy explain \(plan) in each organisation, then bauta run start \(plan)")
+    }
+  }
+}
+
+extension PlanCheckCommand {
+  /// What an organisation does in a round.
+  fileprivate static func step(of plan: RunPlan) -> String {
+    if plan.strategy.gradient != nil { return "one gradient over all rows in each" }
+    return "\(Figures.counted(plan.trainer.steps, "step")) of \(plan.trainer.optimizer.rawValue) in each"
+  }
+
+  fileprivate static func summary(of settings: PrivacySettings) -> String {
+    let unit = settings.unit == .record ? "every row" : "every organisation"
+    return switch settings.amount {
+    case .target(let epsilon):
+      "hides \(unit) at ε = \(JSONValue.number(epsilon).text), δ = \(settings.delta)"
+    case .noiseMultiplier(let multiplier):
+      "hides \(unit) with noise multiplier \(JSONValue.number(multiplier).text), δ = \(settings.delta)"
     }
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Federation
+import FederationClient
 import Foundation
 
 struct PolicyCommand: AsyncParsableCommand {
@@ -25,9 +26,11 @@ struct PolicyExplainCommand: AsyncParsableCommand {
     commandName: "explain", abstract: "Hold your policy against a plan, rule by rule.",
     discussion: """
       Says for each rule what the policy asks, what the plan brings, and whether it is allowed. Status 1 if a rule \
-      refuses. Nothing is sent and nothing is changed.
+      refuses. Nothing is sent and nothing is changed. What a plan with noise would cost is held against the ceiling \
+      together with what the directory's ledger holds already.
 
         bauta policy explain plan.yaml --directory alder
+        bauta policy explain plan.yaml --directory alder --data claims.csv
         bauta policy explain plan.yaml --policy policy.yaml
       """)
 
@@ -46,6 +49,9 @@ struct PolicyExplainCommand: AsyncParsableCommand {
     completion: .file(extensions: ["note"]))
   var manifest: String?
 
+  @Option(help: PlannedDataOption.help, completion: .file())
+  var data: String?
+
   @OptionGroup var format: JSONOption
 
   func run() async throws {
@@ -56,7 +62,8 @@ struct PolicyExplainCommand: AsyncParsableCommand {
     // A new organisation has a policy before it has a federation.
     let note = manifest ?? (policy == nil && LocalFile.exists(own) ? own : nil)
     let members = try note.map { try ManifestFile.read($0, requiringApprovals: false).manifest }
-    let explanation = PolicyExplanation(policy: rules, plan: parsed, manifest: members, at: Date())
+    let explanation = PolicyExplanation(
+      policy: rules, plan: parsed, manifest: members, ledger: try ledger(parsed, rules), at: Date())
     if format.json {
       Output.standard.json(
         .object([
@@ -66,11 +73,23 @@ struct PolicyExplainCommand: AsyncParsableCommand {
         ]))
     } else {
       explanation.show(Output.standard, policy: policyPath)
-      if members == nil { Output.standard.line("Rules about the federation's assumptions need --manifest.") }
+      if members == nil {
+        let cost = parsed.privacy.settings == nil ? "" : ", and what the run costs,"
+        Output.standard.line("Rules about the federation's assumptions\(cost) need --manifest.")
+      }
     }
     if !explanation.isAllowed {
       try Output.standard.finish()
       throw ExitCode.failure
     }
+  }
+
+  /// The directory's ledger, and whose account in it counts; nil where nothing is charged, or nobody has a ledger yet.
+  private func ledger(_ plan: RunPlan, _ policy: Policy) throws -> (entries: PrivacyLedger, dataSet: String)? {
+    guard plan.privacy.settings != nil, policy.ceiling != nil,
+      LocalFile.exists("\(place.directory)/state.sqlite")
+    else { return nil }
+    let ledger = try StoredLedger.read(OrganizationDirectory(opening: place.directory))
+    return (ledger, try PlannedDataOption.dataSet(data, in: ledger))
   }
 }

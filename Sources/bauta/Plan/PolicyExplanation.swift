@@ -7,11 +7,16 @@ struct PolicyExplanation: Sendable {
   let policy: Policy
   let checks: [PolicyCheck]
 
-  /// - Parameter moment: when the run would begin; hours are not checked without one.
-  init(policy: Policy, plan: RunPlan, manifest: Manifest?, at moment: Date? = nil) {
+  /// - Parameters:
+  ///   - ledger: what was charged before; without it a run's cost alone is held against the ceiling.
+  ///   - moment: when the run would begin; hours are not checked without one.
+  init(
+    policy: Policy, plan: RunPlan, manifest: Manifest?, ledger: (entries: PrivacyLedger, dataSet: String)? = nil,
+    at moment: Date? = nil
+  ) {
     self.plan = plan
     self.policy = policy
-    checks = policy.explain(plan, manifest: manifest, at: moment)
+    checks = policy.explain(plan, manifest: manifest, ledger: ledger, at: moment)
   }
 
   var isAllowed: Bool { checks.allSatisfy(\.isSatisfied) }

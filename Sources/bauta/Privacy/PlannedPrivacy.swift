@@ -16,7 +16,7 @@ struct PlannedPrivacy: Sendable {
     guard plan.privacy.settings != nil else {
       throw CommandError.unsuitable(
         path: path, problem: "the plan has no differential privacy (privacy: none)",
-        remedy: "See 'bauta privacy template', or compute nothing: without noise there is no budget.")
+        remedy: "Without noise there is no budget. For a plan with noise: bauta plan template --privacy record")
     }
     let named: Int? = if case .named(let names) = plan.task.features { names.count } else { nil }
     guard let features = named ?? cohort.features else {
@@ -28,6 +28,13 @@ struct PlannedPrivacy: Sendable {
     manifest =
       try cohort.manifest.map { try ManifestFile.read($0, requiringApprovals: false).manifest }
       ?? PlannedSums.federation(of: cohort.organizations ?? plan.smallestFederation)
+    let size = manifest.organizations.count
+    guard size >= plan.smallestFederation else {
+      throw CommandError.unsuitable(
+        path: path,
+        problem: "the plan needs at least \(plan.smallestFederation) organisations, and here are \(size)",
+        remedy: "Lower the minimums in the plan's strategy, or plan for more organisations.")
+    }
     do throws(FederationError) {
       guard let agreement = try NoiseAgreement(plan: plan, manifest: manifest, features: features) else {
         throw .privacy(.parameter(.epsilon))

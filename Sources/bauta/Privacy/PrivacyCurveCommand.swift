@@ -10,8 +10,9 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
     commandName: "curve", abstract: "Draw epsilon over the rounds of a plan, and what noise does to accuracy.",
     discussion: """
       With --accuracy the plan is carried out in this process on made-up providers (or on a file of yours that may be in \
-      one place), with the same clipping, rounding and noise as in a run, for several epsilons. The files that --output \
-      writes is one HTML page with both pictures.
+      one place), with the same clipping, rounding and noise as in a run, for several epsilons. Noise is drawn anew each \
+      time, so that figures differ from one call to the next. --output writes one HTML page with both pictures, which \
+      loads nothing.
 
         bauta privacy curve plan.yaml --organizations 5
         bauta privacy curve plan.yaml --organizations 5 --accuracy --output privacy.html
@@ -59,11 +60,15 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
 
   func run() async throws {
     let planned = try PlannedPrivacy(path: plan, cohort: cohort)
+    // Before minutes of training, not after.
+    if let output { try Self.requirePlace(output) }
     let curve = try planned.curve()
     let accuracies = accuracy ? try measure(planned) : []
     if let output {
       try AtomicFile.replace(
-        output, bytes: Array(PrivacyPage(planned: planned, curve: curve, accuracies: accuracies).html.utf8))
+        output,
+        bytes: Array(
+          PrivacyPage(planned: planned, curve: curve, accuracies: accuracies, measurement: measurement).html.utf8))
     }
     if format.json {
       Output.standard.json(json(planned, curve, accuracies))
@@ -72,12 +77,27 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
     }
   }
 
+  private static func requirePlace(_ path: String) throws(CommandError) {
+    let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    guard access(parent, W_OK | X_OK) == 0 else {
+      throw .unwritable(path: path, reason: String(cString: strerror(errno)))
+    }
+  }
+
   private func measure(_ planned: PlannedPrivacy) throws -> [Accuracy] {
     let tables = try rows(planned)
+    let columns = tables.first?.featureNames.count ?? 0
+    guard columns == planned.features else {
+      throw CommandError.usage(
+        "the rows have \(Figures.counted(columns, "column")) beside the label, and --features says \(planned.features)",
+        remedy: "Give --features \(columns), or leave it out where the plan names its columns.")
+    }
     let trial = try PrivateTrainingTrial(plan: planned.plan, tables: tables)
     return try [0.5, 1, 3, 8, nil].map { epsilon in
       if !format.json {
-        Output.standard.line("training \(trials) times \(epsilon.map { "at ε = \($0)" } ?? "without noise")")
+        Output.standard.line(
+          epsilon.map { "\(Figures.counted(trials, "training")) at ε = \(JSONValue.number($0).text)" }
+            ?? "1 training without noise")
         Output.standard.flush()
       }
       let noise = try epsilon.map { try planned.noise(epsilon: $0) }
@@ -85,6 +105,12 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
       let areas = try (0..<(noise == nil ? 1 : trials)).compactMap { _ in try trial.rocAuc(noise: noise) }
       return Accuracy(epsilon: epsilon, noiseMultiplier: noise?.model.noiseMultiplier ?? 0, areas: areas)
     }
+  }
+
+  /// What was measured on what.
+  private var measurement: String {
+    let rows = data.map { URL(fileURLWithPath: $0).lastPathComponent } ?? "made-up providers"
+    return "ROC AUC on held-out rows of \(rows), \(Figures.counted(trials, "training")) for each ε, one without noise"
   }
 
   private func rows(_ planned: PlannedPrivacy) throws -> [FeatureTable] {
@@ -123,11 +149,11 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
     for (index, point) in curve.enumerated() where index % stride == 0 || index >= curve.count - 2 {
       let bar = String(repeating: "█", count: max(1, Int(point.epsilon / highest * width)))
       let name = point.task == .evaluate ? "evaluation" : "round \(point.round)"
-      output.line("  \(Self.padded(name, to: 11))\(Self.padded(Figures.decimals(point.epsilon, 3), to: 8))\(bar)")
+      output.line("  \(Self.padded(name, to: 12))\(Self.padded(Figures.decimals(point.epsilon, 3), to: 8))\(bar)")
     }
     guard !accuracies.isEmpty else { return }
     output.line()
-    output.line("ROC AUC on held-out rows, \(Figures.counted(trials, "training")) each")
+    output.line("\(measurement)")
     var table = Table(
       [.number("ε"), .number("noise"), .number("mean"), .number("from"), .number("to")], indentation: 2)
     for accuracy in accuracies {

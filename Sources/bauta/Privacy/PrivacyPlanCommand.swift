@@ -27,9 +27,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     completion: .directory)
   var directory: String?
 
-  @Option(
-    help: ArgumentHelp("The data set whose account counts; without it, all data together.", valueName: "file"),
-    completion: .file())
+  @Option(help: PlannedDataOption.help, completion: .file())
   var data: String?
 
   @OptionGroup var format: JSONOption
@@ -45,7 +43,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     if format.json {
       Output.standard.json(json(planned, budget ?? nil))
     } else {
-      show(planned, budget ?? nil)
+      try show(planned, budget ?? nil, account)
     }
     if let budget, budget?.forecast.isAffordable != true {
       try Output.standard.finish()
@@ -55,19 +53,25 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
 
   // MARK: - Text
 
-  private func show(_ planned: PlannedPrivacy, _ budget: PrivacyAccount.Budget?) {
+  private func show(
+    _ planned: PlannedPrivacy, _ budget: PrivacyAccount.Budget?, _ account: PrivacyAccount?
+  ) throws {
     let output = Output.standard
     let (settings, noise, cohort) = (planned.settings, planned.noise, planned.cohort)
     let model = noise.model
+    let mechanism =
+      switch settings.mechanism {
+      case .skellam: "Skellam"
+      case .distributedDiscreteGaussian: "discrete Gaussian"
+      }
     output.line(
-      "\(plan, .strong): hides one \(settings.unit == .record ? "row" : "organisation"), by \(settings.mechanism.planName) noise"
-    )
+      "\(plan, .strong): hides one \(settings.unit == .record ? "row" : "organisation"), by \(mechanism) noise")
     output.line(
       "  the whole run   ε ≤ \(Figures.decimals(noise.epsilon, 4)) at δ = \(settings.delta), for \(planned.plan.rounds) rounds"
         + (noise.releases.count > 1 ? " and an evaluation" : ""))
     output.line(
       "  counted on      \(cohort.honestShares) honest of at least \(cohort.minimum) organisations; \(cohort.assumedCorrupt) "
-        + "may subtract their own noise")
+        + "may subtract \(cohort.assumedCorrupt == 1 ? "its" : "their") own noise")
     output.line(
       "  noise of a fit  \(Figures.decimals(model.noiseMultiplier, 4)) times what one \(settings.unit == .record ? "row" : "organisation") can change; "
         + "each organisation adds σ = \(Figures.decimals(planned.deviation(organizations: 1), 3))")
@@ -78,7 +82,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     if let examples = planned.plan.strategy.gradient?.expectedExamples {
       let error = planned.deviation(organizations: cohort.size) / Double(examples)
       output.line(
-        "  expected error  \(Figures.decimals(error, 5)) in each coordinate of the mean gradient of \(examples) rows, every round"
+        "  expected error  \(Figures.decimals(error, 5)) in each coordinate of the mean gradient of \(Figures.grouped(examples)) rows, every round"
       )
     }
     if noise.releases.count > 1 {
@@ -86,21 +90,36 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       output.line("  evaluation      σ = \(Figures.decimals(deviation, 2)) rows in each bin of the histogram")
     }
     output.line(
-      "  on the wire     steps of 1/\(Figures.decimals(noise.encoding.scale, 0)), \(planned.plan.secureSum.bits) bits")
+      "  on the wire     steps of \(Self.step(noise.encoding.scale)), \(planned.plan.secureSum.bits) bits")
     output.line()
     showAlternatives(planned)
-    if let budget { showBudget(budget) }
+    if let budget, let account {
+      try showBudget(budget, planned, account)
+    } else if let account {
+      output.line()
+      output.line(
+        "\(account.name, .strong): the policy has no privacy budget (privacy.unit: none), and refuses plans with noise."
+      )
+    }
+  }
+
+  /// Of a power of two, above or below one.
+  private static func step(_ scale: Double) -> String {
+    scale > 1 ? "1/\(Figures.decimals(scale, 0))" : Figures.decimals(1 / scale, 0)
   }
 
   /// What other ε and other numbers of rounds ask for.
   private func showAlternatives(_ planned: PlannedPrivacy) {
     let rounds = Self.rounds(around: planned.plan.rounds)
     let output = Output.standard
-    output.line("What you could afford instead: noise (in multiples of what one can change) by ε and rounds")
-    var table = Table([.number("ε")] + rounds.map { .number("\($0) rounds") }, indentation: 2)
-    for epsilon in [0.5, 1, 3, 8] {
+    let unit = planned.settings.unit == .record ? "row" : "organisation"
+    output.line("Noise by ε and rounds, in multiples of what one \(unit) can change")
+    var table = Table([.number("ε")] + rounds.map { .number(Figures.counted($0, "round")) }, indentation: 2)
+    var epsilons: Set = [0.5, 1, 3, 8]
+    if case .target(let epsilon) = planned.settings.amount { epsilons.insert(epsilon) }
+    for epsilon in epsilons.sorted() {
       table.append(
-        ["\(Figures.decimals(epsilon, 1))"]
+        ["\(JSONValue.number(epsilon).text)"]
           + rounds.map {
             "\((try? planned.noise(epsilon: epsilon, rounds: $0)).map { Figures.decimals($0.model.noiseMultiplier, 2) } ?? "–")"
           })
@@ -112,17 +131,40 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     Set([max(1, count / 4), max(1, count / 2), count, count * 2, count * 4].map { min($0, 1000) }).sorted()
   }
 
-  private func showBudget(_ budget: PrivacyAccount.Budget) {
+  private func showBudget(
+    _ budget: PrivacyAccount.Budget, _ planned: PlannedPrivacy, _ account: PrivacyAccount
+  ) throws {
     let output = Output.standard
     let forecast = budget.forecast
     output.line()
+    output.line("\(budget.name, .strong): ε at δ = \(forecast.ceiling.delta), by its ledger and policy")
+    var table = Table(
+      [.text("data"), .number("spent"), .number("with this run"), .number("ceiling")], indentation: 2)
+    func append(_ name: String, _ spent: Double, _ after: Double, _ ceiling: Double) {
+      table.append([
+        "\(name)", "\(Figures.decimals(spent, 4))",
+        StyledText(Figures.decimals(after, 4), after <= ceiling ? .good : .bad), "\(Figures.decimals(ceiling, 4))",
+      ])
+    }
+    append(
+      budget.dataSet.isEmpty ? "a data set" : budget.dataSet, forecast.spent, forecast.after, forecast.ceiling.epsilon)
+    append("all data together", forecast.spentInAll, forecast.afterInAll, forecast.ceiling.epsilonInAll)
+    output.table(table)
+    guard !forecast.isAffordable else {
+      let most = PrivacyAccount.Budget.most
+      let runs =
+        budget.runs > most ? "more than \(Figures.counted(most, "such run"))" : Figures.counted(budget.runs, "such run")
+      output.line("\(StyledText("It fits", .good)): \(runs) from here in all.")
+      return
+    }
+    let affordable = try account.affordable(planned, dataSet: budget.dataSet)
     output.line(
-      "\(budget.name, .strong): ε = \(Figures.decimals(forecast.spentInAll, 3)) of \(Figures.decimals(forecast.ceiling.epsilonInAll, 3)) "
-        + "spent in all, \(Figures.decimals(forecast.afterInAll, 3)) with this run, at δ = \(forecast.ceiling.delta)")
-    output.line(
-      forecast.isAffordable
-        ? "\(StyledText("It fits", .good)); \(Figures.counted(budget.runs, "such run")) from here in all."
-        : "\(StyledText("It does not fit.", .bad)) Ask for more noise, fewer rounds, or see 'bauta privacy spent'.")
+      "\(StyledText("It does not fit.", .bad)) "
+        + (affordable.map {
+          "With \(Figures.counted(planned.plan.rounds, "round")) it would at ε = \(Figures.decimals($0, 2))."
+        } ?? "What is left is too little for such a run at ε = \(PrivacyAccount.leastEpsilon) or more.")
+        + (planned.settings.delta == forecast.ceiling.delta
+          ? "" : " (The plan's δ is \(planned.settings.delta), the policy's \(forecast.ceiling.delta).)"))
   }
 
   // MARK: - JSON

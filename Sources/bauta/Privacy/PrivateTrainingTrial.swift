@@ -12,8 +12,12 @@ struct PrivateTrainingTrial: Sendable {
   let train: [FeatureTable]
   let test: FeatureTable
 
+  private static let otherStrategy = CommandError.usage(
+    "--accuracy is for plans that train by FedSGD", remedy: "For such a plan: bauta plan template --privacy record")
+
   /// - Parameter tables: one an organisation, before preprocessing.
   init(plan: RunPlan, tables: [FeatureTable]) throws {
+    guard plan.strategy.gradient != nil else { throw Self.otherStrategy }
     self.plan = plan
     let splits = try tables.map { try plan.split(plan.data.preprocessing.transform($0)) }
     train = splits.map(\.train)
@@ -26,7 +30,7 @@ struct PrivateTrainingTrial: Sendable {
   func rocAuc(noise: NoisePlan?) throws -> Double? {
     let progression = RunProgression(plan: plan, run: try RunIdentifier("trial"), features: test.featureNames)
     guard let initial = progression.artifact, let strategy = try plan.gradientDescent, var state = initial.optimizer
-    else { throw CommandError.usage("the plan does not train by FedSGD", remedy: "See 'bauta privacy template'.") }
+    else { throw Self.otherStrategy }
     let scaling = try initial.preprocessing.publicScaling()
     func scaled(_ table: FeatureTable) throws -> FeatureTable { try scaling?.apply(table) ?? table }
     let rows = try train.map(scaled)

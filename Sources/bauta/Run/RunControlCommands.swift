@@ -14,7 +14,8 @@ struct RunStartCommand: AsyncParsableCommand {
         bauta run start plan.yaml --directory hub --watch
 
       Without --watch it prints the run's identifier and ends; status 0 it is queued. With --watch, status 0 \
-      completed, 1 failed, 3 stopped because too few organisations took part; Ctrl-C ends the watching, not the run.
+      completed, 1 failed, 3 stopped because too few organisations took part, 4 ended early because a privacy budget is \
+      spent; Ctrl-C ends the watching, not the run.
       """)
 
   @Argument(help: ArgumentHelp("The plan.", valueName: "plan"), completion: .file())

@@ -17,20 +17,30 @@ enum RunReportTable {
   }
 
   static func table(_ rounds: [RunReport.Round]) -> Table {
-    var table = Table([
-      .number("round"), .number("in the sum"), .number("examples"), .number("accuracy"), .number("log loss"),
-      .number("ROC AUC"), .number("avg precision"), .number("seconds"), .number("received"), .text("remark"),
-    ])
+    // With differential privacy the number of rows does not leave, and only the last round is evaluated, if any.
+    let examples = rounds.contains { $0.examples != 0 }
+    let measured = rounds.contains { !$0.metrics.isEmpty }
+    var columns: [Table.Column] = [.number("round"), .number("in the sum")]
+    if examples { columns.append(.number("examples")) }
+    if measured { columns += metrics.map { .number($0.title) } }
+    var table = Table(columns + [.number("seconds"), .number("received"), .text("remark")])
     for round in rounds {
-      table.append([
-        "\(round.round)", "\(round.survivors.count) of \(round.cohort.count)", "\(Figures.grouped(round.examples))",
-        "\(Figures.decimals(round.metrics["accuracy"], 4))", "\(Figures.decimals(round.metrics["logLoss"], 4))",
-        "\(Figures.decimals(round.metrics["rocAuc"], 4))", "\(Figures.decimals(round.metrics["averagePrecision"], 4))",
-        "\(Figures.decimals(round.seconds, 2))", "\(Figures.bytes(round.bytes))", remark(on: round),
-      ])
+      var cells: [StyledText] = ["\(round.round)", "\(round.survivors.count) of \(round.cohort.count)"]
+      if examples { cells.append("\(Figures.grouped(round.examples))") }
+      if measured {
+        cells += metrics.map { metric in
+          round.metrics.isEmpty ? "" : "\(Figures.decimals(round.metrics[metric.name], 4))"
+        }
+      }
+      table.append(
+        cells + ["\(Figures.decimals(round.seconds, 2))", "\(Figures.bytes(round.bytes))", remark(on: round)])
     }
     return table
   }
+
+  private static let metrics: [(name: String, title: String)] = [
+    ("accuracy", "accuracy"), ("logLoss", "log loss"), ("rocAuc", "ROC AUC"), ("averagePrecision", "avg precision"),
+  ]
 
   private static func remark(on round: RunReport.Round) -> StyledText {
     let survivors = Set(round.survivors)

@@ -39,6 +39,10 @@ enum ClientEventText {
     case .metrics(let round, let metrics):
       return "round \(round): ROC AUC \(Figures.decimals(metrics.rocAuc, 4)) over all organisations"
     case .ended(_, let state, let reason, let model):
+      if state == "budgetSpent" {
+        let place = model.map { "; model of the last round that was paid for: \($0)" } ?? ""
+        return StyledText("run ended early: \(reason)\(place)", .caution)
+      }
       guard state == "completed" else { return StyledText("run \(state): \(reason)", .bad) }
       return "run completed; model: \(model ?? "none")"
     case .certificateDates(let owner, let notBefore, let notAfter):

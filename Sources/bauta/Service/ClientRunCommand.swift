@@ -14,7 +14,7 @@ struct ClientRunCommand: AsyncParsableCommand {
         bauta client --data claims.csv --directory alder
 
       The trained model is stored under DIR/runs/RUN. Status 0 done, 1 failed or refused, 3 the run stopped because \
-      too few organisations took part. Nothing leaves while \
+      too few organisations took part, 4 it ended early because a privacy budget is spent. Nothing leaves while \
       DIR/state.sqlite and DIR/log do not agree: see 'bauta organization acknowledge --help'.
 
       With --stay it takes part in one run after another until SIGTERM, and reconnects for as long as it takes. It \
