@@ -34,31 +34,39 @@ public enum StoredLedger {
     let run: String
     let task: String
     let round: Int
+    let unit: String
     let event: String
     let time: Int64
   }
 
+  /// The last line, where charges may be missing.
+  private static let incomplete = "incomplete"
+
   static func lines(of ledger: PrivacyLedger) throws -> [String] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return try ledger.entries.map { entry in
+    let lines = try ledger.entries.map { entry in
       let line = Line(
         dataSet: entry.dataSet, run: entry.run.text, task: entry.task.rawValue, round: entry.round,
-        event: entry.event.canonical, time: entry.time)
+        unit: entry.unit.rawValue, event: entry.event.canonical, time: entry.time)
       return String(decoding: try encoder.encode(line), as: UTF8.self)
     }
+    return lines + (ledger.isIncomplete ? [incomplete] : [])
   }
 
   static func ledger(of lines: [String]) throws(ControlError) -> PrivacyLedger {
+    let isIncomplete = lines.last == incomplete
     do {
       return try PrivacyLedger(
-        entries: lines.map { text in
+        entries: lines.dropLast(isIncomplete ? 1 : 0).map { text in
           let line = try JSONDecoder().decode(Line.self, from: Data(text.utf8))
-          guard let task = TaskKind(rawValue: line.task) else { throw ControlError.malformedAnswer }
+          guard let task = TaskKind(rawValue: line.task), let unit = PrivacyUnit(rawValue: line.unit) else {
+            throw ControlError.malformedAnswer
+          }
           return LedgerEntry(
             dataSet: line.dataSet, run: try RunIdentifier(line.run), task: task, round: line.round,
-            event: try PrivacyEvent(canonical: line.event), time: line.time)
-        })
+            unit: unit, event: try PrivacyEvent(canonical: line.event), time: line.time)
+        }, isIncomplete: isIncomplete)
     } catch { throw .malformedAnswer }
   }
 }

@@ -30,7 +30,7 @@ struct PrivateRunTests {
       let ledger = try ledger(name, runner)
       let expected = ["fit 1", "fit 2"] + (name == "cedar" ? [] : ["fit 3", "fit 4", "evaluate 4"])
       #expect(sums(ledger, of: result.run) == expected, "\(name)")
-      #expect(try ledger.epsilon(of: nil, delta: 1e-5) <= 3)
+      #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5) <= 3)
       let audit = try await runner.run("bauta privacy spent --directory demo/\(name) --json")
       #expect(audit.status == 0 && audit.output.contains("\"charges\""), "\(audit.errors)")
     }
@@ -42,7 +42,7 @@ struct PrivateRunTests {
     let before = try ledger("birch", runner)
     let data = StoredLedger.dataSet(at: "\(runner.directory)/demo/birch/data.csv")
     let event = try #require(before.entries.first).event
-    let ceiling = try before.epsilon(of: data, delta: 1e-5, with: [(event, 1)])
+    let ceiling = try before.epsilon(of: data, unit: .record, delta: 1e-5, with: [(event, 1)])
     for name in Self.organizations {
       let budget = name == "birch" ? "epsilon: \(ceiling), delta: 1e-5, whenShort: stop" : "epsilon: 20, delta: 1e-5"
       try setBudget("{unit: record, \(budget)}", "\(runner.directory)/demo/\(name)/policy.yaml")
@@ -75,7 +75,7 @@ struct PrivateRunTests {
       let sums = sums(try ledger(name, runner), of: run)
       #expect(sums == ["fit 1"] || name != "birch" && sums == ["fit 1", "fit 2"], "\(name): \(sums)")
     }
-    #expect(try ledger("birch", runner).epsilon(of: data, delta: 1e-5) <= ceiling)
+    #expect(try ledger("birch", runner).epsilon(of: data, unit: .record, delta: 1e-5) <= ceiling)
     let audit = try await runner.run(
       "bauta audit verify \(Self.organizations.map { "demo/\($0)" }.joined(separator: " ")) demo/hub "
         + "--manifest demo/hub/federation.note")
@@ -109,6 +109,6 @@ struct PrivateRunTests {
       "--epsilon 3 --data '\(RealDataTests.path)' --label fraudulent_provider --seed \(seed)", in: runner)
     #expect(result.audit.verified)
     #expect(try #require(result.comparison?.federated["rocAuc"]) >= 0.80)
-    #expect(try ledger("alder", runner).epsilon(of: nil, delta: 1e-5) <= 3)
+    #expect(try ledger("alder", runner).epsilon(of: nil, unit: .record, delta: 1e-5) <= 3)
   }
 }

@@ -30,7 +30,8 @@ struct PrivacyChargeTests {
 
   private func entry(_ run: String = "run-1", _ task: TaskKind = .fit, _ round: Int) throws -> LedgerEntry {
     LedgerEntry(
-      dataSet: "/data/a.csv", run: try RunIdentifier(run), task: task, round: round, event: try event(task), time: 7)
+      dataSet: "/data/a.csv", run: try RunIdentifier(run), task: task, round: round, unit: .record,
+      event: try event(task), time: 7)
   }
 
   private func insert(_ entry: LedgerEntry) throws {
@@ -45,8 +46,8 @@ struct PrivacyChargeTests {
     let entries = [try entry(1), try entry("run-1", .evaluate, 1), try entry("run-2", .fit, 1)]
     for entry in entries { try insert(entry) }
     #expect(try federation.ledger(victim).entries == entries)
-    let expected = try PrivacyLedger(entries: entries).epsilon(of: nil, delta: 1e-5)
-    #expect(try federation.ledger(victim).epsilon(of: nil, delta: 1e-5) == expected)
+    let expected = try PrivacyLedger(entries: entries).epsilon(of: nil, unit: .record, delta: 1e-5)
+    #expect(try federation.ledger(victim).epsilon(of: nil, unit: .record, delta: 1e-5) == expected)
   }
 
   private func entry(_ round: Int) throws -> LedgerEntry { try entry("run-1", .fit, round) }

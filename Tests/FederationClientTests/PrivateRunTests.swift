@@ -89,7 +89,7 @@ struct PrivateRunTests {
     for entry in ledger.entries {
       try running.append(entry)
       let sum = Sum(run: entry.run.text, task: entry.task.rawValue, round: entry.round)
-      totals[sum] = try running.epsilon(of: entry.dataSet, delta: 1e-5)
+      totals[sum] = try running.epsilon(of: entry.dataSet, unit: .record, delta: 1e-5)
       events[sum] = entry.event
     }
     var charged: Set<Sum> = []
@@ -121,8 +121,8 @@ struct PrivateRunTests {
     // The last total in the log is what the ledger says of the data.
     let last = records.last { $0.maskedInput?.epsilonTotal != nil }?.maskedInput?.epsilonTotal
     let dataSet = StoredLedger.dataSet(at: federation.dataPath(party))
-    #expect(last == AuditDecimal(try ledger.epsilon(of: dataSet, delta: 1e-5)))
-    #expect(try ledger.epsilon(of: nil, delta: 1e-5) <= 3)
+    #expect(last == AuditDecimal(try ledger.epsilon(of: dataSet, unit: .record, delta: 1e-5)))
+    #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5) <= 3)
   }
 
   /// The messages themselves, as the link took them.
@@ -174,7 +174,7 @@ struct PrivateRunTests {
       #expect(index == 1 ? rounds == [1, 2] : rounds == [1, 2] || rounds == [1, 2, 3], "\(party.name): \(rounds)")
       #expect(federation.verify(party))
     }
-    let spent = try federation.ledger(federation.parties[1]).epsilon(of: nil, delta: 1e-5)
+    let spent = try federation.ledger(federation.parties[1]).epsilon(of: nil, unit: .record, delta: 1e-5)
     #expect(spent <= ceiling)
     let refused = try federation.records(federation.parties[1]).filter {
       $0.event == .policyDecision && $0.policy?.decision == .refused
@@ -245,7 +245,7 @@ struct PrivateRunTests {
     #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
     let ledger = try federation.ledger(federation.parties[0])
     #expect(ledger.entries.map(\.task) == [.fit])
-    #expect(try ledger.epsilon(of: nil, delta: 1e-5) <= 20)
+    #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5) <= 20)
   }
 }
 

@@ -15,7 +15,8 @@ private func entry(
   _ dataSet: String = "/data/a.csv", run: String = "one", task: TaskKind = .fit, round: Int, variance: Double = 2000
 ) throws -> LedgerEntry {
   LedgerEntry(
-    dataSet: dataSet, run: try RunIdentifier(run), task: task, round: round, event: try noise(variance), time: 1)
+    dataSet: dataSet, run: try RunIdentifier(run), task: task, round: round, unit: .record, event: try noise(variance),
+    time: 1)
 }
 
 @Suite("The privacy ledger", .timeLimit(.minutes(1)))
@@ -33,30 +34,31 @@ struct PrivacyLedgerTests {
         log.append("\(name) \(variance)")
         let next = try entry(name, round: round, variance: variance)
         // What is forecast is what is then charged.
-        let forecast = try ledger.epsilon(of: name, delta: 1e-5, with: [(next.event, 1)])
+        let forecast = try ledger.epsilon(of: name, unit: .record, delta: 1e-5, with: [(next.event, 1)])
         try ledger.append(next)
-        let after = try ledger.epsilon(of: name, delta: 1e-5)
+        let after = try ledger.epsilon(of: name, unit: .record, delta: 1e-5)
         #expect(after == forecast, "\(log)")
         #expect(after > last[name, default: 0], "\(log)")
-        let inAll = try ledger.epsilon(of: nil, delta: 1e-5)
+        let inAll = try ledger.epsilon(of: nil, unit: .record, delta: 1e-5)
         #expect(inAll > last["", default: 0], "\(log)")
         #expect(inAll >= after, "\(log)")
         for other in ["/a", "/b", "/c"] where other != name {
-          #expect(try ledger.epsilon(of: other, delta: 1e-5) == last[other, default: 0], "\(log)")
+          #expect(try ledger.epsilon(of: other, unit: .record, delta: 1e-5) == last[other, default: 0], "\(log)")
         }
         (last[name], last[""]) = (after, inAll)
       }
-      #expect(try PrivacyLedger(entries: ledger.entries).epsilon(of: nil, delta: 1e-5) == last[""])
+      #expect(try PrivacyLedger(entries: ledger.entries).epsilon(of: nil, unit: .record, delta: 1e-5) == last[""])
     }
   }
 
   @Test("Nothing costs nothing, and an unaccountable charge is refused")
   func edges() throws {
     let empty = try PrivacyLedger()
-    #expect(try empty.epsilon(of: nil, delta: 1e-5) == 0)
-    #expect(try empty.epsilon(of: "/unknown", delta: 1e-5) == 0)
+    #expect(try empty.epsilon(of: nil, unit: .record, delta: 1e-5) == 0)
+    #expect(try empty.epsilon(of: "/unknown", unit: .record, delta: 1e-5) == 0)
     let bad = LedgerEntry(
-      dataSet: "/a", run: try RunIdentifier("one"), task: .fit, round: 1, event: .gaussian(noiseMultiplier: -1), time: 1
+      dataSet: "/a", run: try RunIdentifier("one"), task: .fit, round: 1, unit: .record,
+      event: .gaussian(noiseMultiplier: -1), time: 1
     )
     #expect(throws: FederationError.self) { try PrivacyLedger(entries: [bad]) }
     var ledger = try PrivacyLedger(entries: [entry(round: 1)])
@@ -64,9 +66,11 @@ struct PrivacyLedgerTests {
     #expect(ledger.entries.count == 1)
     // Something that left without noise: no budget reaches anything any more.
     try ledger.append(
-      LedgerEntry(dataSet: "/data/a.csv", run: RunIdentifier("x"), task: .fit, round: 1, event: .unbounded, time: 1))
-    #expect(try ledger.epsilon(of: nil, delta: 1e-5) == .infinity)
-    let ceiling = PrivacyCeiling(epsilon: 1000, delta: 1e-5)
+      LedgerEntry(
+        dataSet: "/data/a.csv", run: RunIdentifier("x"), task: .fit, round: 1, unit: .record, event: .unbounded, time: 1
+      ))
+    #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5) == .infinity)
+    let ceiling = PrivacyCeiling(unit: .record, epsilon: 1000, delta: 1e-5)
     #expect(try !ceiling.forecast([], of: "/data/a.csv", ledger: ledger).isAffordable)
     #expect(try ceiling.forecast([], of: "/data/b.csv", ledger: ledger).after == 0)
   }
@@ -85,7 +89,7 @@ struct PrivacyLedgerTests {
       #expect(isAbsent)
     }
     let epsilon = try ledger.proof(for: opening("one", .fit, 1), delta: 1e-5)?.epsilon
-    #expect(epsilon == (try ledger.epsilon(of: "/data/a.csv", delta: 1e-5)))
+    #expect(epsilon == (try ledger.epsilon(of: "/data/a.csv", unit: .record, delta: 1e-5)))
   }
 
   @Test("A charge lets its own sum's messages out under a plan with noise, and a plan without needs none")
@@ -128,11 +132,11 @@ struct PrivacyLedgerTests {
   func forecasts() throws {
     let event = try noise(2000)
     let ledger = try PrivacyLedger(entries: [entry("/a", round: 1), entry("/b", round: 2)])
-    let one = try ledger.epsilon(of: "/a", delta: 1e-5)
-    let two = try ledger.epsilon(of: "/a", delta: 1e-5, with: [(event, 1)])
-    let three = try ledger.epsilon(of: nil, delta: 1e-5, with: [(event, 1)])
+    let one = try ledger.epsilon(of: "/a", unit: .record, delta: 1e-5)
+    let two = try ledger.epsilon(of: "/a", unit: .record, delta: 1e-5, with: [(event, 1)])
+    let three = try ledger.epsilon(of: nil, unit: .record, delta: 1e-5, with: [(event, 1)])
     func forecast(_ epsilon: Double, _ inAll: Double) throws -> PrivacyForecast {
-      try PrivacyCeiling(epsilon: epsilon, epsilonInAll: inAll, delta: 1e-5).forecast(
+      try PrivacyCeiling(unit: .record, epsilon: epsilon, epsilonInAll: inAll, delta: 1e-5).forecast(
         [(event, 1)], of: "/a", ledger: ledger)
     }
     let enough = try forecast(two, three)
@@ -142,7 +146,7 @@ struct PrivacyLedgerTests {
     #expect(!own.isAffordable)
     let inAll = try forecast(100, three.nextDown)
     #expect(!inAll.isAffordable)
-    #expect(PrivacyCeiling(epsilon: 2, delta: 1e-5).epsilonInAll == 2)
+    #expect(PrivacyCeiling(unit: .record, epsilon: 2, delta: 1e-5).epsilonInAll == 2)
     let opening = OpeningIdentifier(run: try RunIdentifier("one"), task: .fit, round: 7, attempt: 1)
     let words = BudgetShortage(opening: opening, forecast: try forecast(1.5, 100))
     #expect(
@@ -203,7 +207,9 @@ struct PrivacyBudgetTests {
     func add(_ task: TaskKind, _ round: Int) throws {
       let event = try #require(noise.release(of: task)).event
       entries.append(
-        LedgerEntry(dataSet: dataSet, run: try RunIdentifier(run), task: task, round: round, event: event, time: 1))
+        LedgerEntry(
+          dataSet: dataSet, run: try RunIdentifier(run), task: task, round: round, unit: .record, event: event, time: 1)
+      )
     }
     for round in 1..<(rounds + 1) { try add(.fit, round) }
     if evaluated { try add(.evaluate, rounds) }
@@ -215,9 +221,10 @@ struct PrivacyBudgetTests {
     #expect(try Policy(parsing: documentedPolicy).ceiling == nil)
     let short = try policy("unit: record, epsilon: 2.5, delta: 1e-6")
     #expect(short.privacy == .record)
-    #expect(short.ceiling == PrivacyCeiling(epsilon: 2.5, epsilonInAll: 2.5, delta: 1e-6, whenShort: .refuse))
+    #expect(
+      short.ceiling == PrivacyCeiling(unit: .record, epsilon: 2.5, epsilonInAll: 2.5, delta: 1e-6, whenShort: .refuse))
     let long = try policy("unit: organization, epsilon: 1, epsilonInAll: 4, delta: 1e-5, whenShort: stop")
-    #expect(long.ceiling == PrivacyCeiling(epsilon: 1, epsilonInAll: 4, delta: 1e-5, whenShort: .stop))
+    #expect(long.ceiling == PrivacyCeiling(unit: .record, epsilon: 1, epsilonInAll: 4, delta: 1e-5, whenShort: .stop))
     #expect(try policy("unit: record, epsilon: 1, epsilonInAll: null, delta: 1e-5").ceiling?.epsilonInAll == 1)
     for (text, problem) in [
       ("unit: record, delta: 1e-5", "privacy.epsilon"), ("unit: record, epsilon: 1", "privacy.delta"),
@@ -265,7 +272,7 @@ struct PrivacyBudgetTests {
   func stop() throws {
     let run = try PrivateRun()
     let noise = try #require(try run.progression.noise(run.manifest.manifest))
-    let one = try PrivacyLedger().epsilon(of: nil, delta: 1e-5, with: [(noise.noise.model.event, 1)])
+    let one = try PrivacyLedger().epsilon(of: nil, unit: .record, delta: 1e-5, with: [(noise.noise.model.event, 1)])
     for (epsilon, joins) in [(one, true), (one.nextDown, false)] {
       let policy = try policy("unit: record, epsilon: \(epsilon), delta: 1e-5, whenShort: stop")
       let checks = try checks(policy, PrivacyLedger())
@@ -291,7 +298,7 @@ struct PrivacyBudgetTests {
     #expect(try !checks(exact, other, run: one).allSatisfy { $0.isSatisfied })
     // Spent to the last round: who stops when short is let in again, to say what it still owes.
     let ledger = try charged(rounds)
-    let spent = try ledger.epsilon(of: nil, delta: 1e-5)
+    let spent = try ledger.epsilon(of: nil, unit: .record, delta: 1e-5)
     guard rounds > 0 else { return }
     let stopping = try policy("unit: record, epsilon: \(spent), delta: 1e-5, whenShort: stop")
     #expect(try checks(stopping, ledger, run: one).allSatisfy { $0.isSatisfied })
