@@ -50,13 +50,12 @@ struct PrivateRunTests {
     let names = Self.organizations.joined(separator: " ")
     let outcome = try await runner.run(
       """
-      bauta server --plan demo/plan.yaml --directory demo/hub --patience 60 > hub.out 2> hub.err & hub=$!
       for name in \(names); do
-        bauta client --directory demo/$name --data demo/$name/data.csv --patience 60 > $name.out 2> $name.err &
-        echo $! > $name.pid; done
-      wait $hub; echo "hub $?"
-      for name in \(names); do wait $(cat $name.pid); echo "$name $?"; done
-      cat hub.err *.err >&2
+        (bauta client --directory demo/$name --data demo/$name/data.csv --patience 60 > $name.out 2> $name.err
+        echo "$name $?" > $name.status) & done
+      bauta server --plan demo/plan.yaml --directory demo/hub --patience 60 > hub.out 2> hub.err; echo "hub $?"
+      for name in \(names); do until [ -s $name.status ]; do sleep 0.05; done; cat $name.status; done
+      cat *.err >&2
       """)
     #expect(
       outcome.output == "hub 4\n" + Self.organizations.map { "\($0) 4\n" }.joined(), "\(outcome.errors)")
