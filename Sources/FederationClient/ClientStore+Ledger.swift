@@ -27,8 +27,9 @@ extension ClientStore {
         BEGIN SELECT RAISE(ABORT, 'a charge is never replaced'); END;
       CREATE TRIGGER privacy_charge_is_not_removed BEFORE DELETE ON privacy_charge
         BEGIN SELECT RAISE(ABORT, 'a charge is never taken back'); END;
-      INSERT OR IGNORE INTO privacy_charge (data_set, run, task, round, unit, event, time)
-        SELECT data_set, run, task, round, 'none', 'unbounded()', time FROM signed_opening;
+      INSERT INTO privacy_charge (data_set, run, task, round, unit, event, time)
+        SELECT data_set, run, task, round, 'none', 'unbounded()', MIN(time) FROM signed_opening
+        GROUP BY run, task, round;
       """)
 
   /// Everything that was charged, oldest first.
@@ -47,8 +48,12 @@ extension ClientStore {
 
   /// A sum without noise is noted with each of its attempts, and counts once.
   static func insert(_ charge: LedgerEntry, in transaction: WriteTransaction) throws {
+    let known = "EXISTS (SELECT 1 FROM privacy_charge WHERE run = ?2 AND task = ?3 AND round = ?4)"
     try transaction.execute(
-      "INSERT \(charge.unit == .none ? "OR IGNORE " : "")INTO privacy_charge (data_set, run, task, round, unit, event, time) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      """
+      INSERT INTO privacy_charge (data_set, run, task, round, unit, event, time)
+      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 \(charge.unit == .none ? "WHERE NOT \(known)" : "")
+      """,
       [
         .text(charge.dataSet), .text(charge.run.text), .text(charge.task.rawValue), .integer(Int64(charge.round)),
         .text(charge.unit.rawValue), .text(charge.event.canonical), .integer(charge.time),

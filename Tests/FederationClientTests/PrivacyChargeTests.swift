@@ -108,13 +108,47 @@ struct PrivacyChargeTests {
       try database.write {
         _ = try $0.execute(
           """
-          INSERT INTO privacy_charge (data_set, run, task, round, event, time)
-          VALUES ('/b', 'run-3', 'fit', 1, ?, 0)
+          INSERT INTO privacy_charge (data_set, run, task, round, unit, event, time)
+          VALUES ('/b', 'run-3', 'fit', 1, 'record', ?, 0)
           """, [.text(event)])
       }
       try database.close()
     }
     #expect(throws: ClientError.self) { try federation.ledger(victim) }
+  }
+
+  @Test("A sum without noise counts once, pays for nothing, and leaves no account with a number")
+  func withoutNoise() throws {
+    let plain = try LedgerEntry(
+      dataSet: "/data/a.csv", run: RunIdentifier("run-0"), task: .fit, round: 1, unit: .none, event: .unbounded, time: 7
+    )
+    for _ in 0..<2 { try insert(plain) }
+    try insert(entry(1))
+    let ledger = try federation.ledger(victim)
+    #expect(ledger.entries == [plain, try entry(1)] && ledger.sumsWithoutNoise() == 1)
+    let opening = OpeningIdentifier(run: plain.run, task: .fit, round: 1, attempt: 1)
+    #expect(ledger.charge(for: opening) == nil)
+    for dataSet in [nil, "/data/a.csv"] {
+      #expect(try ledger.epsilon(of: dataSet, unit: .record, delta: 1e-5) == .infinity)
+      #expect(try ledger.epsilon(of: dataSet, unit: .record, delta: 1e-5, leavingOut: true) < 100)
+    }
+    #expect(try ledger.epsilon(of: "/data/b.csv", unit: .record, delta: 1e-5) == 0)
+  }
+
+  @Test("A state that took the place of a newer one leaves no account with a number")
+  func forgotten() throws {
+    try insert(entry(1))
+    do {
+      let database = try Database(path: path, migrations: ClientStore.migrations)
+      try database.write { _ = try $0.execute("INSERT INTO lost_history (time) VALUES (5)", []) }
+      try database.close()
+    }
+    let ledger = try federation.ledger(victim)
+    #expect(ledger.isIncomplete)
+    #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5) == .infinity)
+    #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5, leavingOut: true) < 100)
+    #expect(try StoredLedger.ledger(of: StoredLedger.lines(of: ledger)).isIncomplete)
+    #expect(try StoredLedger.ledger(of: StoredLedger.lines(of: ledger)).entries == ledger.entries)
   }
 
   // MARK: - The gate

@@ -224,7 +224,8 @@ struct PrivacyBudgetTests {
     #expect(
       short.ceiling == PrivacyCeiling(unit: .record, epsilon: 2.5, epsilonInAll: 2.5, delta: 1e-6, whenShort: .refuse))
     let long = try policy("unit: organization, epsilon: 1, epsilonInAll: 4, delta: 1e-5, whenShort: stop")
-    #expect(long.ceiling == PrivacyCeiling(unit: .record, epsilon: 1, epsilonInAll: 4, delta: 1e-5, whenShort: .stop))
+    #expect(
+      long.ceiling == PrivacyCeiling(unit: .organization, epsilon: 1, epsilonInAll: 4, delta: 1e-5, whenShort: .stop))
     #expect(try policy("unit: record, epsilon: 1, epsilonInAll: null, delta: 1e-5").ceiling?.epsilonInAll == 1)
     for (text, problem) in [
       ("unit: record, delta: 1e-5", "privacy.epsilon"), ("unit: record, epsilon: 1", "privacy.delta"),

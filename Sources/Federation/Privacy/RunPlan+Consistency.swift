@@ -37,9 +37,6 @@ extension RunPlan {
       model.classWeights.constants != nil, "model", "model.classWeights",
       "balanced weights follow from counts of the data, which would leave without noise: use uniform, or constants")
     try require(
-      unit != .organization || evaluation.rounds == .none, "evaluation", "evaluation.rounds",
-      "an evaluation counts all rows of an organisation, and noise for that would leave nothing: write none")
-    try require(
       evaluation.rounds != .every, "evaluation", "evaluation.rounds",
       "every evaluation is charged: write last, or none")
     // A row counts once in a histogram; an organisation any number of times, which no useful noise would cover.
