@@ -57,5 +57,5 @@ func forgedRefusal(_ refusal: PolicyRefusal) {
 
 func forgedCharge() {
   // expected-error@+1 {{'PrivacyCharge' initializer is inaccessible due to 'fileprivate' protection level}}
-  _ = PrivacyCharge(epsilon: 1, paid: nil)
+  _ = PrivacyCharge.init
 }
