@@ -209,7 +209,7 @@ extension PrivacyForecast {
       : "ε = \(Self.text(after)), above the ceiling of \(Self.text(ceiling.epsilon)) at δ = \(ceiling.delta)"
   }
 
-  /// Rounded up: never less than was charged.
+  /// Three digits, rounded up: never less than was charged.
   static func text(_ epsilon: Double) -> String {
     guard epsilon.isFinite else { return "∞" }
     // The product may be a little above a number that was written with three digits.

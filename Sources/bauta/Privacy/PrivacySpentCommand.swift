@@ -52,12 +52,13 @@ struct PrivacySpentCommand: AsyncParsableCommand {
   }
 
   private func showWithoutCeiling(_ account: PrivacyAccount) throws {
-    let count = account.ledger.entries.count
+    let plain = account.ledger.sumsWithoutNoise()
+    let count = account.ledger.entries.count - plain
     if format.json {
       Output.standard.json(
         .object([
           "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name), "charges": .count(count),
-          "delta": .null, "dataSets": .array([]), "inAll": .null,
+          "sumsWithoutNoise": .count(plain), "delta": .null, "dataSets": .array([]), "inAll": .null,
         ]))
     } else {
       Output.standard.line(
@@ -74,26 +75,50 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       indentation: 2)
     for row in rows + [all] {
       table.append([
-        "\(row.name ?? "all data together")", "\(row.runs)", "\(row.charges)", "\(Figures.decimals(row.epsilon, 4))",
+        "\(row.name ?? "all data together")", "\(row.runs)", "\(row.charges)", "\(Self.digits(row.epsilon, .up))",
         "\(Figures.decimals(row.ceiling, 4))",
         StyledText(
-          Figures.decimals(max(0, row.ceiling - row.epsilon), 4), row.epsilon < row.ceiling ? .good : .bad),
+          Self.digits(max(0, row.ceiling - row.epsilon), .down), row.epsilon < row.ceiling ? .good : .bad),
       ])
     }
     output.table(table)
+    showWhatIsUnknown(account)
     output.line("What fits into the rest: bauta privacy plan PLAN --directory \(place.directory)")
+  }
+
+  /// Four digits that never say less than was charged, nor more than is left.
+  private static func digits(_ value: Double, _ rule: FloatingPointRoundingRule) -> String {
+    value.isFinite ? Figures.decimals((value * 1e4).rounded(rule) / 1e4, 4) : "∞"
+  }
+
+  /// What no number can be given for.
+  private func showWhatIsUnknown(_ account: PrivacyAccount) {
+    let plain = account.ledger.sumsWithoutNoise()
+    guard plain > 0 || account.ledger.isIncomplete else { return }
+    let what =
+      plain == 0
+      ? "an older state took the place of a newer one, and charges may be missing"
+      : "\(Figures.counted(plain, "sum")) left without noise"
+    let isLeftOut = account.ceiling?.leavesOutEarlier == true
+    Output.standard.line(
+      StyledText(
+        isLeftOut
+          ? "Left out of account, as the policy says (earlierSums: accept): \(what)."
+          : "No number can be given: \(what). To count from here on: privacy.earlierSums: accept in policy.yaml.",
+        .caution))
   }
 
   private func json(_ account: PrivacyAccount, _ rows: [Row], _ all: Row, delta: Double) -> JSONValue {
     func object(_ row: Row) -> JSONValue {
       .object([
         "dataSet": .optional(row.name), "runs": .count(row.runs), "charges": .count(row.charges),
-        "epsilon": .number(row.epsilon), "ceiling": .number(row.ceiling),
+        "epsilon": row.epsilon.isFinite ? .number(row.epsilon) : .null, "ceiling": .number(row.ceiling),
       ])
     }
     return .object([
       "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name),
-      "charges": .count(account.ledger.entries.count), "delta": .number(delta),
+      "charges": .count(all.charges), "sumsWithoutNoise": .count(account.ledger.sumsWithoutNoise()),
+      "complete": .boolean(!account.ledger.isIncomplete), "delta": .number(delta),
       "dataSets": .array(rows.map(object)), "inAll": object(all),
     ])
   }
