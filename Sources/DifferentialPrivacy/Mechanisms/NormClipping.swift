@@ -24,11 +24,6 @@ public struct NormClipping: Hashable, Sendable {
   /// Above the relative error of a sum of 2^28 squares in double precision.
   static let normMargin = 0x1p-24
 
-  init(clip: Double, scale: Double) {
-    self.clip = clip
-    self.scale = scale
-  }
-
   /// Writes the clipped and scaled vector; both buffers have the same length.
   func apply(_ values: UnsafeBufferPointer<Double>, into result: UnsafeMutableBufferPointer<Double>) -> Outcome {
     var largest = 0.0
