@@ -38,8 +38,7 @@ extension ClientSession {
     guard ledger.charge(for: opening) == nil else { return nil }
     let entry = LedgerEntry(
       dataSet: active.dataSet, run: opening.run, task: opening.task, round: opening.round, unit: ceiling.unit,
-      event: release.event,
-      time: Int64(Date().timeIntervalSince1970))
+      event: release.event, time: Int64(Date().timeIntervalSince1970))
     let forecast: PrivacyForecast
     do throws(FederationError) {
       forecast = try ceiling.forecast([(entry.event, 1)], of: active.dataSet, ledger: ledger)
@@ -76,13 +75,9 @@ extension ClientSession {
 
   /// The charge under which a message leaves, from the ledger as it is on disk.
   func charge(for body: ClientMessage.Body) throws(ClientError) -> PrivacyCharge {
-    guard let active = run, let ceiling = active.policy.ceiling, active.agreement.plan.privacy.settings != nil,
-      let opening = body.opening
+    guard run?.agreement.plan.privacy.settings != nil, let opening = body.opening,
+      let charge = try parts.store.ledger(of: opening).proof(for: opening)
     else { return .notPrivate() }
-    let ledger = try parts.store.ledger()
-    do throws(FederationError) {
-      guard let charge = try ledger.proof(for: opening, delta: ceiling.delta) else { return .notPrivate() }
-      return charge
-    } catch { throw .federation(error) }
+    return charge
   }
 }

@@ -32,13 +32,16 @@ extension ClientStore {
         GROUP BY run, task, round;
       """)
 
-  /// Everything that was charged, oldest first.
+  /// Everything that was charged, oldest first, or what was for one sum.
   ///
   /// - Throws: ``ClientError/storage(_:)``; ``ClientError/federation(_:)`` for an entry that cannot be accounted for, so that
   ///   nothing is charged on top of what is not known.
-  func ledger() throws(ClientError) -> PrivacyLedger {
+  func ledger(of opening: OpeningIdentifier? = nil) throws(ClientError) -> PrivacyLedger {
+    let condition = opening == nil ? "" : "WHERE run = ?1 AND task = ?2 AND round = ?3"
     let entries = try read { transaction in
-      try transaction.rows("SELECT * FROM privacy_charge ORDER BY position").map(LedgerEntry.init)
+      try transaction.rows(
+        "SELECT * FROM privacy_charge \(condition) ORDER BY position", opening.map(Self.key) ?? []
+      ).map(LedgerEntry.init)
     }
     let isIncomplete = try lostAt != nil
     do throws(FederationError) { return try PrivacyLedger(entries: entries, isIncomplete: isIncomplete) } catch {

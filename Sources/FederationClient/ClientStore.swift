@@ -256,7 +256,7 @@ final class ClientStore: Sendable {
 
   // MARK: -
 
-  private static func key(_ opening: OpeningIdentifier) -> [StoredValue] {
+  static func key(_ opening: OpeningIdentifier) -> [StoredValue] {
     [.text(opening.run.text), .text(opening.task.rawValue), .integer(Int64(opening.round))]
   }
 

@@ -125,7 +125,7 @@ struct PrivacyChargeTests {
     for _ in 0..<2 { try insert(plain) }
     try insert(entry(1))
     let ledger = try federation.ledger(victim)
-    #expect(ledger.entries == [plain, try entry(1)] && ledger.sumsWithoutNoise() == 1)
+    #expect(ledger.entries == [plain, try entry(1)] && ledger.sumsWithoutNoise(for: .record) == 1)
     let opening = OpeningIdentifier(run: plain.run, task: .fit, round: 1, attempt: 1)
     #expect(ledger.charge(for: opening) == nil)
     for dataSet in [nil, "/data/a.csv"] {
@@ -201,7 +201,7 @@ struct PrivacyChargeTests {
     let gate = EgressGate(link: server, log: log, backoff: Backoff(total: .zero), progress: { _ in })
     let ledger = try PrivacyLedger(entries: [entry(1), entry("run-2", .fit, 2), entry("run-1", .evaluate, 3)])
     func charge(_ opening: OpeningIdentifier) throws -> PrivacyCharge {
-      guard let charge = try ledger.proof(for: opening, delta: 1e-5) else { throw ClientError.unexpected("no charge") }
+      guard let charge = ledger.proof(for: opening) else { throw ClientError.unexpected("no charge") }
       return charge
     }
     let size = log.size

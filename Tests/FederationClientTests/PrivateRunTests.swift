@@ -211,6 +211,21 @@ struct PrivateRunTests {
     #expect(records.allSatisfy { $0.event != .messageSent || $0.task == nil })
   }
 
+  @Test("The same model over another set of members is paid for again, and not refused as near")
+  func otherMembers() async throws {
+    let plan = try federation.privatePlan(rounds: 1)
+    var policies = policies(epsilon: 9)
+    let all = try await coordinator.run(plan: plan, policies: policies)
+    #expect(all.survivors(of: .fit)?.count == 4)
+    // Its budget is spent, and the others begin from the same public model without it.
+    policies[3] = TestFederation.privatePolicy(epsilon: 3)
+    let fewer = try await coordinator.run(plan: plan, policies: policies)
+    #expect(fewer.report.state == .completed, "\(fewer.report.reason ?? "")")
+    #expect(fewer.survivors(of: .fit) == Array(federation.names.prefix(3)))
+    let entries = try federation.ledger(federation.parties[0]).entries
+    #expect(entries.map(\.task) == [.fit, .evaluate, .fit, .evaluate] && Set(entries.map(\.run)).count == 2)
+  }
+
   @Test(
     "A member that restarts in a run that fits its budget exactly is let in again, and pays each sum once",
     arguments: [

@@ -168,8 +168,6 @@ struct PolicyTests {
     #expect(control.rules == ["control"])
     #expect(control.plan == nil)
     #expect(!control.kind.requiresAcceptedPlan)
-    let charge = PrivacyCharge.notPrivate()
-    #expect(charge.epsilon == nil)
   }
 
   @Test(

@@ -18,7 +18,7 @@ extension Policy {
         charges = known.entries.contains { $0.run == run } ? [] : [(agreement.noise.model.event, 1)]
       }
       let forecast = try ceiling.forecast(charges, of: ledger?.dataSet ?? "", ledger: known)
-      return Self.checks(forecast, extent: ceiling.whenShort)
+      return Self.unaccounted(ceiling, known) + Self.checks(forecast, extent: ceiling.whenShort)
     } catch {
       return [
         PolicyCheck(
@@ -26,6 +26,22 @@ extension Policy {
           isSatisfied: false, requirement: "what the run costs must be known")
       ]
     }
+  }
+
+  /// Why no number can be given, where that is so.
+  private static func unaccounted(_ ceiling: PrivacyCeiling, _ ledger: PrivacyLedger) -> [PolicyCheck] {
+    let count = ledger.sumsWithoutNoise(for: ceiling.unit)
+    guard !ceiling.leavesOutEarlier, ledger.isIncomplete || count > 0 else { return [] }
+    var found =
+      count > 0
+      ? ["\(count == 1 ? "1 sum" : "\(count) sums") left without noise for the unit \(ceiling.unit.rawValue)"] : []
+    if ledger.isIncomplete { found.append("an older state has forgotten charges") }
+    return [
+      PolicyCheck(
+        rule: "privacy.earlierSums", policyValue: "refuse", planValue: found.joined(separator: ", "),
+        isSatisfied: false,
+        requirement: "what left before must be accounted for, or left out by the policy (accept)")
+    ]
   }
 
   private static func checks(_ forecast: PrivacyForecast, extent: PrivacyCeiling.Shortage) -> [PolicyCheck] {

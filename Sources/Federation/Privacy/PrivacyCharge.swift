@@ -11,21 +11,17 @@ private struct Seal: Sendable {}
 /// other under ``notPrivate()``, which says that nothing was charged and nothing is promised: what protects a term then is
 /// the secure sum alone.
 public struct PrivacyCharge: ~Copyable, Sendable {
-  /// ε charged for the data set's sums up to and including this one, at the policy's δ; nil where no differential privacy
-  /// applies.
-  public let epsilon: Double?
-  /// The sum that was paid for.
+  /// The sum that was paid for; nil where no differential privacy applies.
   private let paid: LedgerEntry?
   private let seal: Seal
 
-  fileprivate init(epsilon: Double?, paid: LedgerEntry?) {
+  fileprivate init(paid: LedgerEntry?) {
     seal = Seal()
-    self.epsilon = epsilon
     self.paid = paid
   }
 
   /// For a message outside differential privacy.
-  public static func notPrivate() -> PrivacyCharge { PrivacyCharge(epsilon: nil, paid: nil) }
+  public static func notPrivate() -> PrivacyCharge { PrivacyCharge(paid: nil) }
 
   /// Whether it lets a message of this sum out under the decision: where that demands a charge, only the sum's own.
   ///
@@ -39,11 +35,8 @@ public struct PrivacyCharge: ~Copyable, Sendable {
 
 extension PrivacyLedger {
   /// The charge for messages of a sum; nil if the ledger has none for it.
-  ///
-  /// - Throws: ``FederationError/privacy(_:)``.
-  public func proof(for opening: OpeningIdentifier, delta: Double) throws(FederationError) -> PrivacyCharge? {
+  public func proof(for opening: OpeningIdentifier) -> PrivacyCharge? {
     guard let entry = charge(for: opening) else { return nil }
-    return PrivacyCharge(
-      epsilon: try epsilon(of: entry.dataSet, unit: entry.unit, delta: delta, leavingOut: true), paid: entry)
+    return PrivacyCharge(paid: entry)
   }
 }

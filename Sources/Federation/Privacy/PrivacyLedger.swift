@@ -39,7 +39,7 @@ public struct LedgerEntry: Hashable, Sendable {
 ///
 /// What was charged for one unit says nothing of another: a row's noise does not hide an organisation, and an
 /// organisation's term that is put in the place of zero is not the same as one row more in it. So to a unit everything
-/// that left under another has left without noise, and its ε is infinite.
+/// that left under another has left without noise.
 public struct PrivacyLedger: Sendable {
   /// Charges that are added up together.
   private struct Account: Hashable {
@@ -61,15 +61,11 @@ public struct PrivacyLedger: Sendable {
   }
 
   public mutating func append(_ entry: LedgerEntry) throws(FederationError) {
-    guard entry.unit != .none else {
-      entries.append(entry)
-      return
-    }
-    for dataSet in [nil, entry.dataSet] {
-      for unit in PrivacyUnit.allCases {
+    if entry.unit != .none {
+      for dataSet in [nil, entry.dataSet] {
         try Self.add(
-          [(unit == entry.unit ? entry.event : .unbounded, 1)],
-          to: &compositions[Account(dataSet: dataSet, unit: unit), default: PrivacyComposition()])
+          [(entry.event, 1)],
+          to: &compositions[Account(dataSet: dataSet, unit: entry.unit), default: PrivacyComposition()])
       }
     }
     entries.append(entry)
@@ -80,25 +76,25 @@ public struct PrivacyLedger: Sendable {
     entries.first { $0.unit != .none && $0.pays(for: opening) }
   }
 
-  /// Sums of a data set, or of all data, that left without noise. Nothing is known of what they cost.
-  public func sumsWithoutNoise(of dataSet: String? = nil) -> Int {
-    entries.count { $0.unit == .none && (dataSet == nil || $0.dataSet == dataSet) }
+  /// Sums of a data set, or of all data, that left without noise for the unit: nothing is known of what they cost it.
+  public func sumsWithoutNoise(for unit: PrivacyUnit, of dataSet: String? = nil) -> Int {
+    entries.count { $0.unit != unit && (dataSet == nil || $0.dataSet == dataSet) }
   }
 
   /// What a data set has been charged in ε; 0 for one that nothing is known of.
   ///
-  /// Infinite where sums left without noise, or charges may be missing, unless both are left out of account.
+  /// Infinite where sums left without noise for the unit, or charges may be missing, unless both are left out of account.
   ///
   /// - Parameters:
   ///   - dataSet: nil for all data of the organisation together.
-  ///   - leavingOut: what left without noise, and what is not remembered.
+  ///   - leavingOut: what left without such noise, and what is not remembered.
   ///   - further: charges to come, with how often.
   /// - Throws: ``FederationError/privacy(_:)``.
   public func epsilon(
     of dataSet: String?, unit: PrivacyUnit, delta: Double, leavingOut: Bool = false,
     with further: [(event: PrivacyEvent, count: Int)] = []
   ) throws(FederationError) -> Double {
-    guard leavingOut || !isIncomplete && sumsWithoutNoise(of: dataSet) == 0 else { return .infinity }
+    guard leavingOut || !isIncomplete && sumsWithoutNoise(for: unit, of: dataSet) == 0 else { return .infinity }
     var composition = compositions[Account(dataSet: dataSet, unit: unit)] ?? PrivacyComposition()
     try Self.add(further, to: &composition)
     if composition.events.isEmpty { return 0 }
@@ -134,7 +130,7 @@ public struct PrivacyCeiling: Hashable, Sendable {
   public let epsilonInAll: Double
   public let delta: Double
   public let whenShort: Shortage
-  /// Whether sums that left without noise before, or are not remembered, are left out of account.
+  /// Whether sums that left without noise for the unit, or are not remembered, are left out of account.
   public let leavesOutEarlier: Bool
 
   public init(

@@ -34,7 +34,7 @@ struct PrivacySpentCommand: AsyncParsableCommand {
     }
     let entries = account.ledger.entries
     func row(_ name: String?) throws -> Row {
-      let own = entries.filter { $0.unit != .none && (name == nil || $0.dataSet == name) }
+      let own = entries.filter { $0.unit == ceiling.unit && (name == nil || $0.dataSet == name) }
       return Row(
         name: name, runs: Set(own.map(\.run)).count, charges: own.count,
         epsilon: try account.ledger.epsilon(
@@ -52,7 +52,7 @@ struct PrivacySpentCommand: AsyncParsableCommand {
   }
 
   private func showWithoutCeiling(_ account: PrivacyAccount) throws {
-    let plain = account.ledger.sumsWithoutNoise()
+    let plain = account.ledger.entries.count { $0.unit == .none }
     let count = account.ledger.entries.count - plain
     if format.json {
       Output.standard.json(
@@ -82,7 +82,7 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       ])
     }
     output.table(table)
-    showWhatIsUnknown(account)
+    if let ceiling = account.ceiling { showWhatIsUnknown(account.ledger, ceiling) }
     output.line("What fits into the rest: bauta privacy plan PLAN --directory \(place.directory)")
   }
 
@@ -92,17 +92,16 @@ struct PrivacySpentCommand: AsyncParsableCommand {
   }
 
   /// What no number can be given for.
-  private func showWhatIsUnknown(_ account: PrivacyAccount) {
-    let plain = account.ledger.sumsWithoutNoise()
-    guard plain > 0 || account.ledger.isIncomplete else { return }
+  private func showWhatIsUnknown(_ ledger: PrivacyLedger, _ ceiling: PrivacyCeiling) {
+    let plain = ledger.sumsWithoutNoise(for: ceiling.unit)
+    guard plain > 0 || ledger.isIncomplete else { return }
     let what =
       plain == 0
       ? "an older state took the place of a newer one, and charges may be missing"
-      : "\(Figures.counted(plain, "sum")) left without noise"
-    let isLeftOut = account.ceiling?.leavesOutEarlier == true
+      : "\(Figures.counted(plain, "sum")) left without noise for the unit \(ceiling.unit.rawValue)"
     Output.standard.line(
       StyledText(
-        isLeftOut
+        ceiling.leavesOutEarlier
           ? "Left out of account, as the policy says (earlierSums: accept): \(what)."
           : "No number can be given: \(what). To count from here on: privacy.earlierSums: accept in policy.yaml.",
         .caution))
@@ -117,7 +116,8 @@ struct PrivacySpentCommand: AsyncParsableCommand {
     }
     return .object([
       "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name),
-      "charges": .count(all.charges), "sumsWithoutNoise": .count(account.ledger.sumsWithoutNoise()),
+      "charges": .count(all.charges),
+      "sumsWithoutNoise": .count(account.ceiling.map { account.ledger.sumsWithoutNoise(for: $0.unit) } ?? 0),
       "complete": .boolean(!account.ledger.isIncomplete), "delta": .number(delta),
       "dataSets": .array(rows.map(object)), "inAll": object(all),
     ])

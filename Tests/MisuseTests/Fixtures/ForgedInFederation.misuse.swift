@@ -23,8 +23,7 @@ extension AcceptedPlan {
 }
 
 extension PrivacyCharge {
-  init(forged epsilon: Double) {
-    self.epsilon = epsilon
+  init(forged: Bool) {
     // expected-error@+1 {{return from initializer without initializing all stored properties}}
   }
 }
