@@ -10,80 +10,11 @@ import Testing
 
 /// Real clients with a coordinator in one process, under a policy that keeps secrets for an auditor.
 @Suite("Openings", .serialized, .timeLimit(.minutes(1)))
-struct OpeningTests {
-  private let runs: CoordinatorTests
-  private let key = KeyOfAuditor()
-  private var federation: TestFederation { runs.federation }
-
-  private final class KeyOfAuditor: Sendable { let pair = AuditorKeyPair.generate() }
+struct OpeningTests: OpeningFederation {
+  let runs: CoordinatorTests
+  let key = AuditorKey()
 
   init() throws { runs = try CoordinatorTests() }
-
-  private var policy: String {
-    Policy.template.replacingOccurrences(of: "keepSecretsFor: 0d", with: "keepSecretsFor: 30d")
-      .replacingOccurrences(of: "auditor: null", with: "auditor: \(key.pair.publicKey)")
-  }
-
-  private var policies: [Int: String] { Dictionary(uniqueKeysWithValues: (0..<4).map { ($0, policy) }) }
-
-  private func sealedDirectory(_ index: Int) -> String { "\(federation.directory(federation.parties[index]))/sealed" }
-
-  private func files(_ index: Int) -> [String] {
-    ((try? FileManager.default.contentsOfDirectory(atPath: sealedDirectory(index))) ?? []).sorted()
-  }
-
-  private func erased(_ index: Int) throws -> [AuditRecord] {
-    try federation.records(federation.parties[index]).filter { $0.event == .sealedSecretsErased }
-  }
-
-  /// What an organisation does between runs, with its log and state.
-  private func atDesk<Result>(_ index: Int, _ body: (OpeningDesk) throws -> Result) throws -> Result {
-    let party = federation.parties[index]
-    let log = try federation.writer(party)
-    let desk = OpeningDesk(
-      name: party.name, manifest: federation.manifest.manifest, sealedDirectory: sealedDirectory(index), log: log,
-      store: try ClientStore(path: federation.statePath(party), reviewedAgainst: log), identity: try party.identity(),
-      minimumHonest: 2)
-    do {
-      let result = try body(desk)
-      try desk.close()
-      return result
-    } catch {
-      try? desk.close()
-      throw error
-    }
-  }
-
-  private func refusal(_ index: Int, _ body: (OpeningDesk) throws -> Void) throws -> String {
-    do {
-      try atDesk(index, body)
-    } catch let error as OpeningError {
-      return error.code
-    }
-    return "nothing"
-  }
-
-  private func request(_ run: RunIdentifier, by index: Int = 0, task: TaskKind = .fit) throws -> OpeningRequest {
-    try atDesk(index) {
-      // Handed over as a file.
-      try OpeningRequest(
-        parsing: $0.request(run: run, task: task, round: task == .statistics ? 0 : 1).serialized)
-    }
-  }
-
-  private func consents(_ members: [Int], to request: OpeningRequest) throws -> [OpeningConsent] {
-    try members.map { index in
-      try atDesk(index) { try OpeningConsent(parsing: $0.consent(to: request).serialized) }
-    }
-  }
-
-  private func prove(
-    _ request: OpeningRequest, _ consents: [OpeningConsent], at moment: Date = Date(), ingress: String? = nil
-  ) throws -> OpeningReport {
-    try atDesk(0) {
-      try $0.prove(.init(request: request, consents: consents, ingress: ingress), key: key.pair, at: moment)
-    }
-  }
 
   @Test("What left is proved: secrets are kept for every sum, a quorum agrees, and every step holds")
   func whole() async throws {
@@ -413,101 +344,6 @@ struct OpeningTests {
     try Self.forget(first.opening, in: path)
     #expect(try refusal(1) { _ = try $0.consent(to: try request(3, second)) } == "opening-slot-taken")
     _ = try consents([1], to: try request(0, second))
-  }
-
-  @Test("The file is on disk before the record, and the record before the bytes")
-  func order() async throws {
-    let seen = Mutex<[String]>([])
-    let directory = sealedDirectory(0)
-    let party = federation.parties[0]
-    let federation = federation
-    let watch = Killer { point in
-      guard point.kind == .maskedInput, point.opening?.task == .statistics else { return false }
-      let files = (try? FileManager.default.contentsOfDirectory(atPath: directory))?.count ?? 0
-      let records = (try? federation.records(party))?.count { $0.message?.label.kind == "masked-input" } ?? 0
-      seen.withLock { $0.append("\(point.step.rawValue): \(files) files, \(records) records") }
-      return point.step == .recorded
-    }
-    _ = try await runs.run([0: [watch]], policies: policies)
-    #expect(
-      seen.withLock { $0 } == [
-        "decided: 0 files, 0 records", "persisted: 1 files, 0 records", "recorded: 1 files, 1 records",
-      ])
-    // Killed before it was sent: the next process erases what would open it, and says so.
-    let attempts = try erased(0)
-    #expect(attempts.map(\.task) == ["statistics"] && attempts.map(\.attempt) == [1])
-    #expect(!files(0).contains { $0.contains("statistics") })
-    #expect(files(0).contains { $0.contains("evaluate") })
-  }
-
-  @Test("What cannot be sealed is not sent")
-  func unsealable() async throws {
-    try Data().write(to: URL(fileURLWithPath: sealedDirectory(0)))
-    let outcome = try await runs.run(policies: policies)
-    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
-    #expect(outcome.survivors(of: .statistics) == Array(federation.names.dropFirst()))
-    let records = try federation.records(federation.parties[0])
-    #expect(records.contains { $0.message?.label.kind == "share-keys" })
-    #expect(!records.contains { $0.message?.label.kind.hasPrefix("masked-input") == true })
-  }
-
-  @Test("Without the policy nothing is kept, and the record holds a commitment all the same, never twice the same")
-  func policyOff() async throws {
-    let outcome = try await runs.run()
-    #expect(outcome.report.state == .completed)
-    #expect((0..<4).allSatisfy { files($0).isEmpty })
-    let commitments = try federation.parties.flatMap { try federation.records($0) }
-      .filter { $0.message?.label.kind == "masked-input" }.map { $0.maskedInput?.commitment }
-    #expect(commitments.count == 12 && commitments.allSatisfy { $0 != nil } && Set(commitments).count == 12)
-    #expect(
-      try refusal(0) { _ = try $0.request(run: outcome.report.run, task: .fit, round: 1) } == "opening-not-openable")
-  }
-
-  @Test("Files of an attempt that ended without a sum are gone with it")
-  func abandoned() async throws {
-    // Three of four are lost before they release anything; the next attempt is the sum, without the fourth.
-    let losses = Dictionary(uniqueKeysWithValues: (0..<3).map { ($0, [CoordinatorTests.kill(.unmasking, .decided)]) })
-    let outcome = try await runs.run(losses, policies: policies)
-    #expect(outcome.report.state == .completed && outcome.failedAttempts == 1)
-    let run = outcome.report.run
-    for index in 0..<3 {
-      #expect(files(index).filter { $0.contains("statistics") } == ["\(run)-statistics-0-2"])
-      #expect(try erased(index).map(\.attempt) == [1])
-    }
-    #expect(!files(3).contains { $0.contains("statistics") })
-    // Three are in the sum: one opening would leave one honest member of them.
-    let code = try refusal(0) { _ = try $0.request(run: run, task: .statistics, round: 0) }
-    #expect(code == "opening-beyond-honest-minimum")
-  }
-
-  @Test("When its time is over a file is erased, also by a client that only waits, and what is erased stays so")
-  func window() async throws {
-    let run = try await runs.run(policies: policies).report.run
-    let party = federation.parties[0]
-    let log = try federation.writer(party)
-    let store = try ClientStore(path: federation.statePath(party), reviewedAgainst: log)
-    let moment = Mutex(Date() + 29 * 86_400)
-    let keeper = SealedSecretsKeeper(
-      directory: sealedDirectory(0), store: store, log: log, now: { moment.withLock { $0 } })
-    try keeper.tidy()
-    #expect(files(0).count == 3)
-    #expect(try erased(0).isEmpty)
-    moment.withLock { $0 += 2 * 86_400 }
-    let watching = Task { await keeper.watch(every: .milliseconds(5)) { Issue.record("\($0.message)") } }
-    while try !store.sealedSecrets().isEmpty { try await Task.sleep(for: .milliseconds(5)) }
-    watching.cancel()
-    await watching.value
-    #expect(files(0).isEmpty)
-    #expect(try erased(0).count == 3)
-    try keeper.tidy()
-    #expect(try erased(0).count == 3)
-    // What nothing is known of was never sent, and is removed.
-    try Data([1]).write(to: URL(fileURLWithPath: "\(sealedDirectory(0))/\(run)-fit-9-1"))
-    try Data([1]).write(to: URL(fileURLWithPath: "\(sealedDirectory(0))/\(run)-fit-9-2.tmp"))
-    try keeper.tidy()
-    #expect(files(0).isEmpty)
-    #expect(try erased(0).count == 4)
-    try log.close()
   }
 
   @Test("A long masked input is opened from its segments, each byte for byte")

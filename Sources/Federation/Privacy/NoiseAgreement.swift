@@ -1,5 +1,4 @@
 public import DifferentialPrivacy
-import Foundation
 import Synchronization
 
 /// The noise of a run that has differential privacy: what each organisation adds to each task's term, and what is charged
@@ -11,8 +10,9 @@ public struct NoiseAgreement: Sendable, Hashable {
   /// Of the evaluation's release.
   static let evaluationName = "evaluation"
 
-  public let settings: PrivacySettings
+  public var settings: PrivacySettings { key.settings }
   public let noise: NoisePlan
+  private let key: Key
 
   /// Nil for a plan without differential privacy.
   ///
@@ -20,7 +20,7 @@ public struct NoiseAgreement: Sendable, Hashable {
   /// - Throws: ``FederationError/privacy(_:)`` if the plan cannot be carried out in this cohort.
   public init?(plan: RunPlan, manifest: Manifest, features: Int) throws(FederationError) {
     guard let settings = plan.privacy.settings else { return nil }
-    let key = Key(
+    key = Key(
       settings: settings, tensors: TaskLayout.tensorCount(features: features), bits: plan.secureSum.bits,
       records: plan.secureSum.weightCap, rounds: plan.rounds,
       counters: plan.performs(.evaluate) ? 2 * plan.evaluation.histogramBins : nil,
@@ -29,8 +29,14 @@ public struct NoiseAgreement: Sendable, Hashable {
       minimum: TaskKind.allCases.filter(plan.performs)
         .map { TaskLayout.minimumCohort(of: $0, plan: plan, manifest: manifest) }.min() ?? 0,
       assumedCorrupt: manifest.assumedCorrupt)
-    self.settings = settings
     do throws(MechanismError) { noise = try Self.known.plan(key) } catch { throw .privacy(error) }
+  }
+
+  /// The noise that the same plan would have for another ε, or over another number of rounds.
+  ///
+  /// - Throws: `MechanismError` where it cannot be had.
+  public func noise(epsilon: Double, rounds: Int? = nil) throws(MechanismError) -> NoisePlan {
+    try key.calibrated(.target(epsilon: epsilon), rounds: rounds ?? key.rounds)
   }
 
   /// What is released for a task; nil for one that the plan does not have.
@@ -66,7 +72,7 @@ private struct Key: Hashable, Sendable {
   let minimum: Int
   let assumedCorrupt: Int
 
-  func calibrated() throws(MechanismError) -> NoisePlan {
+  func calibrated(_ amount: PrivacySettings.Amount, rounds: Int) throws(MechanismError) -> NoisePlan {
     let parameters = try MechanismParameters(
       unit: settings.unit == .organization ? .organization : .record(.records(records)), mechanism: settings.mechanism,
       clip: settings.clip, dimension: tensors,
@@ -83,7 +89,7 @@ private struct Key: Hashable, Sendable {
           name: NoiseAgreement.evaluationName, count: counters, releases: 1, level: .relative(factor)))
     }
     let calibration = try NoiseCalibration(parameters: parameters, rounds: rounds, counters: sections)
-    return switch settings.amount {
+    return switch amount {
     case .target(let epsilon): try calibration.plan(epsilon: epsilon, delta: settings.delta)
     case .noiseMultiplier(let multiplier):
       try calibration.plan(noiseMultiplier: multiplier, delta: settings.delta)
@@ -98,7 +104,7 @@ private final class NoisePlans: Sendable {
 
   func plan(_ key: Key) throws(MechanismError) -> NoisePlan {
     if let known = plans.withLock({ $0.first { $0.key == key }?.plan }) { return known }
-    let plan = try key.calibrated()
+    let plan = try key.calibrated(key.settings.amount, rounds: key.rounds)
     plans.withLock { plans in
       plans.removeAll { $0.key == key }
       plans.append((key, plan))

@@ -61,19 +61,4 @@ struct PlannedPrivacy: Sendable {
       return (step.task, step.round, try composition.epsilon(delta: settings.delta))
     }
   }
-
-  /// The noise for another ε, or another number of rounds.
-  func noise(epsilon: Double, rounds: Int? = nil) throws(MechanismError) -> NoisePlan {
-    let rounds = rounds ?? plan.rounds
-    let share = settings.evaluationShare
-    var counters: [CounterSection] = []
-    for release in noise.releases.dropFirst() {
-      counters.append(
-        try CounterSection(
-          name: release.name, count: release.dimension, releases: release.releases,
-          level: .relative(((1 - share) / (share * Double(rounds))).squareRoot())))
-    }
-    return try NoiseCalibration(parameters: noise.parameters, rounds: rounds, counters: counters)
-      .plan(epsilon: epsilon, delta: settings.delta)
-  }
 }

@@ -58,7 +58,7 @@ struct PrivacyAccount: Sendable {
     guard let ceiling else { return nil }
     func fits(_ epsilon: Double) throws -> Bool {
       // Too little noise for the grid, or more than fits into the words: not a plan that could be carried out.
-      guard let noise = try? planned.noise(epsilon: epsilon) else { return false }
+      guard let noise = try? planned.agreement.noise(epsilon: epsilon) else { return false }
       return try ceiling.forecast(
         noise.releases.map { ($0.event, $0.releases) }, of: dataSet, ledger: ledger
       ).isAffordable

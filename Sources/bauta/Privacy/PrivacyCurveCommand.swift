@@ -100,7 +100,7 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
             ?? "1 training without noise")
         Output.standard.flush()
       }
-      let noise = try epsilon.map { try planned.noise(epsilon: $0) }
+      let noise = try epsilon.map { try planned.agreement.noise(epsilon: $0) }
       // Without noise all trials are the same.
       let areas = try (0..<(noise == nil ? 1 : trials)).compactMap { _ in try trial.rocAuc(noise: noise) }
       return Accuracy(epsilon: epsilon, noiseMultiplier: noise?.model.noiseMultiplier ?? 0, areas: areas)

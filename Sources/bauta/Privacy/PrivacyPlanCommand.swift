@@ -121,7 +121,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       table.append(
         ["\(JSONValue.number(epsilon).text)"]
           + rounds.map {
-            "\((try? planned.noise(epsilon: epsilon, rounds: $0)).map { Figures.decimals($0.model.noiseMultiplier, 2) } ?? "–")"
+            "\((try? planned.agreement.noise(epsilon: epsilon, rounds: $0)).map { Figures.decimals($0.model.noiseMultiplier, 2) } ?? "–")"
           })
     }
     output.table(table)
