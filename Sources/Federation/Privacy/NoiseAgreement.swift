@@ -28,7 +28,8 @@ public struct NoiseAgreement: Sendable, Hashable {
       // The smallest sum of any task: its noise is what all are charged for.
       minimum: TaskKind.allCases.filter(plan.performs)
         .map { TaskLayout.minimumCohort(of: $0, plan: plan, manifest: manifest) }.min() ?? 0,
-      assumedCorrupt: manifest.assumedCorrupt)
+      // Whoever takes part can subtract its own noise from the sum.
+      assumedCorrupt: max(1, manifest.assumedCorrupt))
     do throws(MechanismError) { noise = try Self.known.plan(key) } catch { throw .privacy(error) }
   }
 
@@ -76,8 +77,7 @@ private struct Key: Hashable, Sendable {
     let parameters = try MechanismParameters(
       unit: settings.unit == .organization ? .organization : .record(.records(records)), mechanism: settings.mechanism,
       clip: settings.clip, dimension: tensors,
-      // Whoever takes part can subtract its own noise from the sum.
-      cohort: try NoiseCohort(size: organizations, minimum: minimum, assumedCorrupt: max(1, assumedCorrupt)), bits: bits
+      cohort: try NoiseCohort(size: organizations, minimum: minimum, assumedCorrupt: assumedCorrupt), bits: bits
     )
     var sections: [CounterSection] = []
     if let counters {
