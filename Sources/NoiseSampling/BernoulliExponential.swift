@@ -4,7 +4,7 @@
 /// the few next to the probability, more digits of both decide.
 ///
 /// A draw takes the same time whatever its outcome, but for those about 4 in 2⁶⁴ words.
-public struct BernoulliExponential: Sendable {
+public struct BernoulliExponential: Sampler {
   /// Of the exponent, as given.
   public let numerator: UInt64
   public let denominator: UInt64
@@ -41,19 +41,6 @@ public struct BernoulliExponential: Sendable {
         Exponential.bounds(
           numerator: Natural(numerator), denominator: Natural(denominator), fractionBits: $0)
       }
-    }
-  }
-
-  /// Overwrites all of `out` with independent draws.
-  public func fill(_ out: UnsafeMutableBufferPointer<Bool>, using generator: inout some RandomNumberGenerator) {
-    for index in out.indices { out.initializeElement(at: index, to: sample(using: &generator)) }
-  }
-
-  /// Independent draws.
-  public func samples(count: Int, using generator: inout some RandomNumberGenerator) -> [Bool] {
-    [Bool](unsafeUninitializedCapacity: count) { buffer, initialized in
-      fill(UnsafeMutableBufferPointer(rebasing: buffer[..<count]), using: &generator)
-      initialized = count
     }
   }
 }

@@ -7,7 +7,7 @@
 /// Trials are independent and each of them does the same work with three words, so the time that a sample takes depends on
 /// how many were rejected, which is independent of the sample; about one in two is. See <doc:NoiseSampling> for what that
 /// does not cover. The variance of the distribution is a little below σ² for small σ: 0.2 % at σ² = ½, 2 · 10⁻⁷ of it at 1.
-public struct DiscreteGaussian: Sendable {
+public struct DiscreteGaussian: Sampler, TrialSampler {
   /// The parameter σ².
   public let variance: PositiveRational
   /// t.
@@ -42,37 +42,11 @@ public struct DiscreteGaussian: Sendable {
     tolerance = Exponential.estimateTolerance + 16 + extraTolerance
   }
 
-  /// One draw.
-  /// - Parameter generator: cryptographically secure, under a fresh seed; see <doc:NoiseSampling>.
-  public func sample(using generator: inout some RandomNumberGenerator) -> Int64 {
-    while true {
-      let (first, second, third) = (generator.next(), generator.next(), generator.next())
-      let (value, verdict) = trial(first, second, third)
-      switch verdict {
-      case .below: return value
-      case .notBelow: continue
-      case .undecided:
-        if let value = resolve(first, second, third, using: &generator) { return value }
-      }
-    }
-  }
-
-  /// Overwrites all of `out` with independent draws.
-  public func fill(_ out: UnsafeMutableBufferPointer<Int64>, using generator: inout some RandomNumberGenerator) {
-    for index in out.indices { out.initializeElement(at: index, to: sample(using: &generator)) }
-  }
-
-  /// Independent draws.
-  public func samples(count: Int, using generator: inout some RandomNumberGenerator) -> [Int64] {
-    [Int64](unsafeUninitializedCapacity: count) { buffer, initialized in
-      fill(UnsafeMutableBufferPointer(rebasing: buffer[..<count]), using: &generator)
-      initialized = count
-    }
-  }
+  public func sample(using generator: inout some RandomNumberGenerator) -> Int64 { firstAccepted(using: &generator) }
 
   /// X = U + tV with U uniform below t and V geometric has weight e^(−V). Accepted with e^(−F), F = X²/(2σ²) − V +
   /// σ²/(2t²) = U/t + (X − σ²/t)²/(2σ²), it has weight e^(−X²/(2σ²)). Zero with a negative sign is rejected.
-  private func trial(_ first: UInt64, _ second: UInt64, _ third: UInt64) -> (Int64, Verdict) {
+  func trial(_ first: UInt64, _ second: UInt64, _ third: UInt64) -> (Int64, Verdict) {
     let (uniform, isUniform) = modulus.reduce(first)
     let (count, isUndecided) = geometric.count(digits: second >> 1)
     // Below 44 (2²⁰ + 1), so X² is below 2⁵². The reciprocal is at most 2⁶⁴ unless σ < 1; then it is at most 2⁸³, but X² is
@@ -87,7 +61,7 @@ public struct DiscreteGaussian: Sendable {
     return (value, isUndecided ? .undecided : verdict)
   }
 
-  private func resolve(
+  func resolve(
     _ first: UInt64, _ second: UInt64, _ third: UInt64, using generator: inout some RandomNumberGenerator
   ) -> Int64? {
     let (uniform, _) = modulus.reduce(first)

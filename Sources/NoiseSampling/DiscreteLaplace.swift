@@ -3,7 +3,7 @@
 /// Algorithm 2 of Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy" (2020). Its trials are
 /// independent and each of them does the same work with three words, so the time that a sample takes depends on how many
 /// were rejected, which is independent of the sample. See <doc:NoiseSampling> for what that does not cover.
-public struct DiscreteLaplace: Sendable {
+public struct DiscreteLaplace: Sampler, TrialSampler {
   public let scale: PositiveRational
   /// The scale is modulus / divisor.
   private let modulus: UniformBelow
@@ -36,37 +36,11 @@ public struct DiscreteLaplace: Sendable {
     tolerance = Exponential.estimateTolerance + 3 + extraTolerance
   }
 
-  /// One draw.
-  /// - Parameter generator: cryptographically secure, under a fresh seed; see <doc:NoiseSampling>.
-  public func sample(using generator: inout some RandomNumberGenerator) -> Int64 {
-    while true {
-      let (first, second, third) = (generator.next(), generator.next(), generator.next())
-      let (value, verdict) = trial(first, second, third)
-      switch verdict {
-      case .below: return value
-      case .notBelow: continue
-      case .undecided:
-        if let value = resolve(first, second, third, using: &generator) { return value }
-      }
-    }
-  }
-
-  /// Overwrites all of `out` with independent draws.
-  public func fill(_ out: UnsafeMutableBufferPointer<Int64>, using generator: inout some RandomNumberGenerator) {
-    for index in out.indices { out.initializeElement(at: index, to: sample(using: &generator)) }
-  }
-
-  /// Independent draws.
-  public func samples(count: Int, using generator: inout some RandomNumberGenerator) -> [Int64] {
-    [Int64](unsafeUninitializedCapacity: count) { buffer, initialized in
-      fill(UnsafeMutableBufferPointer(rebasing: buffer[..<count]), using: &generator)
-      initialized = count
-    }
-  }
+  public func sample(using generator: inout some RandomNumberGenerator) -> Int64 { firstAccepted(using: &generator) }
 
   /// X = U + modulus · V with U uniform below the modulus, accepted with e^(−U/modulus), and V geometric; the magnitude is
   /// ⌊X / divisor⌋. Zero with a negative sign is rejected.
-  private func trial(_ first: UInt64, _ second: UInt64, _ third: UInt64) -> (Int64, Verdict) {
+  func trial(_ first: UInt64, _ second: UInt64, _ third: UInt64) -> (Int64, Verdict) {
     let (uniform, isUniform) = modulus.reduce(first)
     let (count, isUndecided) = geometric.count(digits: second >> 1)
     // In units of 2⁻⁶⁴, a little too small. U below 2⁶⁰ times a reciprocal of at most 2⁶⁴.
@@ -79,7 +53,7 @@ public struct DiscreteLaplace: Sendable {
     return (value, isUndecided ? .undecided : verdict)
   }
 
-  private func resolve(
+  func resolve(
     _ first: UInt64, _ second: UInt64, _ third: UInt64, using generator: inout some RandomNumberGenerator
   ) -> Int64? {
     let (uniform, _) = modulus.reduce(first)

@@ -9,7 +9,7 @@
 /// Trials are independent, and each of them does the same work with two words, so the time that a sample takes depends on
 /// how many were rejected, which is independent of the sample; about one in ten is. See <doc:NoiseSampling> for what that
 /// does not cover.
-public struct Poisson: Sendable {
+public struct Poisson: Sampler {
   public let mean: PositiveRational
   private let table: PoissonTable
 
@@ -36,19 +36,6 @@ public struct Poisson: Sendable {
       case .undecided:
         if let value = resolve(proposal, digits: second, using: &generator) { return value }
       }
-    }
-  }
-
-  /// Overwrites all of `out` with independent draws.
-  public func fill(_ out: UnsafeMutableBufferPointer<UInt64>, using generator: inout some RandomNumberGenerator) {
-    for index in out.indices { out.initializeElement(at: index, to: sample(using: &generator)) }
-  }
-
-  /// Independent draws.
-  public func samples(count: Int, using generator: inout some RandomNumberGenerator) -> [UInt64] {
-    [UInt64](unsafeUninitializedCapacity: count) { buffer, initialized in
-      fill(UnsafeMutableBufferPointer(rebasing: buffer[..<count]), using: &generator)
-      initialized = count
     }
   }
 

@@ -2,7 +2,7 @@
 ///
 /// Sums of independent Skellam variables are Skellam with the sum of the variances, exactly. What ``Poisson`` says of
 /// time holds for each of the two draws.
-public struct Skellam: Sendable {
+public struct Skellam: Sampler {
   public let variance: PositiveRational
   private let poisson: Poisson
 
@@ -23,18 +23,5 @@ public struct Skellam: Sendable {
   public func sample(using generator: inout some RandomNumberGenerator) -> Int64 {
     let first = Int64(poisson.sample(using: &generator))
     return first - Int64(poisson.sample(using: &generator))
-  }
-
-  /// Overwrites all of `out` with independent draws.
-  public func fill(_ out: UnsafeMutableBufferPointer<Int64>, using generator: inout some RandomNumberGenerator) {
-    for index in out.indices { out.initializeElement(at: index, to: sample(using: &generator)) }
-  }
-
-  /// Independent draws.
-  public func samples(count: Int, using generator: inout some RandomNumberGenerator) -> [Int64] {
-    [Int64](unsafeUninitializedCapacity: count) { buffer, initialized in
-      fill(UnsafeMutableBufferPointer(rebasing: buffer[..<count]), using: &generator)
-      initialized = count
-    }
   }
 }
