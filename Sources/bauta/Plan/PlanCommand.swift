@@ -62,33 +62,19 @@ struct PlanCheckCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Hold a policy against it.", valueName: "file"), completion: .file(extensions: ["yaml"]))
   var policy: String?
 
-  @Option(
-    help: ArgumentHelp("Check it for the members of this federation.", valueName: "note"),
-    completion: .file(extensions: ["note"]))
-  var manifest: String?
-
-  @Option(help: ArgumentHelp("Check it for so many organisations instead, 3 to 256.", valueName: "n"))
-  var organizations: Int?
-
+  @OptionGroup var cohort: PlannedCohortOptions
   @OptionGroup var format: JSONOption
-
-  func validate() throws {
-    if organizations != nil, manifest != nil {
-      throw ValidationError("Give --manifest or --organizations: the manifest names its members.")
-    }
-    if let organizations, !(3...256).contains(organizations) {
-      throw ValidationError("--organizations must be from 3 to 256.")
-    }
-  }
 
   func run() async throws {
     let parsed = try RunPlan(contentsOf: plan)
-    let members = try manifest.map { try ManifestFile.read($0, requiringApprovals: false).manifest }
-    let federation = try members ?? PlannedSums.federation(of: organizations ?? parsed.smallestFederation)
+    let (federation, features) = (try cohort.federation(for: parsed), try cohort.featureCount(of: parsed))
     let sums: PlannedSums
-    do { sums = try PlannedSums(parsed, manifest: federation) } catch { throw CommandError.about(plan, error) }
+    do { sums = try PlannedSums(parsed, manifest: federation, features: features) } catch {
+      throw CommandError.about(plan, error)
+    }
     let explanation = try policy.map { path in
-      PolicyExplanation(policy: try Policy(contentsOf: path), plan: parsed, manifest: members)
+      PolicyExplanation(
+        policy: try Policy(contentsOf: path), plan: parsed, manifest: cohort.manifest == nil ? nil : federation)
     }
     if format.json {
       Output.standard.json(json(parsed, sums, explanation))

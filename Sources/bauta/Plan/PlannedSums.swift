@@ -11,11 +11,11 @@ struct PlannedSums: Sendable, CustomStringConvertible {
   /// The step between two values of a parameter, a power of two.
   let resolution: Double
 
+  /// - Parameter features: how many columns there are; without noise the conditions depend on bounds alone, and one will do.
   /// - Throws: `FederationError` where a sum could wrap, or the minimum cannot be met.
-  init(_ plan: RunPlan, manifest: Manifest) throws(FederationError) {
+  init(_ plan: RunPlan, manifest: Manifest, features count: Int? = nil) throws(FederationError) {
     let names = manifest.organizations.map(\.name)
-    // Conditions depend on bounds alone, not on how many columns there are.
-    let features: [String] = if case .named(let names) = plan.task.features { names } else { ["column"] }
+    let features = (1...(count ?? 1)).map { "column-\($0)" }
     var scale = 1.0
     var threshold = 0
     for task in TaskKind.allCases where plan.performs(task) {

@@ -18,16 +18,9 @@ struct PlannedPrivacy: Sendable {
         path: path, problem: "the plan has no differential privacy (privacy: none)",
         remedy: "Without noise there is no budget. For a plan with noise: bauta plan template --privacy record")
     }
-    let named: Int? = if case .named(let names) = plan.task.features { names.count } else { nil }
-    guard let features = named ?? cohort.features else {
-      throw CommandError.usage(
-        "the plan takes all columns of the data, and how many there are is not in it",
-        remedy: "Say how many with --features, or name them in task.features.")
-    }
-    self.features = features
-    manifest =
-      try cohort.manifest.map { try ManifestFile.read($0, requiringApprovals: false).manifest }
-      ?? PlannedSums.federation(of: cohort.organizations ?? plan.smallestFederation)
+    // Never nil for a plan with noise.
+    features = try cohort.featureCount(of: plan) ?? 0
+    manifest = try cohort.federation(for: plan)
     let size = manifest.organizations.count
     guard size >= plan.smallestFederation else {
       throw CommandError.unsuitable(

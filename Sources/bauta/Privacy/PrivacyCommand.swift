@@ -16,27 +16,3 @@ struct PrivacyCommand: AsyncParsableCommand {
       PrivacyPlanCommand.self, PrivacySpentCommand.self, PrivacyCurveCommand.self, PrivacyAuditCommand.self,
     ])
 }
-
-/// For whom a plan is computed: the members of a federation, or so many that nobody knows yet.
-struct PlannedCohortOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp("Compute it for the members of this federation.", valueName: "note"),
-    completion: .file(extensions: ["note"]))
-  var manifest: String?
-
-  @Option(help: ArgumentHelp("Compute it for so many organisations instead, 3 to 256.", valueName: "n"))
-  var organizations: Int?
-
-  @Option(help: ArgumentHelp("Columns of the data, where the plan does not name them.", valueName: "n"))
-  var features: Int?
-
-  func validate() throws {
-    if organizations != nil, manifest != nil {
-      throw ValidationError("Give --manifest or --organizations: the manifest names its members.")
-    }
-    if let organizations, !(3...256).contains(organizations) {
-      throw ValidationError("--organizations must be from 3 to 256.")
-    }
-    if let features, !(1...4096).contains(features) { throw ValidationError("--features must be from 1 to 4096.") }
-  }
-}
