@@ -30,18 +30,20 @@ extension ClientSession {
   ///   term.
   /// - Throws: ``ClientError/budget(_:)`` if it would pass a ceiling; ``ClientError/federation(_:)``.
   func pendingCharge(
-    for opening: OpeningIdentifier, _ release: NoisedRelease?, _ active: ActiveRun
+    for opening: OpeningIdentifier, _ noise: NoiseAgreement?, _ active: ActiveRun
   ) throws(ClientError) -> PendingCharge? {
-    guard let release else { return nil }
+    guard let noise else { return nil }
+    guard let charge = noise.charge(of: opening.task) else { throw .unexpected("a sum that the plan has no noise for") }
     guard let ceiling = active.policy.ceiling else { throw .unexpected("a sum with noise under a policy without") }
     let ledger = try parts.store.ledger()
     guard ledger.charge(for: opening) == nil else { return nil }
     let entry = LedgerEntry(
       dataSet: active.dataSet, run: opening.run, task: opening.task, round: opening.round, unit: ceiling.unit,
-      event: release.event, time: Int64(Date().timeIntervalSince1970))
+      event: charge.event, count: charge.count, noise: noise.settings.placement,
+      time: Int64(Date().timeIntervalSince1970))
     let forecast: PrivacyForecast
     do throws(FederationError) {
-      forecast = try ceiling.forecast([(entry.event, 1)], of: active.dataSet, ledger: ledger)
+      forecast = try ceiling.forecast([charge], of: active.dataSet, ledger: ledger)
     } catch { throw .federation(error) }
     guard forecast.isAffordable else { throw .budget(BudgetShortage(opening: opening, forecast: forecast)) }
     return PendingCharge(entry: entry, before: forecast.spent, after: forecast.after)
@@ -53,6 +55,7 @@ extension ClientSession {
       $0.task = charge.entry.task.rawValue
       $0.round = charge.entry.round
       $0.context = context.digest
+      if charge.entry.noise == .central { $0.reason = CentralGaussian.trust }
       $0.maskedInput = maskedInput(context, masks: 0, noise: nil, charge: charge)
     }
     progress(.charged(run: charge.entry.run, task: charge.entry.task, round: charge.entry.round, epsilon: charge.after))

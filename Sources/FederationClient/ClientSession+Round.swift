@@ -52,9 +52,8 @@ extension ClientSession {
     let charge: PendingCharge?
     let term: EncodedTerm
     let noise = try noise(active)
-    let release = noise?.release(of: opening.task)
     do throws(ClientError) {
-      charge = try pendingCharge(for: opening, release, active)
+      charge = try pendingCharge(for: opening, noise, active)
       term = try makeTerm(opening, stored: known?.term, context: context, noise, active)
     } catch {
       return try refuse(context, error.isOfBudget ? .budget : .unavailable, error)
@@ -72,7 +71,7 @@ extension ClientSession {
     return try advertise(
       ActiveRound(
         opening: opening, context: context, machine: try machine(context), ledger: ledger, term: term,
-        noise: release, charge: charge))
+        noise: noise?.release(of: opening.task), charge: charge))
   }
 
   /// Everything that a term is made under: the context, but for the attempt.
@@ -121,11 +120,15 @@ extension ClientSession {
     }
     progress(.training(opening))
     if let noise {
-      let integers = try active.runner.noised(opening.task, progression: active.progression, noise: noise)
+      let term = try active.runner.noised(opening.task, progression: active.progression, noise: noise)
       do throws(AggregationError) {
-        return try opening.task == .fit
-          ? EncodedTerm(integers: integers.values, counters: [], context: context)
-          : EncodedTerm(integers: [], counters: Self.bounded(integers, context), context: context)
+        switch term {
+        case .integers(let integers): return try EncodedTerm(integers: integers, counters: [], context: context)
+        case .counters(let counters):
+          return try EncodedTerm(integers: [], counters: Self.bounded(counters, context), context: context)
+        case .parameters(let parameters):
+          return try EncodedTerm.encode(values: parameters, counters: [], context: context).term
+        }
       } catch { throw .aggregation(error) }
     }
     let result = try active.runner.run(opening.task, artifact: active.progression.artifact)
@@ -139,9 +142,9 @@ extension ClientSession {
 
   /// Counters within the bounds that the sum declares: more rows than the plan foresees, or noise that is hardly ever so
   /// large, must not decide whether the organisation takes part.
-  private static func bounded(_ counters: NoisedIntegers, _ context: AggregationContext) -> [Int64] {
+  private static func bounded(_ counters: [Int64], _ context: AggregationContext) -> [Int64] {
     let bounds = context.parameters.counters.flatMap { Array(repeating: Int64(clamping: $0.bound), count: $0.count) }
-    return zip(counters.values, bounds).map { min(max($0, -$1), $1) }
+    return zip(counters, bounds).map { min(max($0, -$1), $1) }
   }
 
   /// The noise of the run's sums; nil without differential privacy.

@@ -32,6 +32,14 @@ extension ClientStore {
         GROUP BY run, task, round;
       """)
 
+  /// Noise of each organisation's own training counts once a step, and the server's is told from that of shares.
+  static let noisePlacementMigration = Migration(
+    "who added the noise, and how often a charge counts",
+    sql: """
+      ALTER TABLE privacy_charge ADD COLUMN count INTEGER NOT NULL DEFAULT 1 CHECK (count >= 1);
+      ALTER TABLE privacy_charge ADD COLUMN noise TEXT NOT NULL DEFAULT 'distributed';
+      """)
+
   /// Everything that was charged, oldest first, or what was for one sum.
   ///
   /// - Throws: ``ClientError/storage(_:)``; ``ClientError/federation(_:)`` for an entry that cannot be accounted for, so that
@@ -54,23 +62,25 @@ extension ClientStore {
     let known = "EXISTS (SELECT 1 FROM privacy_charge WHERE run = ?2 AND task = ?3 AND round = ?4)"
     try transaction.execute(
       """
-      INSERT INTO privacy_charge (data_set, run, task, round, unit, event, time)
-      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 \(charge.unit == .none ? "WHERE NOT \(known)" : "")
+      INSERT INTO privacy_charge (data_set, run, task, round, unit, event, count, noise, time)
+      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 \(charge.unit == .none ? "WHERE NOT \(known)" : "")
       """,
       [
         .text(charge.dataSet), .text(charge.run.text), .text(charge.task.rawValue), .integer(Int64(charge.round)),
-        .text(charge.unit.rawValue), .text(charge.event.canonical), .integer(charge.time),
+        .text(charge.unit.rawValue), .text(charge.event.canonical), .integer(Int64(charge.count)),
+        .text(charge.noise.rawValue), .integer(charge.time),
       ])
   }
 }
 
 extension LedgerEntry {
   fileprivate init(_ row: StoredRow) throws {
-    guard let task = TaskKind(rawValue: try row.text("task")), let unit = PrivacyUnit(rawValue: try row.text("unit"))
-    else { throw StorageError.statement(reason: "a charge is for an unknown task or unit") }
+    guard let task = TaskKind(rawValue: try row.text("task")), let unit = PrivacyUnit(rawValue: try row.text("unit")),
+      let noise = NoisePlacement(rawValue: try row.text("noise"))
+    else { throw StorageError.statement(reason: "a charge is for an unknown task, unit or kind of noise") }
     self.init(
       dataSet: try row.text("data_set"), run: try RunIdentifier(try row.text("run")), task: task,
       round: Int(try row.integer("round")), unit: unit, event: try PrivacyEvent(canonical: try row.text("event")),
-      time: try row.integer("time"))
+      count: Int(try row.integer("count")), noise: noise, time: try row.integer("time"))
   }
 }

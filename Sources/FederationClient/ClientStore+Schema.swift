@@ -103,5 +103,6 @@ extension ClientStore {
         ) STRICT;
         """),
     ledgerMigration,
+    noisePlacementMigration,
   ]
 }

@@ -54,8 +54,18 @@ extension RunCoordinator {
       }
       isCommitted = true
       guard let sum = secureSum.result else { throw RunStop.unmaskable(missing: absentMembers, details: []) }
-      return try await publish(sum, opening: opening, started: started, &progression)
+      let published = try noised(sum, of: opening, context: context, progression)
+      return try await publish(published, opening: opening, started: started, &progression)
     }
+  }
+
+  /// The sum with this server's noise, where it is trusted to add it. The sum from before is not stored, logged or told;
+  /// a server that ends before it has stored the noised one makes the sum anew, and the first noise was seen by nobody.
+  private func noised(
+    _ sum: AggregateSum, of opening: OpeningIdentifier, context: AggregationContext, _ progression: RunProgression
+  ) throws -> AggregateSum {
+    guard let noise = try progression.noise(agreement.manifest) else { return sum }
+    return try noise.published(sum, of: opening.task, context: context)
   }
 
   /// An attempt's number is on disk before anybody hears of it: no server uses one twice.

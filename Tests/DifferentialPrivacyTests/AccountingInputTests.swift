@@ -10,6 +10,7 @@ struct AccountingInputTests {
     return [
       .gaussian(noiseMultiplier: 0.1 + 0.2), .poissonSubsampledGaussian(noiseMultiplier: 1, samplingProbability: 1e-7),
       .distributedDiscreteGaussian(noise), .skellam(noise), .discreteGaussian(sigma: 6, sensitivity: 2),
+      .poissonSubsampledDiscreteGaussian(noiseMultiplier: 1.5, samplingProbability: 0.25),
       .zeroConcentrated(rho: 1e17), .tree(noiseMultiplier: 1.13, leaves: 1600), .pure(epsilon: 0.5),
       .pure(epsilon: .infinity),
       .unbounded,

@@ -52,7 +52,7 @@ extension TestFederation {
 
   /// ε of so many fits.
   func epsilon(fits: Int, of plan: RunPlan) throws -> Double {
-    guard let event = try noise(plan)?.noise.model.event else { return 0 }
+    guard let event = try noise(plan)?.charge(of: .fit)?.event else { return 0 }
     return try PrivacyLedger().epsilon(of: nil, unit: .record, delta: 1e-5, with: [(event, fits)])
   }
 

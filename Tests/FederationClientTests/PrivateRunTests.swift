@@ -113,7 +113,7 @@ struct PrivateRunTests {
       #expect(input.epsilonTotal == totals[sum].flatMap { AuditDecimal($0) }, "\(sum)")
       // Its own noise is a part of the whole.
       let release = try #require(noise.release(of: TaskKind(rawValue: sum.task) ?? .statistics))
-      let own = try #require(input.localNoise.flatMap { Double($0.text) }) * noise.noise.encoding.scale
+      let own = try #require(input.localNoise.flatMap { Double($0.text) }) * #require(noise.encoding).scale
       #expect(own * own < 0.6 * release.noise.centralVariance && own >= 0.5, "\(sum)")
       inputs.insert(sum)
     }
@@ -274,7 +274,9 @@ extension PrivacyEvent {
   fileprivate var dimension: Int? {
     switch self {
     case .skellam(let noise), .distributedDiscreteGaussian(let noise): noise.dimension
-    case .gaussian, .poissonSubsampledGaussian, .discreteGaussian, .zeroConcentrated, .tree, .pure, .unbounded: nil
+    case .gaussian, .poissonSubsampledGaussian, .poissonSubsampledDiscreteGaussian, .discreteGaussian,
+      .zeroConcentrated, .tree, .pure, .unbounded:
+      nil
     }
   }
 }

@@ -25,13 +25,13 @@ struct NoiseAgreementTests {
       for epsilon in [0.5, 3, 8] {
         let plan = try text.replacing(one: "epsilon: 3", with: "epsilon: \(epsilon)")
         let agreement = try #require(try agreement(plan))
-        #expect(agreement.noise.epsilon <= epsilon)
-        #expect(agreement.noise.epsilon > 0.99 * epsilon)
+        #expect(agreement.form.epsilon <= epsilon)
+        #expect(agreement.form.epsilon > 0.99 * epsilon)
         // What is charged for the whole run is that, composed anew from the events alone.
         var composition = PrivacyComposition()
         for (event, count) in agreement.charges { try composition.compose(event, count: count) }
         let composed = try composition.epsilon(delta: 1e-5)
-        #expect((composed - agreement.noise.epsilon).magnitude <= 1e-9 * epsilon)
+        #expect((composed - agreement.form.epsilon).magnitude <= 1e-9 * epsilon)
       }
     }
   }
@@ -40,13 +40,13 @@ struct NoiseAgreementTests {
   func releases() throws {
     let agreement = try #require(try agreement())
     #expect(agreement.charges.map(\.count) == [4, 1])
-    #expect(agreement.release(of: .fit) == agreement.noise.model)
+    #expect(agreement.release(of: .fit) == agreement.distributed?.model)
     #expect(agreement.release(of: .fit)?.dimension == 4)
     #expect(agreement.release(of: .evaluate)?.dimension == 32)
     #expect(agreement.release(of: .statistics) == nil)
-    #expect(agreement.charges.map(\.event) == agreement.noise.releases.map(\.event))
+    #expect(agreement.charges.map(\.event) == agreement.distributed?.releases.map(\.event))
     // The evaluation gets its share of ρ: what is left is spread over the rounds.
-    let model = agreement.noise.model.noiseMultiplier
+    let model = agreement.form.noiseMultiplier
     let evaluation = try #require(agreement.release(of: .evaluate)).noiseMultiplier
     let share = 1 / (evaluation * evaluation) / (1 / (evaluation * evaluation) + 4 / (model * model))
     #expect((share - 0.1).magnitude < 0.01)
@@ -56,11 +56,11 @@ struct NoiseAgreementTests {
   @Test("Shares are counted of those alone that the smallest sum can be trusted for")
   func honestShares() throws {
     func shares(corrupt: Int = 1) throws -> [Int] {
-      try #require(try agreement(assumedCorrupt: corrupt)).noise.releases.map(\.noise.honestShares)
+      try #require(try agreement(assumedCorrupt: corrupt)?.distributed).releases.map(\.noise.honestShares)
     }
     #expect(try shares() == [2, 2])
     #expect(try shares(corrupt: 0) == [2, 2], "each can subtract its own")
-    let release = try #require(try agreement()).noise.model
+    let release = try #require(try agreement()?.distributed).model
     #expect(release.noise.variance(shares: 2) == release.noise.centralVariance)
     #expect(release.noise.variance(shares: 1) < release.noise.centralVariance)
   }
@@ -131,7 +131,7 @@ struct NoiseAgreementTests {
     let noise = try #require(fit.noise)
     #expect(fit.parameters.tensorCount == 4)
     #expect(fit.parameters.counters.isEmpty)
-    #expect(fit.parameters.encoding == .integers(scale: noise.noise.encoding.scale))
+    #expect(fit.parameters.encoding == .integers(scale: try #require(noise.encoding).scale))
     #expect(fit.parameters.clip == 4)
     let evaluation = try layout(.evaluate)
     #expect(evaluation.parameters.tensorCount == 0)
@@ -145,7 +145,9 @@ struct NoiseAgreementTests {
     // Rotated, and so padded to a power of two.
     let update = try layout(.fit, organizationPlan)
     #expect(update.parameters.tensorCount == 4 && update.parameters.counters.isEmpty)
-    #expect(update.noise?.noise.model.squaredL2Sensitivity != noise.noise.model.squaredL2Sensitivity || update != fit)
+    #expect(
+      update.noise?.distributed?.model.squaredL2Sensitivity != noise.distributed?.model.squaredL2Sensitivity
+        || update != fit)
   }
 
   @Test("The context of an attempt depends on the scale, and on nothing that each side may choose")
@@ -153,7 +155,7 @@ struct NoiseAgreementTests {
     let run = try PrivateRun()
     let context = try run.context(.fit, 1)
     let own = context.parameters
-    let scale = try #require(try layout(.fit).noise).noise.encoding.scale
+    let scale = try #require(try layout(.fit).noise?.encoding).scale
     func digest(_ encoding: CoordinateEncoding) throws -> ContextDigest {
       let parameters = try AggregationParameters(
         tensorCount: own.tensorCount, bits: own.bits, clip: own.clip, rounding: own.rounding, counters: own.counters,

@@ -298,7 +298,8 @@ struct PrivacyBudgetTests {
   func stop() throws {
     let run = try PrivateRun()
     let noise = try #require(try run.progression.noise(run.manifest.manifest))
-    let one = try PrivacyLedger().epsilon(of: nil, unit: .record, delta: 1e-5, with: [(noise.noise.model.event, 1)])
+    let one = try PrivacyLedger().epsilon(
+      of: nil, unit: .record, delta: 1e-5, with: [try #require(noise.charge(of: .fit))])
     for (epsilon, joins) in [(one, true), (one.nextDown, false)] {
       let policy = try policy("unit: record, epsilon: \(epsilon), delta: 1e-5, whenShort: stop")
       let checks = try checks(policy, PrivacyLedger())

@@ -33,7 +33,7 @@ struct PrivateProgressionTests {
   func steps() throws {
     var run = try PrivateRun()
     let strategy = try #require(try run.plan.gradientDescent)
-    let scale = try #require(try run.progression.noise(run.manifest.manifest)).noise.encoding.scale
+    let scale = try #require(try run.progression.noise(run.manifest.manifest)?.encoding).scale
     var state = try strategy.initialState(count: 4)
     for round in 1...4 {
       let integers: [Int64] = [1, -2, 3, 4].map { Int64($0 * round) * 100_003 }
@@ -92,7 +92,7 @@ struct PrivateProgressionTests {
     var run = try PrivateRun(organizationPlan)
     #expect(run.progression.artifact?.optimizer == nil)
     let rotation = try run.progression.rotation()
-    let scale = try #require(try run.progression.noise(run.manifest.manifest)).noise.encoding.scale
+    let scale = try #require(try run.progression.noise(run.manifest.manifest)?.encoding).scale
     let integers: [Int64] = [5_000, -1_000, 2_000, 700]
     let update = try rotation.undo(integers.map { Double($0) / scale })
     let sum = try run.sum(.fit, 1, integers: integers)

@@ -169,7 +169,7 @@ struct RunPlanTests {
       "plan.yaml:6:20: trainer.program: expected one of builtin, found './evil'"),
     Fault(
       "optimizer: lbfgs", "optimizer: sgd",
-      "plan.yaml:6:40: trainer.optimizer: 'sgd' is not available in this version; available: lbfgs"),
+      "plan.yaml:6:40: trainer.optimizer: 'sgd' is not available in this version; available: lbfgs, dpsgd"),
     Fault(
       "name: FedAvg", "name: FedProx",
       "plan.yaml:7:18: strategy.name: 'FedProx' is not available in this version; available: FedAvg, FedSGD"),

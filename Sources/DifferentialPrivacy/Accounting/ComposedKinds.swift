@@ -35,7 +35,8 @@ struct ComposedKinds {
       case .discreteGaussian(let sigma, let sensitivity):
         others.append(Kind(loss: .discrete(sigma: sigma, sensitivity: sensitivity), count: count))
       case .pure(let epsilon): others.append(Kind(loss: .pure(epsilon: epsilon), count: count))
-      case .distributedDiscreteGaussian, .skellam, .zeroConcentrated, .unbounded: isRenyiOnly = true
+      case .poissonSubsampledDiscreteGaussian, .distributedDiscreteGaussian, .skellam, .zeroConcentrated, .unbounded:
+        isRenyiOnly = true
       }
     }
   }

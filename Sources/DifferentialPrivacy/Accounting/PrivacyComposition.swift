@@ -10,7 +10,7 @@ import Foundation
 /// - of these, sampled Gaussian and scalar discrete Gaussian releases, at most ``mostKinds`` different ones:
 ///   ``PrivacyLossDistribution``, pessimistic.
 ///
-/// Skellam, distributed discrete Gaussian and zero-concentrated releases have no privacy loss distribution here; one of them
+/// Skellam, distributed or sampled discrete Gaussian, and zero-concentrated releases have no privacy loss distribution here; one of them
 /// leaves the Rényi curve alone.
 ///
 /// A release more never lowers ε or δ, but for the last digits: the interval of the privacy loss distribution only grows

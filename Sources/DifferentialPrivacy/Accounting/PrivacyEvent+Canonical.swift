@@ -31,6 +31,11 @@ extension PrivacyEvent: Codable {
     case .gaussian(let noise): ("gaussian", [("noiseMultiplier", "\(noise)")])
     case .poissonSubsampledGaussian(let noise, let probability):
       ("poissonSubsampledGaussian", [("noiseMultiplier", "\(noise)"), ("samplingProbability", "\(probability)")])
+    case .poissonSubsampledDiscreteGaussian(let noise, let probability):
+      (
+        "poissonSubsampledDiscreteGaussian",
+        [("noiseMultiplier", "\(noise)"), ("samplingProbability", "\(probability)")]
+      )
     case .distributedDiscreteGaussian(let noise): ("distributedDiscreteGaussian", Self.parameters(of: noise))
     case .skellam(let noise): ("skellam", Self.parameters(of: noise))
     case .discreteGaussian(let sigma, let sensitivity):
@@ -60,6 +65,11 @@ extension PrivacyEvent: Codable {
     case "poissonSubsampledGaussian":
       try parameters.require(2)
       return .poissonSubsampledGaussian(
+        noiseMultiplier: try parameters.number(0, "noiseMultiplier"),
+        samplingProbability: try parameters.number(1, "samplingProbability"))
+    case "poissonSubsampledDiscreteGaussian":
+      try parameters.require(2)
+      return .poissonSubsampledDiscreteGaussian(
         noiseMultiplier: try parameters.number(0, "noiseMultiplier"),
         samplingProbability: try parameters.number(1, "samplingProbability"))
     case "distributedDiscreteGaussian": return .distributedDiscreteGaussian(try noise(parameters))

@@ -7,6 +7,8 @@ public enum PrivacyEvent: Hashable, Sendable {
   case gaussian(noiseMultiplier: Double)
   /// The same on a secret Poisson sample of the records, each drawn with probability q.
   case poissonSubsampledGaussian(noiseMultiplier: Double, samplingProbability: Double)
+  /// Discrete Gaussian noise of parameter z times the L2 sensitivity, on integers, over a secret Poisson sample.
+  case poissonSubsampledDiscreteGaussian(noiseMultiplier: Double, samplingProbability: Double)
   /// A sum of discrete Gaussian shares.
   case distributedDiscreteGaussian(DistributedNoise)
   /// A sum of Skellam shares.
@@ -26,7 +28,8 @@ public enum PrivacyEvent: Hashable, Sendable {
   public func validate() throws(PrivacyAccountingError) {
     switch self {
     case .gaussian(let noise): try Checked.noiseMultiplier(noise)
-    case .poissonSubsampledGaussian(let noise, let probability):
+    case .poissonSubsampledGaussian(let noise, let probability),
+      .poissonSubsampledDiscreteGaussian(let noise, let probability):
       try Checked.noiseMultiplier(noise)
       try Checked.samplingProbability(probability)
     case .discreteGaussian(let sigma, let sensitivity):
@@ -48,6 +51,8 @@ public enum PrivacyEvent: Hashable, Sendable {
     case .gaussian(let noise): try .gaussian(noiseMultiplier: noise)
     case .poissonSubsampledGaussian(let noise, let probability):
       try .poissonSubsampledGaussian(noiseMultiplier: noise, samplingProbability: probability)
+    case .poissonSubsampledDiscreteGaussian(let noise, let probability):
+      try .poissonSubsampledDiscreteGaussian(noiseMultiplier: noise, samplingProbability: probability)
     case .distributedDiscreteGaussian(let noise): .distributedDiscreteGaussian(noise)
     case .skellam(let noise): .skellam(noise)
     case .discreteGaussian(let sigma, let sensitivity):

@@ -20,6 +20,23 @@ extension RenyiCurve {
     let moments = SampledGaussianMoments(noise: noiseMultiplier, probability: samplingProbability)
     return RenyiCurve { moments.logMoment($0) / ($0 - 1) }
   }
+
+  /// Discrete Gaussian noise of parameter z times the L2 sensitivity on an integer sum over records each of which is drawn
+  /// independently with probability q, neighbours differing in one record added or removed.
+  ///
+  /// At integer orders its moments are at most those of ``poissonSubsampledGaussian(noiseMultiplier:samplingProbability:)``:
+  /// see <doc:Accounting>. Nothing is claimed between them. z is from 1e-9 to 1e9, q from 0 to 1. Fails with
+  /// ``PrivacyAccountingError/outOfRange(_:value:)``.
+  public static func poissonSubsampledDiscreteGaussian(
+    noiseMultiplier: Double, samplingProbability: Double
+  ) throws(PrivacyAccountingError) -> RenyiCurve {
+    try Checked.noiseMultiplier(noiseMultiplier)
+    try Checked.samplingProbability(samplingProbability)
+    guard samplingProbability > 0 else { return .none }
+    guard samplingProbability < 1 else { return atIntegerOrders { $0 / (2 * noiseMultiplier * noiseMultiplier) } }
+    let moments = SampledGaussianMoments(noise: noiseMultiplier, probability: samplingProbability)
+    return atIntegerOrders { moments.logMoment($0) / ($0 - 1) }
+  }
 }
 
 /// ln E[(mixture/Gaussian)^α] under the Gaussian, with the mixture (1 − q)·N(0, z²) + q·N(1, z²).

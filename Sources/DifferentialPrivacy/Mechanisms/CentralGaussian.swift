@@ -9,7 +9,7 @@ public import NoiseSampling
 /// The clients' part, clipping, conditional rounding and the integer test, is the same, so the sensitivity holds
 /// whatever the server does. The noise is a discrete Gaussian on the integer sum: exact, and within the zCDP bound
 /// Δ₂²/(2σ²) of the continuous one (Canonne, Kamath, Steinke 2020), which is what is charged.
-public struct CentralGaussian: Sendable {
+public struct CentralGaussian: Hashable, Sendable {
   /// For every place that names the mechanism.
   public static let trust = "the server sees the sum without noise and is trusted to add it"
 
@@ -52,5 +52,24 @@ public struct CentralGaussian: Sendable {
   public func add(to sum: inout [Int64], using randomness: inout some RandomNumberGenerator) {
     let noise = sampler.samples(count: sum.count, using: &randomness)
     for index in sum.indices { sum[index] &+= noise[index] }
+  }
+
+  /// Largest magnitude of the noise in any of so many coordinates, but for a chance of 2⁻⁴⁰.
+  public func bound(coordinates: Int) -> UInt64 {
+    // Below 2^30 for the largest variance and the most coordinates.
+    UInt64(
+      NoiseTail.bound(
+        .distributedDiscreteGaussian, variance: variance.roundedDown, coordinates: coordinates, bits: 40
+      ).rounded(.up))
+  }
+
+  /// The sampler follows from the variance.
+  public static func == (first: CentralGaussian, second: CentralGaussian) -> Bool {
+    first.variance == second.variance && first.squaredL2Sensitivity == second.squaredL2Sensitivity
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(variance)
+    hasher.combine(squaredL2Sensitivity)
   }
 }

@@ -48,6 +48,10 @@ public struct CounterContribution: ~Copyable {
   ) -> NoisedIntegers {
     NoisedIntegers(sums, adding: noise, using: &randomness)
   }
+
+  /// The counters **without noise**, for a run in which the server adds it (``CentralGaussian``) and is trusted to: nothing
+  /// but the secure sum hides them then. For no other use.
+  public consuming func finish(trusting _: CentralNoise) -> [Int64] { sums }
 }
 
 /// What one unit may contribute to a section of counters.

@@ -37,6 +37,7 @@ public enum MechanismError: Error, Sendable, Equatable, CustomStringConvertible 
     case noiseMultiplier = "noise-multiplier"
     case sensitivity
     case sumBound = "sum-bound"
+    case samplingProbability = "sampling-probability"
     case releases
     case epsilon
     case delta
@@ -58,6 +59,7 @@ public enum MechanismError: Error, Sendable, Equatable, CustomStringConvertible 
       case .noiseMultiplier: "above zero and at most 2^20"
       case .sensitivity: "above zero, the 1-norm between the 2-norm and its square"
       case .sumBound: "above zero and at most 2^40"
+      case .samplingProbability: "above 0 and at most 1/2"
       case .releases: "from 1 to 2^24"
       case .epsilon: "above 0 and at most 2^16"
       case .delta: "above 0 and below 1"

@@ -82,6 +82,10 @@ public struct RecordContribution: ~Copyable {
   ) -> NoisedIntegers {
     NoisedIntegers(sums, adding: noise, using: &randomness)
   }
+
+  /// The sum **without noise**, for a run in which the server adds it (``CentralGaussian``) and is trusted to: nothing but
+  /// the secure sum hides it then. For no other use.
+  public consuming func finish(trusting _: CentralNoise) -> [Int64] { sums }
 }
 
 /// The decoded sum of many contributions of the record unit.

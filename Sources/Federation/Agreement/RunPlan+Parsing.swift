@@ -22,7 +22,7 @@ extension RunPlan {
     data = try DataSettings(
       top.mapping("data", keys: DataSettings.keys, isRequired: true))
     model = try ModelSettings(top.mapping("model", keys: ["kind", "l2", "classWeights"]))
-    trainer = try TrainerSettings(top.mapping("trainer", keys: ["program", "optimizer", "steps"]))
+    trainer = try TrainerSettings(top.mapping("trainer", keys: TrainerSettings.keys))
     rounds = try top.required("rounds", .integer(Self.roundCounts))
     strategy = try StrategyChoice(top.mapping("strategy", keys: StrategyChoice.keys), rounds: rounds)
     secureSum = try SecureSumSettings(top.mapping("secureSum", keys: SecureSumSettings.keys))
@@ -117,10 +117,20 @@ extension RunPlan.ModelSettings {
 }
 
 extension RunPlan.TrainerSettings {
+  fileprivate static let keys = ["program", "optimizer", "steps"] + LocalDescentSettings.keys
+
   fileprivate init(_ group: YAMLMapping) throws(FederationError) {
     program = try group.optional("program", .word, default: .builtin)
-    optimizer = try group.available("optimizer", default: .lbfgs, available: [.lbfgs])
+    optimizer = try group.available("optimizer", default: .lbfgs, available: [.lbfgs, .dpsgd])
     steps = try group.optional("steps", .integer(1...10_000), default: 20)
+    guard optimizer == .dpsgd else {
+      for key in LocalDescentSettings.keys where group.node(key) != nil {
+        throw group.fault(key, .inconsistent(path: group.path(key), problem: "it is of the optimizer dpsgd only"))
+      }
+      local = nil
+      return
+    }
+    local = try LocalDescentSettings(group)
   }
 }
 

@@ -95,13 +95,15 @@ public struct RunPlan: Sendable, Equatable {
   }
 
   public enum TrainerProgram: String, Sendable, CaseIterable { case builtin }
-  public enum Optimizer: String, Sendable, CaseIterable { case lbfgs, sgd }
+  public enum Optimizer: String, Sendable, CaseIterable { case lbfgs, sgd, dpsgd }
 
   public struct TrainerSettings: Sendable, Equatable {
     public let program: TrainerProgram
     public let optimizer: Optimizer
     /// Optimizer steps a round, 1…10,000.
     public let steps: Int
+    /// Of the optimizer dpsgd; nil for others.
+    public let local: LocalDescentSettings?
   }
 
   public enum StrategyName: String, Sendable, CaseIterable {
@@ -222,6 +224,12 @@ public struct RunPlan: Sendable, Equatable {
     encoder.append(data.testFraction.bitPattern)
     encoder.append(data.splitSeed)
     if strategy.gradient != nil { encoder.append(strategy.name.rawValue) }
+    if let local = trainer.local {
+      for value in [local.learningRate, local.momentum, local.samplingProbability, privacy.settings?.clip ?? 0] {
+        encoder.append(value.bitPattern)
+      }
+      encoder.append(UInt64(local.expectedExamples))
+    }
     if let scale = data.publicScale {
       for values in [scale.centres, scale.scales, [scale.bound]] {
         encoder.append(list: values) { (encoder: inout CanonicalEncoder, value: Double) in

@@ -28,12 +28,12 @@ public struct TaskLayout: Sendable, Equatable {
     do {
       let shape = try Self.shape(of: task, plan: plan, featureNames: featureNames, noise: noise)
       parameters = try AggregationParameters(
-        tensorCount: shape.tensors, bits: plan.secureSum.bits, clip: noise?.settings.clip ?? plan.secureSum.clip,
+        tensorCount: shape.tensors, bits: plan.secureSum.bits, clip: noise?.encoding?.clip ?? plan.secureSum.clip,
         rounding: plan.secureSum.rounding, counters: shape.counters, weightCap: UInt64(plan.secureSum.weightCap),
         generator: plan.secureSum.generator, minimumCohort: minimum,
         minimumHonest: max(2, minimum - manifest.assumedCorrupt), assumedCorrupt: manifest.assumedCorrupt,
         graph: plan.secureSum.sumGraph,
-        encoding: noise.map { .integers(scale: $0.noise.encoding.scale) } ?? .clipped)
+        encoding: noise?.encoding.map { .integers(scale: $0.scale) } ?? .clipped)
     } catch let error as AggregationError {
       throw .aggregation(error)
     } catch let error as LearningError {
@@ -77,7 +77,7 @@ public struct TaskLayout: Sendable, Equatable {
   private static func shape(
     of task: TaskKind, plan: RunPlan, featureNames: [String], noise: NoiseAgreement?
   ) throws(LearningError) -> Shape {
-    if let noise { return try noisedShape(of: task, plan: plan, noise: noise) }
+    if let noise { return try noisedShape(of: task, plan: plan, noise, features: featureNames.count) }
     let cap = plan.secureSum.weightCap
     switch task {
     case .statistics:
@@ -96,16 +96,15 @@ public struct TaskLayout: Sendable, Equatable {
     }
   }
 
-  /// Only what noise is added to: no count of rows, none of values that were clipped, no sum of losses.
+  /// Only what noise is in: no count of rows, none of values that were clipped, no sum of losses.
   private static func noisedShape(
-    of task: TaskKind, plan: RunPlan, noise: NoiseAgreement
+    of task: TaskKind, plan: RunPlan, _ noise: NoiseAgreement, features: Int
   ) throws(LearningError) -> Shape {
     switch task {
     case .statistics: return (0, [])
-    case .fit: return (noise.noise.model.dimension, [])
+    case .fit: return (noise.encoding?.dimension ?? tensorCount(features: features), [])
     case .evaluate:
-      guard let release = noise.release(of: .evaluate) else { return (0, []) }
-      let bound = release.noise.localBound(coordinates: release.dimension)
+      guard let bound = noise.evaluationBound else { return (0, []) }
       let vector = try NoisedEvaluationVector(
         bins: plan.evaluation.histogramBins, weightCap: plan.secureSum.weightCap, noiseBound: Int64(clamping: bound))
       return (0, groups(vector.layout))

@@ -57,7 +57,8 @@ extension Policy {
     # With unit record or organization: runs with noise only, which may cost a data set at most this epsilon at delta, and
     # all data together at most epsilonInAll (null: the same). whenShort: refuse a run that the rest does not reach, or stop
     # it when the rest is spent. earlierSums: accept leaves sums out of account that left without noise before, or that an
-    # older state has forgotten; refuse, the default, takes no run with noise after them.
+    # older state has forgotten; refuse, the default, takes no run with noise after them. trustServer: true also allows
+    # plans in which the server adds the noise (noise: central).
     privacy: {unit: none, epsilon: null, epsilonInAll: null, delta: null}
 
     hours: any                    # when a run may begin, or a list: [mon-fri 08:00-18:00]
@@ -109,7 +110,9 @@ extension Policy.Bounds {
 }
 
 extension PrivacyCeiling {
-  fileprivate static let keys = ["unit", "epsilon", "epsilonInAll", "delta", "whenShort", "earlierSums"]
+  fileprivate static let keys = [
+    "unit", "epsilon", "epsilonInAll", "delta", "whenShort", "earlierSums", "trustServer",
+  ]
 
   /// Nil for the unit none, which takes no ceiling.
   fileprivate init?(_ group: YAMLMapping, unit: PrivacyUnit) throws(FederationError) {
@@ -133,6 +136,8 @@ extension PrivacyCeiling {
       text == "accept" ? true : text == "refuse" ? false : nil
     }
     leavesOutEarlier = try group.optional("earlierSums", word, default: false)
+    let boolean = YAMLField<Bool>(expected: "true or false") { text, isPlain in isPlain ? Bool(text) : nil }
+    trustsServer = try group.optional("trustServer", boolean, default: false)
   }
 }
 

@@ -15,7 +15,7 @@ extension Policy {
       var charges = agreement.charges(left: run, in: known)
       if ceiling.whenShort == .stop {
         // Who stops when short joins whatever can begin.
-        charges = known.entries.contains { $0.run == run } ? [] : [(agreement.noise.model.event, 1)]
+        charges = known.entries.contains { $0.run == run } ? [] : [agreement.charge(of: .fit)].compactMap { $0 }
       }
       let forecast = try ceiling.forecast(charges, of: ledger?.dataSet ?? "", ledger: known)
       return Self.unaccounted(ceiling, known) + Self.checks(forecast, extent: ceiling.whenShort)
@@ -30,7 +30,7 @@ extension Policy {
 
   /// Why no number can be given, where that is so.
   private static func unaccounted(_ ceiling: PrivacyCeiling, _ ledger: PrivacyLedger) -> [PolicyCheck] {
-    let count = ledger.sumsWithoutNoise(for: ceiling.unit)
+    let count = ledger.sumsWithoutNoise(for: ceiling.unit, trustsServer: ceiling.trustsServer)
     guard !ceiling.leavesOutEarlier, ledger.isIncomplete || count > 0 else { return [] }
     var found =
       count > 0

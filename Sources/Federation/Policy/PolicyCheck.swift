@@ -1,4 +1,5 @@
 import Cryptography
+import DifferentialPrivacy
 public import Foundation
 
 /// One rule of a policy held against a plan.
@@ -38,6 +39,15 @@ extension Policy {
       check("privacy.unit", privacy.rawValue, plan.privacy.unit.rawValue, "noise must hide what the policy says") {
         privacy == plan.privacy.unit
       })
+    if plan.privacy.settings?.placement == .central {
+      let trusts = ceiling?.trustsServer ?? false
+      checks.append(
+        check(
+          "privacy.trustServer", "\(trusts)", "noise: central", "\(CentralGaussian.trust): only where that is allowed"
+        ) {
+          trusts
+        })
+    }
     if let manifest, let count = featureCount ?? named(plan) {
       checks += budgetChecks(plan, manifest, features: count, ledger, run)
     }

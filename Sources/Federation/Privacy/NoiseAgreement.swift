@@ -1,17 +1,27 @@
 public import DifferentialPrivacy
 import Synchronization
 
-/// The noise of a run that has differential privacy: what each organisation adds to each task's term, and what is charged
-/// for it.
+/// The noise of a run that has differential privacy: what is added where, and what is charged for it.
 ///
-/// Follows from plan, manifest and number of features alone, so every side computes it for itself. The scale is part of
-/// every context; how much noise an organisation adds is its own affair, and what it charges is computed from that.
+/// Follows from plan, manifest and number of features alone, so every side computes it for itself. Of distributed noise the
+/// scale is part of every context; how much noise an organisation adds is its own affair, and what it charges is computed
+/// from that.
 public struct NoiseAgreement: Sendable, Hashable {
   /// Of the evaluation's release.
   static let evaluationName = "evaluation"
 
+  /// The noise, by who adds it.
+  public enum Form: Sendable, Hashable {
+    case distributed(NoisePlan)
+    case local(LocalNoise)
+    case central(CentralNoise)
+  }
+
+  /// What one sum, or a whole run, is charged as.
+  public typealias Charge = (event: PrivacyEvent, count: Int)
+
   public var settings: PrivacySettings { key.settings }
-  public let noise: NoisePlan
+  public let form: Form
   private let key: Key
 
   /// Nil for a plan without differential privacy.
@@ -21,7 +31,8 @@ public struct NoiseAgreement: Sendable, Hashable {
   public init?(plan: RunPlan, manifest: Manifest, features: Int) throws(FederationError) {
     guard let settings = plan.privacy.settings else { return nil }
     key = Key(
-      settings: settings, tensors: TaskLayout.tensorCount(features: features), bits: plan.secureSum.bits,
+      settings: settings, local: plan.trainer.local, steps: plan.trainer.steps,
+      tensors: TaskLayout.tensorCount(features: features), bits: plan.secureSum.bits,
       records: plan.secureSum.weightCap, rounds: plan.rounds,
       counters: plan.performs(.evaluate) ? 2 * plan.evaluation.histogramBins : nil,
       organizations: manifest.organizations.count,
@@ -30,40 +41,76 @@ public struct NoiseAgreement: Sendable, Hashable {
         .map { TaskLayout.minimumCohort(of: $0, plan: plan, manifest: manifest) }.min() ?? 0,
       // Whoever takes part can subtract its own noise from the sum.
       assumedCorrupt: max(1, manifest.assumedCorrupt))
-    do throws(MechanismError) { noise = try Self.known.plan(key) } catch { throw .privacy(error) }
+    do throws(MechanismError) { form = try Self.known.form(key) } catch { throw .privacy(error) }
   }
 
   /// The noise that the same plan would have for another ε, or over another number of rounds.
   ///
   /// - Throws: `MechanismError` where it cannot be had.
-  public func noise(epsilon: Double, rounds: Int? = nil) throws(MechanismError) -> NoisePlan {
+  public func form(epsilon: Double, rounds: Int? = nil) throws(MechanismError) -> Form {
     try key.calibrated(.target(epsilon: epsilon), rounds: rounds ?? key.rounds)
   }
 
-  /// What is released for a task; nil for one that the plan does not have.
+  /// Noise that every organisation adds a share of; nil where it is added otherwise.
+  public var distributed: NoisePlan? { form.plan }
+
+  /// How terms of a fit are integers; nil where they are parameters, clipped as without privacy.
+  public var encoding: IntegerEncoding? {
+    switch form {
+    case .distributed(let plan): plan.encoding
+    case .local: nil
+    case .central(let noise): noise.encoding
+    }
+  }
+
+  /// Largest noise that the bounds of the evaluation's counters allow for; nil without an evaluation.
+  var evaluationBound: UInt64? {
+    switch form {
+    case .distributed: release(of: .evaluate).map { $0.noise.localBound(coordinates: $0.dimension) }
+    case .local: nil
+    case .central(let noise): noise.evaluation.map { $0.noise.bound(coordinates: $0.count) }
+    }
+  }
+
+  /// The share of the noise that goes into a task's term; nil for a task that the plan does not have, and where no share is
+  /// added to terms.
   public func release(of task: TaskKind) -> NoisedRelease? {
-    switch task {
+    guard let distributed else { return nil }
+    return switch task {
     case .statistics: nil
-    case .fit: noise.model
-    case .evaluate: noise.releases.first { $0.name == Self.evaluationName }
+    case .fit: distributed.model
+    case .evaluate: distributed.releases.first { $0.name == Self.evaluationName }
+    }
+  }
+
+  /// What the sum of a task is charged as; nil for a task that the plan does not have.
+  public func charge(of task: TaskKind) -> Charge? {
+    switch form {
+    case .distributed: release(of: task).map { ($0.event, 1) }
+    case .local(let noise): task == .fit ? (noise.event, key.steps) : nil
+    case .central(let noise): noise.noise(of: task).map { ($0.event, 1) }
     }
   }
 
   /// Everything that the run is charged for if it comes to its end, with how often.
-  public var charges: [(event: PrivacyEvent, count: Int)] { noise.releases.map { ($0.event, $0.releases) } }
+  public var charges: [Charge] { form.charges }
 
   /// What is left to be charged of a run: all of it but what the ledger has for it already.
-  func charges(left run: RunIdentifier?, in ledger: PrivacyLedger) -> [(event: PrivacyEvent, count: Int)] {
+  func charges(left run: RunIdentifier?, in ledger: PrivacyLedger) -> [Charge] {
     let charged = ledger.entries.filter { $0.run == run }
-    return charges.map { event, count in (event, max(0, count - charged.count { $0.event == event })) }
+    return charges.map { event, count in
+      (event, max(0, count - charged.reduce(0) { $1.event == event ? $0 + $1.count : $0 }))
+    }
   }
 
-  private static let known = NoisePlans()
+  private static let known = NoiseForms()
 }
 
 /// What the noise follows from.
 private struct Key: Hashable, Sendable {
   let settings: PrivacySettings
+  let local: LocalDescentSettings?
+  let steps: Int
   let tensors: Int
   let bits: Int
   let records: Int
@@ -73,7 +120,40 @@ private struct Key: Hashable, Sendable {
   let minimum: Int
   let assumedCorrupt: Int
 
-  func calibrated(_ amount: PrivacySettings.Amount, rounds: Int) throws(MechanismError) -> NoisePlan {
+  func calibrated(_ amount: PrivacySettings.Amount, rounds: Int) throws(MechanismError) -> NoiseAgreement.Form {
+    switch settings.placement {
+    case .distributed: .distributed(try distributed(amount, rounds))
+    case .local: .local(try localNoise(amount, rounds))
+    case .central: .central(try centralNoise(amount, rounds))
+    }
+  }
+
+  private func centralNoise(_ amount: PrivacySettings.Amount, _ rounds: Int) throws(MechanismError) -> CentralNoise {
+    let setting = try CentralNoise.Setting(
+      clip: settings.clip, dimension: tensors, organizations: organizations, records: records, bits: bits,
+      rounds: rounds, counters: counters, evaluationShare: settings.evaluationShare)
+    return switch amount {
+    case .target(let epsilon): try .calibrated(epsilon: epsilon, setting: setting, delta: settings.delta)
+    case .noiseMultiplier(let multiplier):
+      try CentralNoise(noiseMultiplier: multiplier, setting: setting, delta: settings.delta)
+    }
+  }
+
+  private func localNoise(_ amount: PrivacySettings.Amount, _ rounds: Int) throws(MechanismError) -> LocalNoise {
+    guard let local else { throw .parameter(.samplingProbability) }
+    return switch amount {
+    case .target(let epsilon):
+      try LocalNoise.calibrated(
+        epsilon: epsilon, clip: settings.clip, samplingProbability: local.samplingProbability, releases: steps * rounds,
+        delta: settings.delta)
+    case .noiseMultiplier(let multiplier):
+      try LocalNoise(
+        noiseMultiplier: multiplier, clip: settings.clip, samplingProbability: local.samplingProbability,
+        releases: steps * rounds, delta: settings.delta)
+    }
+  }
+
+  private func distributed(_ amount: PrivacySettings.Amount, _ rounds: Int) throws(MechanismError) -> NoisePlan {
     let parameters = try MechanismParameters(
       unit: settings.unit == .organization ? .organization : .record(.records(records)), mechanism: settings.mechanism,
       clip: settings.clip, dimension: tensors,
@@ -97,19 +177,54 @@ private struct Key: Hashable, Sendable {
   }
 }
 
-/// Noise plans that were computed, the last few: each takes a search, and a run asks for its own again and again.
-private final class NoisePlans: Sendable {
+/// Noise that was computed, the last few: each takes a search, and a run asks for its own again and again.
+private final class NoiseForms: Sendable {
   private static let capacity = 16
-  private let plans = Mutex<[(key: Key, plan: NoisePlan)]>([])
+  private let forms = Mutex<[(key: Key, form: NoiseAgreement.Form)]>([])
 
-  func plan(_ key: Key) throws(MechanismError) -> NoisePlan {
-    if let known = plans.withLock({ $0.first { $0.key == key }?.plan }) { return known }
-    let plan = try key.calibrated(key.settings.amount, rounds: key.rounds)
-    plans.withLock { plans in
-      plans.removeAll { $0.key == key }
-      plans.append((key, plan))
-      if plans.count > Self.capacity { plans.removeFirst() }
+  func form(_ key: Key) throws(MechanismError) -> NoiseAgreement.Form {
+    if let known = forms.withLock({ $0.first { $0.key == key }?.form }) { return known }
+    let form = try key.calibrated(key.settings.amount, rounds: key.rounds)
+    forms.withLock { forms in
+      forms.removeAll { $0.key == key }
+      forms.append((key, form))
+      if forms.count > Self.capacity { forms.removeFirst() }
     }
-    return plan
+    return form
+  }
+}
+
+extension NoiseAgreement.Form {
+  /// Of distributed noise; nil for other forms.
+  public var plan: NoisePlan? {
+    if case .distributed(let plan) = self { plan } else { nil }
+  }
+
+  /// Everything that a whole run is charged for, with how often.
+  public var charges: [NoiseAgreement.Charge] {
+    switch self {
+    case .distributed(let plan): plan.releases.map { ($0.event, $0.releases) }
+    case .local(let noise): [(noise.event, noise.releases)]
+    case .central(let noise):
+      [(noise.model.event, noise.setting.rounds)] + (noise.evaluation.map { [($0.noise.event, 1)] } ?? [])
+    }
+  }
+
+  /// ε of the whole run, at the plan's δ.
+  public var epsilon: Double {
+    switch self {
+    case .distributed(let plan): plan.epsilon
+    case .local(let noise): noise.epsilon
+    case .central(let noise): noise.epsilon
+    }
+  }
+
+  /// Standard deviation of the noise of a fit (a step, where it is local) over what one unit may change.
+  public var noiseMultiplier: Double {
+    switch self {
+    case .distributed(let plan): plan.model.noiseMultiplier
+    case .local(let noise): noise.noiseMultiplier
+    case .central(let noise): noise.model.noiseMultiplier
+    }
   }
 }

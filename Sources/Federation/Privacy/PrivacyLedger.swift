@@ -2,7 +2,7 @@ import Cryptography
 public import DifferentialPrivacy
 import SecureAggregation
 
-/// One charge: what one sum cost, if h honest organisations' noise is in it.
+/// One charge: what one sum cost. Where every organisation adds a share of the noise, if h honest shares are in it.
 public struct LedgerEntry: Hashable, Sendable {
   /// The data that were read: the path of the file, without links.
   public let dataSet: String
@@ -12,12 +12,19 @@ public struct LedgerEntry: Hashable, Sendable {
   /// Whose presence the noise hid; `none` for a sum that left without noise, which no charge could pay for.
   public let unit: PrivacyUnit
   public let event: PrivacyEvent
+  /// How often the event: once for a sum of shares of noise, once a step for noise of training inside the organisation.
+  public let count: Int
+  /// Who added the noise.
+  public let noise: NoisePlacement
   /// Seconds since 1970.
   public let time: Int64
 
   public init(
-    dataSet: String, run: RunIdentifier, task: TaskKind, round: Int, unit: PrivacyUnit, event: PrivacyEvent, time: Int64
+    dataSet: String, run: RunIdentifier, task: TaskKind, round: Int, unit: PrivacyUnit, event: PrivacyEvent,
+    count: Int = 1, noise: NoisePlacement = .distributed, time: Int64
   ) {
+    self.count = count
+    self.noise = noise
     self.unit = unit
     self.dataSet = dataSet
     self.run = run
@@ -61,10 +68,11 @@ public struct PrivacyLedger: Sendable {
   }
 
   public mutating func append(_ entry: LedgerEntry) throws(FederationError) {
+    guard entry.count >= 1 else { throw .privacy(.parameter(.releases)) }
     if entry.unit != .none {
       for dataSet in [nil, entry.dataSet] {
         try Self.add(
-          [(entry.event, 1)],
+          [(entry.event, entry.count)],
           to: &compositions[Account(dataSet: dataSet, unit: entry.unit), default: PrivacyComposition()])
       }
     }
@@ -77,8 +85,14 @@ public struct PrivacyLedger: Sendable {
   }
 
   /// Sums of a data set, or of all data, that left without noise for the unit: nothing is known of what they cost it.
-  public func sumsWithoutNoise(for unit: PrivacyUnit, of dataSet: String? = nil) -> Int {
-    entries.count { $0.unit != unit && (dataSet == nil || $0.dataSet == dataSet) }
+  ///
+  /// - Parameter trustsServer: whether noise that the server added counts as noise: the server saw the sum without.
+  public func sumsWithoutNoise(
+    for unit: PrivacyUnit, of dataSet: String? = nil, trustsServer: Bool = false
+  ) -> Int {
+    entries.count {
+      ($0.unit != unit || $0.noise == .central && !trustsServer) && (dataSet == nil || $0.dataSet == dataSet)
+    }
   }
 
   /// What a data set has been charged in ε; 0 for one that nothing is known of.
@@ -88,13 +102,15 @@ public struct PrivacyLedger: Sendable {
   /// - Parameters:
   ///   - dataSet: nil for all data of the organisation together.
   ///   - leavingOut: what left without such noise, and what is not remembered.
+  ///   - trustsServer: whether noise that the server added counts as noise.
   ///   - further: charges to come, with how often.
   /// - Throws: ``FederationError/privacy(_:)``.
   public func epsilon(
-    of dataSet: String?, unit: PrivacyUnit, delta: Double, leavingOut: Bool = false,
+    of dataSet: String?, unit: PrivacyUnit, delta: Double, leavingOut: Bool = false, trustsServer: Bool = false,
     with further: [(event: PrivacyEvent, count: Int)] = []
   ) throws(FederationError) -> Double {
-    guard leavingOut || !isIncomplete && sumsWithoutNoise(for: unit, of: dataSet) == 0 else { return .infinity }
+    let withoutNoise = sumsWithoutNoise(for: unit, of: dataSet, trustsServer: trustsServer)
+    guard leavingOut || !isIncomplete && withoutNoise == 0 else { return .infinity }
     var composition = compositions[Account(dataSet: dataSet, unit: unit)] ?? PrivacyComposition()
     try Self.add(further, to: &composition)
     if composition.events.isEmpty { return 0 }
@@ -132,12 +148,15 @@ public struct PrivacyCeiling: Hashable, Sendable {
   public let whenShort: Shortage
   /// Whether sums that left without noise for the unit, or are not remembered, are left out of account.
   public let leavesOutEarlier: Bool
+  /// Whether the server may be trusted with the noise: it then sees sums without any.
+  public let trustsServer: Bool
 
   public init(
     unit: PrivacyUnit, epsilon: Double, epsilonInAll: Double? = nil, delta: Double, whenShort: Shortage = .refuse,
-    leavesOutEarlier: Bool = false
+    leavesOutEarlier: Bool = false, trustsServer: Bool = false
   ) {
     self.leavesOutEarlier = leavesOutEarlier
+    self.trustsServer = trustsServer
     self.unit = unit
     self.epsilon = epsilon
     self.epsilonInAll = epsilonInAll ?? epsilon
@@ -152,7 +171,8 @@ public struct PrivacyCeiling: Hashable, Sendable {
     func epsilon(
       _ dataSet: String?, _ further: [(event: PrivacyEvent, count: Int)] = []
     ) throws(FederationError) -> Double {
-      try ledger.epsilon(of: dataSet, unit: unit, delta: delta, leavingOut: leavesOutEarlier, with: further)
+      try ledger.epsilon(
+        of: dataSet, unit: unit, delta: delta, leavingOut: leavesOutEarlier, trustsServer: trustsServer, with: further)
     }
     return PrivacyForecast(
       ceiling: self, spent: try epsilon(dataSet), spentInAll: try epsilon(nil), after: try epsilon(dataSet, charges),

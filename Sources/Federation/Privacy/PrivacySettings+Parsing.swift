@@ -1,7 +1,7 @@
 import DifferentialPrivacy
 
 extension PrivacyModel {
-  static let keys = ["unit", "mechanism", "clip", "epsilon", "noiseMultiplier", "delta", "evaluationShare"]
+  static let keys = ["unit", "noise", "mechanism", "clip", "epsilon", "noiseMultiplier", "delta", "evaluationShare"]
 
   /// - Parameter evaluates: whether the plan has an evaluation, which spends a part.
   init(_ top: YAMLMapping, evaluates: Bool) throws(FederationError) {
@@ -26,9 +26,18 @@ extension PrivacySettings {
       YAMLField(expected: "record or organization") { text, _ in
         PrivacyUnit(rawValue: text).flatMap { $0 == .none ? nil : $0 }
       })
+    placement = try group.optional("noise", .word, default: .distributed)
     mechanism = try group.optional(
       "mechanism",
-      YAMLField(expected: "skellam or discreteGaussian") { text, _ in NoiseMechanism(plan: text) }, default: .skellam)
+      YAMLField(expected: "skellam or discreteGaussian") { text, _ in NoiseMechanism(plan: text) },
+      default: placement == .distributed ? .skellam : .distributedDiscreteGaussian)
+    guard placement == .distributed || mechanism == .distributedDiscreteGaussian else {
+      throw group.fault(
+        "mechanism",
+        .inconsistent(
+          path: group.path("mechanism"),
+          problem: "noise that one party adds alone is discreteGaussian: write that, or nothing"))
+    }
     clip = try group.required("clip", Self.number(Self.clips, "a norm from 2^-40 to 2^40"))
     delta = try group.required("delta", Self.number(Self.deltas, "a probability from 1e-18 to 0.01"))
     let epsilon = try group.nullable("epsilon", Self.number(Self.epsilons, "a number from 0.001 to 64"))

@@ -27,6 +27,16 @@ public enum PrivacyUnit: String, Sendable, Hashable, CaseIterable {
   case organization
 }
 
+/// Who adds the noise of a run, and so whom its guarantee rests on.
+public enum NoisePlacement: String, Sendable, Hashable, CaseIterable {
+  /// Every organisation a share, to its own term: only the sum carries all of it, and honest others are counted on.
+  case distributed
+  /// Every organisation all of it, inside its own training: what leaves is private by itself, and nobody is counted on.
+  case local
+  /// The server, to the sum that it sees without noise: everybody trusts it. See `CentralGaussian.trust`.
+  case central
+}
+
 /// Differential privacy of a run: mechanism and amount, as the plan's `privacy` has them.
 ///
 /// How much noise that is follows from it together with cohort and columns: see ``NoiseAgreement``.
@@ -45,6 +55,7 @@ public struct PrivacySettings: Sendable, Hashable {
   }
 
   public let unit: PrivacyUnit
+  public let placement: NoisePlacement
   public let mechanism: NoiseMechanism
   /// Largest L2 norm of what one unit contributes to a fit: a row's gradient, an organisation's update.
   public let clip: Double

@@ -23,13 +23,21 @@ extension RunPlan {
           .inconsistent(path: "data.publicScale", problem: "it lists \(count) features: name as many in task.features"))
       }
     }
+    let isLocal = privacy.settings?.placement == .local
+    try require(
+      trainer.local == nil || isLocal, "trainer", "trainer.optimizer",
+      "dpsgd adds noise as it trains: it needs privacy.noise: local")
     guard unit != .none else { return }
+    try require(
+      privacy.settings?.placement != .central || strategy.gradient != nil, "privacy", "privacy.noise",
+      "central noise is for the strategy FedSGD, which sums gradients of single rows")
+    if isLocal { try requireLocalNoise(require) }
     try require(
       task.kind == .train, "task", "task.kind",
       "statistics leave without noise; with differential privacy a plan trains")
     try require(
-      unit != .record || strategy.gradient != nil, "strategy", "strategy.name",
-      "privacy.unit: record needs the strategy FedSGD, which sums gradients of single rows")
+      unit != .record || strategy.gradient != nil || isLocal, "strategy", "strategy.name",
+      "privacy.unit: record needs the strategy FedSGD, which sums gradients of single rows, or privacy.noise: local")
     try require(
       !data.preprocessing.standardizes, "data", "data.preprocessing",
       "standardize needs statistics of the data, which would leave without noise: use publicScale")
@@ -46,5 +54,23 @@ extension RunPlan {
     try require(
       evaluation.rounds == .none || evaluation.histogramBins <= 1024 && evaluation.histogramBins.isMultiple(of: 2),
       "evaluation", "evaluation.histogramBins", "with noise in every bin it is an even number up to 1024, such as 16")
+  }
+
+  /// What training with noise of its own needs.
+  private func requireLocalNoise(
+    _ require: (_ holds: Bool, _ key: String, _ path: String, _ problem: String) throws(FederationError) -> Void
+  ) throws(FederationError) {
+    try require(
+      privacy.unit == .record, "privacy", "privacy.unit",
+      "noise: local hides single rows of each organisation: it needs privacy.unit: record")
+    try require(
+      strategy.gradient == nil, "strategy", "strategy.name",
+      "with privacy.noise: local every organisation trains a model of its own: write FedAvg")
+    try require(
+      trainer.local != nil, "trainer", "trainer.optimizer",
+      "privacy.noise: local is added by the optimizer dpsgd: write that, and its keys")
+    try require(
+      evaluation.rounds == .none, "evaluation", "evaluation.rounds",
+      "with privacy.noise: local no counts of rows leave an organisation: write none")
   }
 }

@@ -46,6 +46,8 @@ extension RunProgression {
       let strategy = try gradient.strategy(plan)
       let next = try strategy.next(optimizer, gradientSum: sum.tensors)
       (parameters, state) = (strategy.modelParameters(next), next)
+    } else if plan.privacy.settings?.placement == .local {
+      parameters = sum.tensors.map { $0 / Double(sum.survivors.count) }
     } else {
       parameters = try averaged(sum, parameters: artifact.model.parameters)
     }

@@ -36,21 +36,39 @@ struct PlannedPrivacy: Sendable {
     } catch { throw CommandError.about(path, error) }
   }
 
-  var noise: NoisePlan { agreement.noise }
   var settings: PrivacySettings { agreement.settings }
-  var cohort: NoiseCohort { noise.parameters.cohort }
 
-  /// Standard deviation of the noise in each coordinate of a fit's sum, in the gradient's units, if so many take part.
-  func deviation(organizations: Int) -> Double {
-    noise.model.noise.variance(shares: organizations).squareRoot() / noise.encoding.scale
+  /// What draws the noise, in words.
+  var mechanism: String {
+    switch agreement.form {
+    case .distributed:
+      switch settings.mechanism {
+      case .skellam: "Skellam noise of all organisations together"
+      case .distributedDiscreteGaussian: "discrete Gaussian noise of all organisations together"
+      }
+    case .local: "discrete Gaussian noise of each organisation's own training"
+    case .central: "discrete Gaussian noise of the server"
+    }
+  }
+
+  /// Whom the guarantee counts on, in words.
+  var countedOn: String {
+    switch agreement.form {
+    case .distributed(let noise):
+      let cohort = noise.parameters.cohort
+      return "\(cohort.honestShares) honest of at least \(cohort.minimum) organisations; \(cohort.assumedCorrupt) may "
+        + "subtract their own noise"
+    case .local: return "nobody: it holds against everybody, whoever drops out or colludes, the server included"
+    case .central: return "the server alone: \(CentralGaussian.trust)"
+    }
   }
 
   /// ε after each sum of the run, in its order.
   func curve() throws -> [(task: TaskKind, round: Int, epsilon: Double)] {
     var composition = PrivacyComposition()
     return try plan.steps.compactMap { step in
-      guard let release = agreement.release(of: step.task) else { return nil }
-      try composition.compose(release.event, count: 1)
+      guard let charge = agreement.charge(of: step.task) else { return nil }
+      try composition.compose(charge.event, count: charge.count)
       return (step.task, step.round, try composition.epsilon(delta: settings.delta))
     }
   }

@@ -58,12 +58,10 @@ struct PrivacyAccount: Sendable {
     guard let ceiling else { return nil }
     func fits(_ epsilon: Double) throws -> Bool {
       // Too little noise for the grid, or more than fits into the words: not a plan that could be carried out.
-      guard let noise = try? planned.agreement.noise(epsilon: epsilon) else { return false }
-      return try ceiling.forecast(
-        noise.releases.map { ($0.event, $0.releases) }, of: dataSet, ledger: ledger
-      ).isAffordable
+      guard let form = try? planned.agreement.form(epsilon: epsilon) else { return false }
+      return try ceiling.forecast(form.charges, of: dataSet, ledger: ledger).isAffordable
     }
-    var (low, high) = (0.0, planned.noise.epsilon)
+    var (low, high) = (0.0, planned.agreement.form.epsilon)
     for _ in 0..<10 {
       let middle = (low + high) / 2
       if try fits(middle) { low = middle } else { high = middle }

@@ -39,7 +39,7 @@ struct PrivacyAudit {
 
   let plan: RunPlan
   let settings: Settings
-  let agreement: NoiseAgreement
+  let noise: NoisePlan
   /// Organisations in a sum: the fewest that may be.
   let cohort: Int
   /// The share that is drawn, which is the planned one unless the audit is of less.
@@ -59,9 +59,12 @@ struct PrivacyAudit {
   ///   - path: Of the plan, for messages.
   /// - Throws: `CommandError` for a plan or data that cannot be audited, and what plan, data or noise throw.
   init(plan: RunPlan, path: String, data: FeatureTable?, settings: Settings) throws {
-    guard let privacy = plan.privacy.settings, privacy.unit == .record, let gradient = plan.strategy.gradient else {
+    guard let privacy = plan.privacy.settings, privacy.unit == .record, privacy.placement == .distributed,
+      let gradient = plan.strategy.gradient
+    else {
       throw CommandError.unsuitable(
-        path: path, problem: "the audit is of plans that hide single rows: privacy.unit: record, with FedSGD",
+        path: path,
+        problem: "the audit is of plans that hide single rows by noise of many: privacy.unit: record, with FedSGD",
         remedy: "Give such a plan; 'bauta demo --epsilon 3' writes one to bauta-demo/plan.yaml.")
     }
     let manifest = try PlannedSums.federation(of: max(3, plan.smallestFederation))
@@ -71,25 +74,25 @@ struct PrivacyAudit {
     let layout = try TaskLayout(task: .fit, plan: plan, manifest: manifest, featureNames: features)
     let progression = RunProgression(
       plan: plan, run: try RunIdentifier("20000101-000000-0000000000000000"), features: features)
-    guard let agreement = layout.noise, let start = progression.artifact else {
+    guard let noise = layout.noise?.distributed, let start = progression.artifact else {
       throw CommandError.unsuitable(
         path: path, problem: "no model follows from its public constants", remedy: "Check it with 'bauta plan check'.")
     }
     self.plan = plan
     self.settings = settings
-    self.agreement = agreement
+    self.noise = noise
     self.start = start
     strategy = try FedSGD(
       expectedExamples: Double(gradient.expectedExamples), learningRate: gradient.learningRate,
       momentum: gradient.momentum, l2: plan.model.l2, rounds: plan.rounds, averagedRounds: gradient.averagedRounds)
     tables = try raw.map { try start.preprocessing.apply(plan.split($0).train) }
-    share = try Self.share(agreement.noise.model.noise, settings.noise)
+    share = try Self.share(noise.model.noise, settings.noise)
     canaries = try OrthogonalCanaries(
-      dimension: agreement.noise.encoding.dimension, rounds: plan.rounds, clip: agreement.noise.encoding.clip)
+      dimension: noise.encoding.dimension, rounds: plan.rounds, clip: noise.encoding.clip)
     counted =
       try settings.canaries
       ?? OneRunAudit.canaries(
-        toShow: agreement.noise.epsilon, delta: agreement.noise.delta, confidence: settings.confidence)
+        toShow: noise.epsilon, delta: noise.delta, confidence: settings.confidence)
     let room = plan.secureSum.weightCap - (tables.map(\.rowCount).max() ?? 0)
     guard room > 0 else {
       throw CommandError.unsuitable(
@@ -99,10 +102,10 @@ struct PrivacyAudit {
     perRun = min(canaries.capacity, room, counted)
   }
 
-  var epsilon: Double { agreement.noise.epsilon }
-  var delta: Double { agreement.noise.delta }
+  var epsilon: Double { noise.epsilon }
+  var delta: Double { noise.delta }
   /// h: organisations whose noise the auditor does not know.
-  var honest: Int { agreement.noise.model.noise.honestShares }
+  var honest: Int { noise.model.noise.honestShares }
   /// Canaries whose coins choose how many guesses are made, and are not counted.
   var pilot: Int { min(perRun, max(25, counted / 4)) }
   /// With the pilot.

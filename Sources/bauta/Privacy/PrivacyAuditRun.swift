@@ -29,7 +29,7 @@ struct PrivacyAuditRun {
   mutating func round(_ randomness: inout AuditRandomness) throws {
     guard let state else { throw LearningError.privacy(.roundOutOfRange(rounds: audit.plan.rounds)) }
     let bits = audit.plan.secureSum.bits
-    let encoding = audit.agreement.noise.encoding
+    let encoding = audit.noise.encoding
     var sum = [UInt32](repeating: 0, count: encoding.dimension)
     var corrupt = sum
     var known = [Double](repeating: 0, count: encoding.dimension)
@@ -52,7 +52,7 @@ struct PrivacyAuditRun {
   /// A sum of terms modulo 2^bits in real units, as the server decodes it.
   private func decoded(_ words: [UInt32], bits: Int) throws -> [Double] {
     let mask = UInt32.max >> UInt32(32 - bits)
-    return try RecordSum.decode(words: words.map { $0 & mask }, bits: bits, encoding: audit.agreement.noise.encoding)
+    return try RecordSum.decode(words: words.map { $0 & mask }, bits: bits, encoding: audit.noise.encoding)
   }
 
   /// What an organisation sends, as a client makes it; and what the auditor knows of it, which is all but the canaries.
@@ -61,7 +61,7 @@ struct PrivacyAuditRun {
   ) throws -> (words: [UInt32], known: [Double]) {
     let gradients = try PerExampleGradients(
       table: audit.tables[organization], classWeights: audit.start.classWeights, parameters: state.parameters)
-    let encoding = audit.agreement.noise.encoding
+    let encoding = audit.noise.encoding
     var contribution = RecordContribution(encoding: encoding)
     var known = KnownSum(dimension: encoding.dimension, clip: encoding.clip)
     var gradient = [Double](repeating: 0, count: gradients.dimension)

@@ -85,6 +85,11 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
   }
 
   private func measure(_ planned: PlannedPrivacy) throws -> [Accuracy] {
+    guard planned.plan.strategy.gradient != nil, planned.agreement.distributed != nil else {
+      throw CommandError.usage(
+        "--accuracy is for the strategy FedSGD with noise that is distributed",
+        remedy: "Leave it away, or try the plan on made-up organisations with 'bauta demo'.")
+    }
     let tables = try rows(planned)
     let columns = tables.first?.featureNames.count ?? 0
     guard columns == planned.features else {
@@ -93,14 +98,14 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
         remedy: "Give --features \(columns), or leave it out where the plan names its columns.")
     }
     let trial = try PrivateTrainingTrial(plan: planned.plan, tables: tables)
-    return try [0.5, 1, 3, 8, nil].map { epsilon in
+    return try [0.5, 1, 3, 8, nil].map { (epsilon: Double?) throws -> Accuracy in
       if !format.json {
         Output.standard.line(
           epsilon.map { "\(Figures.counted(trials, "training")) at ε = \(JSONValue.number($0).text)" }
             ?? "1 training without noise")
         Output.standard.flush()
       }
-      let noise = try epsilon.map { try planned.agreement.noise(epsilon: $0) }
+      let noise = try epsilon.flatMap { try planned.agreement.form(epsilon: $0).plan }
       // Without noise all trials are the same.
       let areas = try (0..<(noise == nil ? 1 : trials)).compactMap { _ in try trial.rocAuc(noise: noise) }
       return Accuracy(epsilon: epsilon, noiseMultiplier: noise?.model.noiseMultiplier ?? 0, areas: areas)

@@ -45,10 +45,8 @@ struct PrivacyPage {
     """
 
   private var summary: String {
-    let cohort = planned.cohort
-    return
-      "The whole run costs at most ε = \(Figures.decimals(planned.noise.epsilon, 3)) at δ = \(planned.settings.delta), "
-      + "counted on \(cohort.honestShares) honest of at least \(cohort.minimum) organisations. It hides one "
+    "The whole run costs at most ε = \(Figures.decimals(planned.agreement.form.epsilon, 3)) at δ = \(planned.settings.delta), "
+      + "counted on \(Self.escaped(planned.countedOn)). It hides one "
       + "\(planned.settings.unit == .record ? "row more or less" : "organisation's part")."
   }
 

@@ -57,40 +57,18 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     _ planned: PlannedPrivacy, _ budget: PrivacyAccount.Budget?, _ account: PrivacyAccount?
   ) throws {
     let output = Output.standard
-    let (settings, noise, cohort) = (planned.settings, planned.noise, planned.cohort)
-    let model = noise.model
-    let mechanism =
-      switch settings.mechanism {
-      case .skellam: "Skellam"
-      case .distributedDiscreteGaussian: "discrete Gaussian"
-      }
+    let (settings, agreement) = (planned.settings, planned.agreement)
+    let unit = settings.unit == .record ? "row" : "organisation"
+    output.line("\(plan, .strong): hides one \(unit), by \(planned.mechanism)")
     output.line(
-      "\(plan, .strong): hides one \(settings.unit == .record ? "row" : "organisation"), by \(mechanism) noise")
-    output.line(
-      "  the whole run   ε ≤ \(Figures.decimals(noise.epsilon, 4)) at δ = \(settings.delta), for \(planned.plan.rounds) rounds"
-        + (noise.releases.count > 1 ? " and an evaluation" : ""))
-    output.line(
-      "  counted on      \(cohort.honestShares) honest of at least \(cohort.minimum) organisations; \(cohort.assumedCorrupt) "
-        + "may subtract \(cohort.assumedCorrupt == 1 ? "its" : "their") own noise")
-    output.line(
-      "  noise of a fit  \(Figures.decimals(model.noiseMultiplier, 4)) times what one \(settings.unit == .record ? "row" : "organisation") can change; "
-        + "each organisation adds σ = \(Figures.decimals(planned.deviation(organizations: 1), 3))")
-    output.line(
-      "  in the sum      σ = \(Figures.decimals(planned.deviation(organizations: cohort.honestShares), 3)) counted on, "
-        + "\(Figures.decimals(planned.deviation(organizations: cohort.size), 3)) if all \(cohort.size) take part; clip \(Figures.decimals(settings.clip, 3))"
-    )
-    if let examples = planned.plan.strategy.gradient?.expectedExamples {
-      let error = planned.deviation(organizations: cohort.size) / Double(examples)
-      output.line(
-        "  expected error  \(Figures.decimals(error, 5)) in each coordinate of the mean gradient of \(Figures.grouped(examples)) rows, every round"
-      )
+      "  the whole run   ε ≤ \(Figures.decimals(agreement.form.epsilon, 4)) at δ = \(settings.delta), for \(planned.plan.rounds) rounds"
+        + (agreement.charges.count > 1 ? " and an evaluation" : ""))
+    output.line("  counted on      \(planned.countedOn)")
+    switch agreement.form {
+    case .distributed(let noise): show(noise, planned, unit: unit)
+    case .local(let noise): show(noise, planned)
+    case .central(let noise): show(noise, planned)
     }
-    if noise.releases.count > 1 {
-      let deviation = noise.releases[1].noise.variance(shares: cohort.size).squareRoot()
-      output.line("  evaluation      σ = \(Figures.decimals(deviation, 2)) rows in each bin of the histogram")
-    }
-    output.line(
-      "  on the wire     steps of \(Self.step(noise.encoding.scale)), \(planned.plan.secureSum.bits) bits")
     output.line()
     showAlternatives(planned)
     if let budget, let account {
@@ -108,6 +86,70 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     scale > 1 ? "1/\(Figures.decimals(scale, 0))" : Figures.decimals(1 / scale, 0)
   }
 
+  /// Noise of which every organisation adds a share.
+  private func show(_ noise: NoisePlan, _ planned: PlannedPrivacy, unit: String) {
+    let output = Output.standard
+    let (cohort, model) = (noise.parameters.cohort, noise.model)
+    func deviation(_ organizations: Int) -> Double {
+      model.noise.variance(shares: organizations).squareRoot() / noise.encoding.scale
+    }
+    output.line(
+      "  noise of a fit  \(Figures.decimals(model.noiseMultiplier, 4)) times what one \(unit) can change; "
+        + "each organisation adds σ = \(Figures.decimals(deviation(1), 3))")
+    output.line(
+      "  in the sum      σ = \(Figures.decimals(deviation(cohort.honestShares), 3)) counted on, "
+        + "\(Figures.decimals(deviation(cohort.size), 3)) if all \(cohort.size) take part; clip \(Figures.decimals(planned.settings.clip, 3))"
+    )
+    showError(deviation(cohort.size), planned)
+    if noise.releases.count > 1 {
+      let deviation = noise.releases[1].noise.variance(shares: cohort.size).squareRoot()
+      output.line("  evaluation      σ = \(Figures.decimals(deviation, 2)) rows in each bin of the histogram")
+    }
+    output.line(
+      "  on the wire     steps of \(Self.step(noise.encoding.scale)), \(planned.plan.secureSum.bits) bits")
+  }
+
+  private func showError(_ deviation: Double, _ planned: PlannedPrivacy) {
+    guard let examples = planned.plan.strategy.gradient?.expectedExamples else { return }
+    Output.standard.line(
+      "  expected error  \(Figures.decimals(deviation / Double(examples), 5)) in each coordinate of the mean gradient of \(Figures.grouped(examples)) rows, every round"
+    )
+  }
+
+  /// Noise that the server adds.
+  private func show(_ noise: CentralNoise, _ planned: PlannedPrivacy) {
+    let output = Output.standard
+    func deviation(_ noise: CentralGaussian) -> Double {
+      noise.noiseMultiplier * Double(noise.squaredL2Sensitivity).squareRoot()
+    }
+    let ofFit = deviation(noise.model) / noise.encoding.scale
+    output.line(
+      "  noise of a fit  \(Figures.decimals(noise.model.noiseMultiplier, 4)) times what one row can change: "
+        + "σ = \(Figures.decimals(ofFit, 3)) in the sum, clip \(Figures.decimals(planned.settings.clip, 3))")
+    showError(ofFit, planned)
+    if let evaluation = noise.evaluation {
+      output.line(
+        "  evaluation      σ = \(Figures.decimals(deviation(evaluation.noise), 2)) rows in each bin of the histogram")
+    }
+    output.line("  a policy        allows it only with privacy.trustServer: true; no client can check the noise")
+  }
+
+  /// Noise inside every organisation's own training.
+  private func show(_ noise: LocalNoise, _ planned: PlannedPrivacy) {
+    let output = Output.standard
+    let examples = planned.plan.trainer.local?.expectedExamples ?? 1
+    let drawn = noise.samplingProbability * Double(examples)
+    output.line(
+      "  noise of a step \(Figures.decimals(noise.noiseMultiplier, 4)) times what one row can change: "
+        + "σ = \(Figures.decimals(noise.deviation, 3)), clip \(Figures.decimals(noise.clip, 3))")
+    output.line(
+      "  a step          draws each row with probability \(noise.samplingProbability), in secret; "
+        + "\(planned.plan.trainer.steps) steps a round, \(noise.releases) in all")
+    output.line(
+      "  expected error  \(Figures.decimals(noise.deviation / drawn, 5)) in each coordinate of the mean gradient of "
+        + "\(Figures.decimals(drawn, 0)) rows, every step")
+  }
+
   /// What other ε and other numbers of rounds ask for.
   private func showAlternatives(_ planned: PlannedPrivacy) {
     let rounds = Self.rounds(around: planned.plan.rounds)
@@ -121,7 +163,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       table.append(
         ["\(JSONValue.number(epsilon).text)"]
           + rounds.map {
-            "\((try? planned.agreement.noise(epsilon: epsilon, rounds: $0)).map { Figures.decimals($0.model.noiseMultiplier, 2) } ?? "–")"
+            "\((try? planned.agreement.form(epsilon: epsilon, rounds: $0)).map { Figures.decimals($0.noiseMultiplier, 2) } ?? "–")"
           })
     }
     output.table(table)
@@ -170,21 +212,17 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
   // MARK: - JSON
 
   private func json(_ planned: PlannedPrivacy, _ budget: PrivacyAccount.Budget?) -> JSONValue {
-    let noise = planned.noise
+    let (agreement, settings) = (planned.agreement, planned.settings)
     var members: [String: JSONValue] = [
-      "schema": .string("bauta/privacy-plan/1"), "plan": .string(plan), "unit": .string(planned.settings.unit.rawValue),
-      "mechanism": .string(planned.settings.mechanism.planName), "epsilon": .number(noise.epsilon),
-      "delta": .number(noise.delta), "rounds": .count(planned.plan.rounds), "clip": .number(planned.settings.clip),
-      "honestShares": .count(planned.cohort.honestShares), "scale": .number(noise.encoding.scale),
-      "releases": .array(
-        noise.releases.map { release in
-          .object([
-            "name": .string(release.name), "count": .count(release.releases), "dimension": .count(release.dimension),
-            "noiseMultiplier": .number(release.noiseMultiplier),
-            "localVariance": .number(release.noise.variance(shares: 1)), "event": .string(release.event.canonical),
-          ])
-        }),
+      "schema": .string("bauta/privacy-plan/1"), "plan": .string(plan), "unit": .string(settings.unit.rawValue),
+      "noise": .string(settings.placement.rawValue), "mechanism": .string(settings.mechanism.planName),
+      "epsilon": .number(agreement.form.epsilon), "delta": .number(settings.delta),
+      "rounds": .count(planned.plan.rounds),
+      "clip": .number(settings.clip), "countedOn": .string(planned.countedOn),
+      "honestShares": agreement.distributed.map { .count($0.parameters.cohort.honestShares) } ?? .null,
+      "releases": .array(releases(agreement)),
     ]
+    if let encoding = agreement.encoding { members["scale"] = .number(encoding.scale) }
     if let budget {
       members["budget"] = .object([
         "organization": .string(budget.name), "spent": .number(budget.forecast.spent),
@@ -195,5 +233,29 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       ])
     }
     return .object(members)
+  }
+
+  private func releases(_ agreement: NoiseAgreement) -> [JSONValue] {
+    switch agreement.form {
+    case .distributed(let noise):
+      noise.releases.map { release in
+        .object([
+          "name": .string(release.name), "count": .count(release.releases), "dimension": .count(release.dimension),
+          "noiseMultiplier": .number(release.noiseMultiplier),
+          "localVariance": .number(release.noise.variance(shares: 1)), "event": .string(release.event.canonical),
+        ])
+      }
+    case .central(let noise):
+      agreement.charges.map { charge in
+        .object(["count": .count(charge.count), "event": .string(charge.event.canonical)])
+      } + [.object(["trust": .string(CentralGaussian.trust), "noiseMultiplier": .number(noise.model.noiseMultiplier)])]
+    case .local(let noise):
+      [
+        .object([
+          "name": .string("step"), "count": .count(noise.releases), "noiseMultiplier": .number(noise.noiseMultiplier),
+          "samplingProbability": .number(noise.samplingProbability), "event": .string(noise.event.canonical),
+        ])
+      ]
+    }
   }
 }

@@ -1,0 +1,239 @@
+import Cryptography
+import DifferentialPrivacy
+import Federation
+import FederationWire
+import Foundation
+import Learning
+import SecureAggregation
+import Synchronization
+import Testing
+
+@testable import FederationClient
+@testable import FederationServer
+
+/// Runs whose noise comes from each organisation's own training, or from the server, with real parties in one process.
+@Suite("Runs with local and with central noise", .serialized, .timeLimit(.minutes(4)))
+struct NoisePlacementRunTests {
+  private let federation: TestFederation
+
+  init() throws { federation = try TestFederation(isInMemory: true) }
+
+  private static func plan(trainer: String, strategy: String, evaluation: String, privacy: String) throws -> RunPlan {
+    try RunPlan(
+      parsing: """
+        schema: bauta/plan/1
+        name: fraud
+        task: {kind: train, label: y, features: [amount, visits, age]}
+        data:
+          set: claims
+          testFraction: 0.25
+          splitSeed: 3
+          preprocessing: [signedLog1p, publicScale]
+          publicScale: {centre: 3.5, scale: 1, bound: 4}
+        model: {classWeights: uniform}
+        trainer: \(trainer)
+        strategy: \(strategy)
+        rounds: 2
+        secureSum: {clip: 8, weightCap: 1000}
+        evaluation: \(evaluation)
+        deadlines: {accept: 20s, fit: 20s, step: 20s, reconnect: 50ms}
+        privacy: \(privacy)
+
+        """)
+  }
+
+  private static func local() throws -> RunPlan {
+    try plan(
+      trainer: "{optimizer: dpsgd, steps: 3, learningRate: 0.5, samplingProbability: 0.25, expectedExamples: 30}",
+      strategy: "{name: FedAvg}", evaluation: "{rounds: none}",
+      privacy: "{unit: record, noise: local, clip: 1, epsilon: 4, delta: 1e-5}")
+  }
+
+  private static func central() throws -> RunPlan {
+    try plan(
+      trainer: "{program: builtin}", strategy: "{name: FedSGD, learningRate: 1, expectedExamples: 120}",
+      evaluation: "{rounds: last, histogramBins: 8}",
+      privacy: "{unit: record, noise: central, clip: 1, epsilon: 6, delta: 1e-5}")
+  }
+
+  private static func policy(_ privacy: String) -> String {
+    Policy.template.replacingOccurrences(
+      of: "privacy: {unit: none, epsilon: null, epsilonInAll: null, delta: null}", with: "privacy: \(privacy)")
+  }
+
+  private struct End {
+    let report: RunReport
+    let outcomes: [Result<ClientOutcome, ClientError>]
+    let process: ServerProcess
+  }
+
+  private func carryOut(
+    _ agreement: RunAgreement, policy: String, progress: @escaping @Sendable (ClientEvent) -> Void = { _ in }
+  ) async throws -> End {
+    let federation = federation
+    let address = ServerAddress()
+    let process = try ServerProcess(federation)
+    address.current.withLock { $0 = process }
+    return try await withThrowingTaskGroup(of: Result<ClientOutcome, ClientError>.self) { group in
+      for party in federation.parties {
+        group.addTask {
+          let link = AddressLink(address, party.name)
+          let outcome = try await federation.takePart(
+            party, link: link, policy: policy, patience: .seconds(60), idlePause: .milliseconds(20),
+            progress: progress)
+          await link.close()
+          return outcome
+        }
+      }
+      let report = try await process.conduct(agreement, federation)
+      try await process.end(.shuttingDown)
+      var outcomes: [Result<ClientOutcome, ClientError>] = []
+      for try await outcome in group { outcomes.append(outcome) }
+      return End(report: report, outcomes: outcomes, process: process)
+    }
+  }
+
+  private func agreement(_ plan: RunPlan) -> RunAgreement {
+    RunAgreement(manifest: federation.manifest, plan: plan, run: RunIdentifier.generate(at: Date()))
+  }
+
+  private func models(_ end: End) throws -> Set<Data> {
+    try Set(end.outcomes.map { try Data(contentsOf: URL(fileURLWithPath: try #require($0.get().modelPath))) })
+  }
+
+  /// The noise of a run as every side computes it.
+  private func noise(_ plan: RunPlan) throws -> NoiseAgreement {
+    try #require(
+      try NoiseAgreement(plan: plan, manifest: federation.manifest.manifest, features: TestFederation.columns.count))
+  }
+
+  private func ledger(_ party: Party) throws -> PrivacyLedger {
+    try ClientStore(path: federation.statePath(party)).ledger()
+  }
+
+  @Test("With local noise a run trains, every organisation is charged for every step, and no counts leave")
+  func local() async throws {
+    let plan = try Self.local()
+    let end = try await carryOut(agreement(plan), policy: Self.policy("{unit: record, epsilon: 4, delta: 1e-5}"))
+    #expect(end.report.state == .completed, "\(end.report.reason ?? "")")
+    #expect(end.report.rounds.map(\.round) == [1, 2])
+    #expect(end.report.rounds.allSatisfy { $0.survivors.count == 4 && $0.examples == 0 && $0.metrics.isEmpty })
+    let models = try models(end)
+    #expect(models.count == 1)
+    let artifact = try ModelArtifact(decoding: Array(try #require(models.first)))
+    #expect(artifact.round == 2 && artifact.model.parameters.contains { $0 != 0 })
+    #expect(artifact.model.parameters.allSatisfy { $0.magnitude <= 8 })
+
+    let noise = try noise(plan)
+    let charge = try #require(noise.charge(of: .fit))
+    for party in federation.parties {
+      let ledger = try ledger(party)
+      #expect(ledger.entries.map(\.round) == [1, 2])
+      #expect(ledger.entries.allSatisfy { $0.event == charge.event && $0.count == 3 && $0.noise == .local })
+      #expect(abs(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5) - noise.form.epsilon) < 1e-9)
+      #expect(try federation.records(party).count { $0.event == .privacyCharge } == 2)
+      #expect(federation.verify(party))
+    }
+  }
+
+  @Test("Two fits of the same run are not the same: the noise is fresh")
+  func localNoiseIsFresh() async throws {
+    let policy = Self.policy("{unit: record, epsilon: 20, delta: 1e-5}")
+    let first = try await carryOut(agreement(Self.local()), policy: policy)
+    let second = try await carryOut(agreement(Self.local()), policy: policy)
+    func parameters(_ end: End) throws -> [Double] {
+      try ModelArtifact(decoding: Array(try #require(models(end).first))).model.parameters
+    }
+    #expect(try parameters(first) != parameters(second))
+    #expect(try ledger(federation.parties[0]).entries.count == 4)
+  }
+
+  @Test("A run that costs more than the ceiling is refused before anything is trained")
+  func aboveTheCeiling() async throws {
+    let events = Mutex<[ClientEvent]>([])
+    let end = try await carryOut(
+      agreement(Self.local()), policy: Self.policy("{unit: record, epsilon: 1, delta: 1e-5}")
+    ) { event in events.withLock { $0.append(event) } }
+    #expect(end.report.state != .completed)
+    let rules = events.withLock { $0.compactMap { if case .refused(_, let rule, _) = $0 { rule } else { nil } } }
+    #expect(rules.count == 4 && rules.allSatisfy { $0.contains("privacy.epsilon") })
+    for party in federation.parties { #expect(try ledger(party).entries.isEmpty) }
+  }
+
+  // MARK: - Noise that the server adds
+
+  @Test("With central noise a run trains where policies trust the server, and every log says that they do")
+  func central() async throws {
+    let plan = try Self.central()
+    let run = agreement(plan)
+    let policy = Self.policy("{unit: record, epsilon: 6, delta: 1e-5, trustServer: true}")
+    let end = try await carryOut(run, policy: policy)
+    #expect(end.report.state == .completed, "\(end.report.reason ?? "")")
+    #expect(end.report.rounds.map(\.round) == [1, 2] && end.report.rounds.last?.metrics.isEmpty == false)
+    #expect(try models(end).count == 1)
+    for party in federation.parties {
+      let ledger = try ledger(party)
+      #expect(ledger.entries.map(\.task) == [.fit, .fit, .evaluate])
+      #expect(ledger.entries.allSatisfy { $0.noise == .central && $0.count == 1 })
+      #expect(
+        abs(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5, trustsServer: true) - noise(plan).form.epsilon)
+          < 1e-9)
+      let charges = try federation.records(party).filter { $0.event == .privacyCharge }
+      #expect(charges.count == 3 && charges.allSatisfy { $0.reason == CentralGaussian.trust })
+    }
+  }
+
+  @Test("A policy that does not trust the server refuses a plan with central noise, and says why")
+  func distrust() async throws {
+    let events = Mutex<[ClientEvent]>([])
+    let end = try await carryOut(
+      agreement(Self.central()), policy: Self.policy("{unit: record, epsilon: 6, delta: 1e-5}")
+    ) { event in events.withLock { $0.append(event) } }
+    #expect(end.report.state != .completed)
+    let reasons = events.withLock {
+      $0.compactMap { if case .refused(_, _, let reasons) = $0 { reasons } else { nil } }
+    }
+    #expect(reasons.count == 4)
+    #expect(reasons.allSatisfy { $0.joined().contains(CentralGaussian.trust) })
+    for party in federation.parties { #expect(try ledger(party).entries.isEmpty) }
+  }
+
+  @Test("The server's noise has the planned variance, comes once, is fresh each time, and keeps the terms bound")
+  func centralVariance() throws {
+    let plan = try Self.central()
+    let noise = try noise(plan)
+    guard case .central(let central) = noise.form, let evaluation = central.evaluation else {
+      Issue.record("another form")
+      return
+    }
+    let run = agreement(plan)
+    for (task, expected) in [
+      (TaskKind.fit, central.model), (TaskKind.evaluate, evaluation.noise),
+    ] {
+      let progression = RunProgression(plan: plan, run: run.run, features: TestFederation.columns)
+      let context = try run.context(
+        of: OpeningIdentifier(run: run.run, task: task, round: 1, attempt: 1), cohort: federation.names.sorted(),
+        features: TestFederation.columns, model: progression.modelHash)
+      let parameters = context.parameters
+      let sum = try AggregateSum(
+        words: Array(repeating: 0, count: parameters.tensorCount),
+        counters: Array(repeating: 0, count: parameters.counterCount), survivors: context.cohort.map(\.name),
+        maskedInputRoot: MaskedInputRoot(hashing: [1]), context: context)
+      var squares = 0.0
+      var count = 0
+      var seen = Set<[Int64]>()
+      for _ in 0..<1000 {
+        let published = try noise.published(sum, of: task, context: context)
+        #expect(published.maskedInputRoot == sum.maskedInputRoot && published.survivors == sum.survivors)
+        let values = task == .fit ? published.integers : published.counters
+        seen.insert(values)
+        squares += values.reduce(0) { $0 + Double($1) * Double($1) }
+        count += values.count
+      }
+      #expect(seen.count > 990)
+      let variance = Double(expected.variance.numerator) / Double(expected.variance.denominator)
+      // 4000 draws at least: a standard deviation of 2.3 % and less.
+      #expect(abs(squares / Double(count) / variance - 1) < 0.15)
+    }
+  }
+}
