@@ -13,12 +13,14 @@ struct PrivacyAuditTests {
 
   /// Few columns and rounds, so that there are many canaries in little time.
   private static func plan(epsilon: Double, rounds: Int = 20, mechanism: String = "skellam") throws -> RunPlan {
-    let text = RunPlan.privateTemplate(
+    var template = PrivateTemplate(
       name: "audited", label: "ill", dataSet: "ward", features: columns,
       scaling: try PublicScaling(centre: 0, scale: 1, bound: 4, features: columns.count), expectedExamples: 120,
-      epsilon: epsilon, rounds: rounds)
+      organizations: 3, epsilon: epsilon)
+    template.rounds = rounds
     return try RunPlan(
-      parsing: text.replacingOccurrences(of: "mechanism: skellam", with: "mechanism: \(mechanism)"), file: "plan.yaml")
+      parsing: template.text.replacingOccurrences(of: "mechanism: skellam", with: "mechanism: \(mechanism)"),
+      file: "plan.yaml")
   }
 
   /// Rows whose gradients are longer and shorter than the clip.
@@ -122,11 +124,12 @@ struct PrivacyAuditTests {
     defer { runner.remove() }
     // Made-up rows have these columns.
     let features = Array(ProviderSchema.features.prefix(5))
-    let plan = RunPlan.privateTemplate(
+    var template = PrivateTemplate(
       name: "fraud", label: ProviderSchema.label, positive: ProviderSchema.positive, dataSet: "claims",
-      features: features, scaling: try DemoData.publicScaling(of: features), expectedExamples: 400, epsilon: 3,
-      rounds: 6)
-    try plan.write(toFile: "\(runner.directory)/plan.yaml", atomically: true, encoding: .utf8)
+      features: features, scaling: try DemoData.publicScaling(of: features), expectedExamples: 400, organizations: 3,
+      epsilon: 3)
+    template.rounds = 6
+    try template.text.write(toFile: "\(runner.directory)/plan.yaml", atomically: true, encoding: .utf8)
 
     let sound = try await runner.run("bauta privacy audit plan.yaml --canaries 600 --seed 3 --json")
     #expect(sound.status == 0, "\(sound.errors)")

@@ -97,17 +97,24 @@ struct PrivateRunTests {
   }
 
   @Test(
-    "On published data ε = 3 leaves a model that is of use",
+    "On published data ε = 3 leaves a model that is of use, whoever adds the noise",
     .enabled(
       if: FileManager.default.isReadableFile(atPath: RealDataTests.path),
-      "the CMS-derived data is not at ../shared/data"), arguments: [1, 2])
-  func published(seed: Int) async throws {
+      "the CMS-derived data is not at ../shared/data"),
+    arguments: [(1, NoisePlacement.distributed), (2, .distributed), (1, .local), (1, .central)])
+  func published(seed: Int, noise: NoisePlacement) async throws {
     let runner = try SessionRunner()
     defer { runner.remove() }
     let result = try await FederationRunTests.demonstrate(
-      "--epsilon 3 --data '\(RealDataTests.path)' --label fraudulent_provider --seed \(seed)", in: runner)
+      "--epsilon 3 --noise \(noise.rawValue) --data '\(RealDataTests.path)' --label fraudulent_provider --seed \(seed)",
+      in: runner)
     #expect(result.audit.verified)
     #expect(try #require(result.comparison?.federated["rocAuc"]) >= 0.80)
-    #expect(try ledger("alder", runner).epsilon(of: nil, unit: .record, delta: 1e-5) <= 3)
+    let ledger = try ledger("alder", runner)
+    #expect(ledger.entries.allSatisfy { $0.noise == noise })
+    #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5, trustsServer: true) <= 3)
+    #expect(
+      try ledger.epsilon(of: nil, unit: .record, delta: 1e-5).isFinite == (noise != .central),
+      "whoever does not trust the server knows of no noise")
   }
 }

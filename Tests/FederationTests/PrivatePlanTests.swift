@@ -156,7 +156,8 @@ struct PrivatePlanTests {
         "6:11: strategy.name: FedSGD sums gradients of rows: it needs privacy.unit: record"),
       Fault(
         sgd, "{name: FedAvg}",
-        "6:11: strategy.name: privacy.unit: record needs the strategy FedSGD, which sums gradients of single rows"),
+        "6:11: strategy.name: privacy.unit: record needs the strategy FedSGD, which sums gradients of single rows, or privacy.noise: local"
+      ),
       Fault(
         sgd, "{name: FedAvg, momentum: 0.5}", "6:36: strategy.momentum: it is of the strategy FedSGD only"),
       Fault(
@@ -236,11 +237,16 @@ struct PrivatePlanTests {
   @Test("The private template parses, with every value where it belongs")
   func template() throws {
     let scaling = try PublicScaling(centres: [0.5, -1.25], scales: [1, 2.5], bound: 4)
-    let text = RunPlan.privateTemplate(
+    var template = PrivateTemplate(
       name: "demo", label: "x: y # {a}\"", positive: "a \"b\"", dataSet: "set", features: ["p, q", "r]"],
-      scaling: scaling, expectedExamples: 1200, epsilon: 0.5, delta: 1e-6, rounds: 9, minimumClients: 4,
-      weightCap: 5000, splitSeed: 11, reconnect: .milliseconds(500))
-    let plan = try RunPlan(parsing: text)
+      scaling: scaling, expectedExamples: 1200, organizations: 5, epsilon: 0.5)
+    template.delta = 1e-6
+    template.rounds = 9
+    template.minimumClients = 4
+    template.weightCap = 5000
+    template.splitSeed = 11
+    template.reconnect = .milliseconds(500)
+    let plan = try RunPlan(parsing: template.text)
     #expect(plan.task.label == "x: y # {a}\"" && plan.task.positive == "a \"b\"")
     #expect(plan.task.features == .named(["p, q", "r]"]))
     #expect(try plan.data.publicScale?.scaling(features: 2) == scaling)
@@ -250,11 +256,30 @@ struct PrivatePlanTests {
     #expect(plan.strategy.minimumFitClients == 4 && plan.strategy.minimumEvaluateClients == 4)
     #expect(plan.rounds == 9 && plan.secureSum.weightCap == 5000 && plan.data.splitSeed == 11)
     #expect(plan.deadlines.reconnect == .milliseconds(500))
-    for rounds in 1...4 {
-      let one = RunPlan.privateTemplate(
-        name: "demo", label: "y", dataSet: "set", features: ["p", "q"], scaling: scaling, expectedExamples: 1,
-        epsilon: 3, rounds: rounds)
-      #expect(try RunPlan(parsing: one).rounds == rounds)
+  }
+
+  @Test(
+    "Every private template parses in any number of rounds, and has a policy's worth of noise",
+    arguments: [
+      (PrivacyUnit.record, NoisePlacement.distributed), (.record, .local), (.record, .central),
+      (.organization, .distributed),
+    ])
+  func templates(unit: PrivacyUnit, noise: NoisePlacement) throws {
+    var template = PrivateTemplate(
+      name: "demo", label: "y", dataSet: "set", features: ["p", "q"],
+      scaling: try PublicScaling(centre: 0, scale: 1, bound: 4, features: 2), expectedExamples: 2, organizations: 5,
+      epsilon: 3)
+    template.unit = unit
+    template.noise = noise
+    for rounds in [nil, 1, 2, 3, 4] {
+      template.rounds = rounds
+      let plan = try RunPlan(parsing: template.text)
+      #expect(plan.rounds == rounds ?? PrivateTemplate.rounds(unit: unit, noise: noise))
+      let settings = try #require(plan.privacy.settings)
+      #expect(settings.unit == unit && settings.placement == noise && settings.amount == .target(epsilon: 3))
+      let agreement = try #require(
+        try NoiseAgreement(plan: plan, manifest: TestFederation().manifest(), features: 2))
+      #expect(agreement.form.epsilon <= 3 && agreement.form.epsilon > 2.8, "\(agreement.form.epsilon)")
     }
   }
 }

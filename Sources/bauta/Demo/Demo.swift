@@ -42,7 +42,7 @@ struct Demo: Sendable {
     return DemoOutcome(
       place: place, organizations: settings.names.map { path(of: $0) }, hub: hubPath, plan: planPath, report: report,
       comparison: comparison, audit: audit, times: times, drops: settings.drops,
-      epsilon: settings.epsilon)
+      privacy: settings.privacy)
   }
 
   // MARK: - Set-up
@@ -56,7 +56,7 @@ struct Demo: Sendable {
     var candidates: [Admission.Candidate] = []
     for (name, table) in zip(settings.names, data.tables) {
       let organization = try OrganizationInitializer.initialize(
-        name, at: path(of: name), policy: settings.epsilon.map(Self.policy) ?? Policy.template)
+        name, at: path(of: name), policy: settings.privacy.map(Self.policy) ?? Policy.template)
       try CSVTable.write(table, label: data.label, path: "\(path(of: name))/data.csv")
       candidates.append(try Admission.Candidate(contentsOf: organization.requestPath))
       narrator.line(
@@ -79,7 +79,7 @@ struct Demo: Sendable {
   }
 
   private func planText(_ data: DemoData) throws -> String {
-    guard let epsilon = settings.epsilon else {
+    guard let privacy = settings.privacy else {
       return RunPlan.template(
         name: "fraud", label: data.label, positive: data.positive, dataSet: "demonstration", rounds: settings.rounds,
         splitSeed: settings.seed, reconnect: .seconds(1))
@@ -87,11 +87,16 @@ struct Demo: Sendable {
     // Constants from rows that anybody can make; a public number of rows, rounded so that it says nothing of single ones.
     let scaling = try DemoData.publicScaling(of: data.tables[0].featureNames)
     let rows = data.tables.reduce(0) { $0 + $1.rowCount }
-    return RunPlan.privateTemplate(
+    var template = PrivateTemplate(
       name: "fraud", label: data.label, positive: data.positive, dataSet: "demonstration",
       features: data.tables[0].featureNames, scaling: scaling, expectedExamples: max(1, rows * 8 / 1000) * 100,
-      epsilon: epsilon, rounds: settings.rounds, minimumClients: max(3, settings.names.count - 1),
-      splitSeed: settings.seed, reconnect: .seconds(1))
+      organizations: settings.names.count, epsilon: privacy.epsilon)
+    template.noise = privacy.noise
+    template.rounds = settings.rounds
+    template.minimumClients = max(3, settings.names.count - 1)
+    template.splitSeed = settings.seed
+    template.reconnect = .seconds(1)
+    return template.text
   }
 
   // MARK: - Run
@@ -180,10 +185,11 @@ struct Demo: Sendable {
 
 extension Demo {
   /// A policy under which this run, and no second one of its cost, fits.
-  private static func policy(epsilon: Double) -> String {
+  private static func policy(_ privacy: DemoSettings.Privacy) -> String {
     Policy.template.replacing(
       "privacy: {unit: none, epsilon: null, epsilonInAll: null, delta: null}",
-      with: "privacy: {unit: record, epsilon: \(epsilon), delta: 1e-5}")
+      with: "privacy: {unit: record, epsilon: \(privacy.epsilon), delta: 1e-5"
+        + (privacy.noise == .central ? ", trustServer: true}" : "}"))
   }
 }
 

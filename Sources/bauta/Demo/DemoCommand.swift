@@ -16,6 +16,8 @@ struct DemoCommand: AsyncParsableCommand {
         bauta demo --data providers.csv --label fraudulent_provider
       With noise that hides every single row, at a cost of at most epsilon:
         bauta demo --epsilon 3
+      The same with noise inside each organisation, which counts on nobody else:
+        bauta demo --epsilon 3 --noise local
       One organisation is killed in round 2:
         bauta demo --drop alder@2
       Too many are: the run stops, with status 3:
@@ -36,7 +38,7 @@ struct DemoCommand: AsyncParsableCommand {
   @Option(help: "How many organisations, 3 to 26.")
   var organizations: Int = 5
 
-  @Option(help: "Rounds of training, 1 to 100. (default: 3; 30 with --epsilon)")
+  @Option(help: "Rounds of training, 1 to 100. (default: 3; with --epsilon 30, or 5 where noise is local)")
   var rounds: Int?
 
   @Option(
@@ -44,7 +46,12 @@ struct DemoCommand: AsyncParsableCommand {
       "Train with noise that hides every single row: what the run may cost, at delta 1e-5.", valueName: "epsilon"))
   var epsilon: Double?
 
-  private var plannedRounds: Int { rounds ?? (epsilon == nil ? 3 : 30) }
+  @Option(help: "Who adds the noise of --epsilon: all together, each for itself, or the server, which is trusted to.")
+  var noise: NoisePlacement = .distributed
+
+  private var plannedRounds: Int {
+    rounds ?? (epsilon == nil ? 3 : PrivateTemplate.rounds(unit: .record, noise: noise))
+  }
 
   @Option(
     help: ArgumentHelp(
@@ -75,6 +82,9 @@ struct DemoCommand: AsyncParsableCommand {
     guard (data == nil) == (label == nil) else {
       throw ValidationError("--data and --label go together: which column of the file is to be learned?")
     }
+    if epsilon == nil, noise != .distributed {
+      throw ValidationError("--noise goes with --epsilon: how much may the run cost?")
+    }
     if let epsilon, !PrivacySettings.epsilons.contains(epsilon) {
       throw ValidationError("--epsilon is from 0.001 to 64; a usual value is 3.")
     }
@@ -101,7 +111,8 @@ struct DemoCommand: AsyncParsableCommand {
 
   func run() async throws {
     let settings = DemoSettings(
-      names: try DemoNames.first(organizations), rounds: plannedRounds, seed: seed, epsilon: epsilon,
+      names: try DemoNames.first(organizations), rounds: plannedRounds, seed: seed,
+      privacy: epsilon.map { DemoSettings.Privacy(epsilon: $0, noise: noise) },
       source: data.map { .file(path: $0, label: label ?? "", positive: positive) } ?? .synthetic, drops: try drops())
     let quiet = format.json
     let narrator = DemoNarrator(output: quiet ? nil : .standard)
@@ -142,11 +153,17 @@ struct DemoSettings: Sendable {
     case file(path: String, label: String, positive: String)
   }
 
+  struct Privacy: Sendable {
+    /// What the run may cost.
+    let epsilon: Double
+    let noise: NoisePlacement
+  }
+
   let names: [OrganizationName]
   let rounds: Int
   let seed: UInt64
-  /// What a run with differential privacy may cost; nil for one without.
-  let epsilon: Double?
+  /// Nil for a run without differential privacy.
+  let privacy: Privacy?
   let source: Source
   let drops: [OrganizationName: Int]
   /// Rows that each organisation gets of synthetic data.

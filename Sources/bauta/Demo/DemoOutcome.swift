@@ -14,8 +14,8 @@ struct DemoOutcome: Sendable {
   let audit: DemoAudit
   let times: DemoTimes
   let drops: [OrganizationName: Int]
-  /// What the run may cost; nil without noise.
-  let epsilon: Double?
+  /// Nil without noise.
+  let privacy: DemoSettings.Privacy?
 
   var isVerified: Bool { audit.isVerified }
 
@@ -166,14 +166,13 @@ enum DemoConclusion {
     output.line("      who is in it, under which keys, and who approved it")
     showPrivacy(outcome, bauta, output)
     if outcome.drops.isEmpty {
-      let epsilon = outcome.epsilon.map { " --epsilon \(JSONValue.number($0).text)" } ?? ""
-      output.line("  \(bauta) demo\(epsilon) --drop alder@2")
+      output.line("  \(bauta) demo\(outcome.privacy.map { " \($0.arguments)" } ?? "") --drop alder@2")
       output.line("      the same, with one organisation killed in round 2")
     }
   }
 
   private static func showPrivacy(_ outcome: DemoOutcome, _ bauta: String, _ output: Output) {
-    guard outcome.epsilon != nil else {
+    guard let privacy = outcome.privacy else {
       output.line("  \(bauta) demo --epsilon 3")
       output.line("      the same with noise that hides every single row, at a cost of at most epsilon 3")
       return
@@ -184,9 +183,18 @@ enum DemoConclusion {
     output.line(
       "  \(bauta) privacy plan \(outcome.plan) --manifest \(outcome.hub)/federation.note --directory \(first)")
     output.line("      how much noise that was, and what a second run like it would come to")
+    let accuracy = privacy.noise == .distributed ? "--accuracy " : ""
     output.line(
-      "  \(bauta) privacy curve \(outcome.plan) --manifest \(outcome.hub)/federation.note --accuracy --output privacy.html"
+      "  \(bauta) privacy curve \(outcome.plan) --manifest \(outcome.hub)/federation.note \(accuracy)--output privacy.html"
     )
-    output.line("      what noise does to accuracy, at several epsilons")
+    output.line(
+      accuracy.isEmpty ? "      epsilon over the rounds" : "      what noise does to accuracy, at several epsilons")
+  }
+}
+
+extension DemoSettings.Privacy {
+  /// As they are typed.
+  fileprivate var arguments: String {
+    "--epsilon \(JSONValue.number(epsilon).text)" + (noise == .distributed ? "" : " --noise \(noise.rawValue)")
   }
 }

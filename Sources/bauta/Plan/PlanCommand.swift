@@ -15,33 +15,47 @@ struct PlanTemplateCommand: AsyncParsableCommand {
         bauta plan template > plan.yaml
 
       With --privacy record, a plan whose sums carry noise that hides every single row, for the 49 figures of providers \
-      that the demonstration uses. For other data replace names, constants and the expected number of rows by what is \
-      known without looking at the data: what is read off the rows is told by the plan, and no noise hides it.
+      that the demonstration uses; with --privacy organization, one that hides every single organisation, of which it \
+      takes many. For other data replace names, constants and the expected number of rows by what is known without \
+      looking at the data: what is read off the rows is told by the plan, and no noise hides it. --noise says who adds \
+      the noise that hides rows: all organisations together (distributed), each to its own training (local), or the \
+      server, which then sees sums without any (central).
 
         bauta plan template --privacy record > private.yaml
+        bauta plan template --privacy record --noise local > private.yaml
         bauta privacy plan private.yaml --organizations 5
       """)
 
-  /// Units that there is a template for.
-  enum Privacy: String, ExpressibleByArgument, CaseIterable { case none, record }
+  @Option(help: "What noise is to hide: none, record for single rows, or organization for whole organisations.")
+  var privacy: PrivacyUnit = .none
 
-  @Option(help: "What noise is to hide: none, or record for single rows.")
-  var privacy: Privacy = .none
+  @Option(help: "Who adds it.")
+  var noise: NoisePlacement = .distributed
+
+  func validate() throws {
+    guard noise == .distributed || privacy == .record else {
+      throw ValidationError("--noise \(noise.rawValue) goes with --privacy record.")
+    }
+  }
 
   func run() async throws {
     switch privacy {
     case .none: Output.standard.write(Array(RunPlan.template.utf8))
-    case .record: Output.standard.write(Array(try Self.privateTemplate().utf8))
+    case .record, .organization: Output.standard.write(Array(try privateTemplate().utf8))
     }
   }
 
   /// The demonstration's plan for five organisations with a thousand rows each.
-  private static func privateTemplate() throws -> String {
+  private func privateTemplate() throws -> String {
     let features = ProviderSchema.features
-    return RunPlan.privateTemplate(
+    var template = PrivateTemplate(
       name: "fraud", label: ProviderSchema.label, positive: ProviderSchema.positive, dataSet: "claims",
-      features: features, scaling: try DemoData.publicScaling(of: features), expectedExamples: 4000, epsilon: 3,
-      minimumClients: 4)
+      features: features, scaling: try DemoData.publicScaling(of: features), expectedExamples: 4000, organizations: 5,
+      epsilon: 3)
+    template.minimumClients = 4
+    template.unit = privacy
+    template.noise = noise
+    return template.text
   }
 }
 
@@ -147,3 +161,6 @@ extension RunPlan {
     max(strategy.minimumAvailableClients, strategy.minimumFitClients, strategy.minimumEvaluateClients)
   }
 }
+
+extension PrivacyUnit: ExpressibleByArgument {}
+extension NoisePlacement: ExpressibleByArgument {}

@@ -57,7 +57,7 @@ struct PlannedPrivacy: Sendable {
     case .distributed(let noise):
       let cohort = noise.parameters.cohort
       return "\(cohort.honestShares) honest of at least \(cohort.minimum) organisations; \(cohort.assumedCorrupt) may "
-        + "subtract their own noise"
+        + "subtract \(cohort.assumedCorrupt == 1 ? "its" : "their") own noise"
     case .local: return "nobody: it holds against everybody, whoever drops out or colludes, the server included"
     case .central: return "the server alone: \(CentralGaussian.trust)"
     }

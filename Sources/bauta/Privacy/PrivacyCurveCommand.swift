@@ -87,8 +87,8 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
   private func measure(_ planned: PlannedPrivacy) throws -> [Accuracy] {
     guard planned.plan.strategy.gradient != nil, planned.agreement.distributed != nil else {
       throw CommandError.usage(
-        "--accuracy is for the strategy FedSGD with noise that is distributed",
-        remedy: "Leave it away, or try the plan on made-up organisations with 'bauta demo'.")
+        "--accuracy is for plans that train by FedSGD, with noise of all organisations together",
+        remedy: "Leave it away, or give such a plan: bauta plan template --privacy record")
     }
     let tables = try rows(planned)
     let columns = tables.first?.featureNames.count ?? 0
