@@ -57,11 +57,14 @@ struct PlannedPrivacy: Sendable {
     case .distributed(let noise):
       let cohort = noise.parameters.cohort
       return "\(cohort.honestShares) honest of at least \(cohort.minimum) organisations; \(cohort.assumedCorrupt) may "
-        + "subtract their own noise"
+        + "subtract \(cohort.assumedCorrupt == 1 ? "its" : "their") own noise"
     case .local: return "nobody: it holds against everybody, whoever drops out or colludes, the server included"
     case .central: return "the server alone: \(CentralGaussian.trust)"
     }
   }
+
+  /// Whether a policy with this ceiling trusts whom the noise counts on.
+  func isTrusted(_ ceiling: PrivacyCeiling) -> Bool { settings.placement != .central || ceiling.trustsServer }
 
   /// ε after each sum of the run, in its order.
   func curve() throws -> [(task: TaskKind, round: Int, epsilon: Double)] {

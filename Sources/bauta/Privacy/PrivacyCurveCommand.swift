@@ -87,8 +87,9 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
   private func measure(_ planned: PlannedPrivacy) throws -> [Accuracy] {
     guard planned.plan.strategy.gradient != nil, planned.agreement.distributed != nil else {
       throw CommandError.usage(
-        "--accuracy is for the strategy FedSGD with noise that is distributed",
-        remedy: "Leave it away, or try the plan on made-up organisations with 'bauta demo'.")
+        "--accuracy is for the strategy FedSGD with noise of all organisations together (privacy.noise: distributed)",
+        remedy:
+          "For such a plan: bauta plan template --privacy record. How much noise this one has: bauta privacy plan PLAN")
     }
     let tables = try rows(planned)
     let columns = tables.first?.featureNames.count ?? 0
