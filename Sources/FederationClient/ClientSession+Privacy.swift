@@ -58,7 +58,9 @@ extension ClientSession {
       if charge.entry.noise == .central { $0.reason = CentralGaussian.trust }
       $0.maskedInput = maskedInput(context, masks: 0, noise: nil, charge: charge)
     }
-    progress(.charged(run: charge.entry.run, task: charge.entry.task, round: charge.entry.round, epsilon: charge.after))
+    let entry = charge.entry
+    progress(
+      .charged(run: entry.run, task: entry.task, round: entry.round, epsilon: charge.after, noise: entry.noise))
   }
 
   /// What is said of a term beside its bytes.

@@ -311,8 +311,7 @@ extension ClientSession {
       dataSet: active.dataSet, run: opening.run.text, task: opening.task.rawValue, round: UInt64(opening.round),
       survivors: Set(survivors), model: active.progression.contentHash(of: opening.task),
       time: Int64(Date().timeIntervalSince1970))
-    // Sums with noise are paid for, each with noise of its own: what they would tell when subtracted is what was charged.
-    guard active.agreement.plan.privacy.settings == nil else { return proposed }
+    guard !active.agreement.plan.privacy.coversDifferences else { return proposed }
     return try rule.judge(
       proposed, history: parts.store.history(dataSet: active.dataSet), lostAt: parts.store.lostAt)
   }

@@ -269,11 +269,10 @@ extension RunCoordinator {
     let metrics = try progression.apply(sum, of: opening)
     let result = OpeningResult(
       opening: opening, aggregate: sum.encoded(), nextModel: progression.modelHash, signer: identity)
-    if opening.task != .evaluate, progression.artifact != nil {
-      try store.save(model: progression.model, round: opening.round)
-    }
-    // Before it is on record or known to anybody: a server that is started again publishes this sum and no other.
+    // Before it is on record or known to anybody, in a model too: a server that is started again publishes this sum and no
+    // other.
     try store.save(result)
+    try saveModel(of: opening, progression)
     try recordCompletion(of: result, sum, shareSurvivors: lastShareSurvivors)
     isCommitted = false
     progress(.openingCompleted(opening, survivors: sum.survivors))
@@ -283,6 +282,12 @@ extension RunCoordinator {
     try closeStep()
     if let metrics { progress(.evaluated(round: opening.round, metrics: metrics)) }
     await tell(result)
+  }
+
+  /// The model after a round, among the run's files.
+  private func saveModel(of opening: OpeningIdentifier, _ progression: RunProgression) throws {
+    guard opening.task != .evaluate, progression.artifact != nil else { return }
+    try store.save(model: progression.model, round: opening.round)
   }
 
   /// Takes the sum that an earlier server stored, and of which it may have said nothing, as that of its opening: puts it
@@ -300,6 +305,7 @@ extension RunCoordinator {
     else { throw unreadable }
     let metrics = try progression.apply(sum, of: opening)
     guard progression.modelHash == stored.nextModel else { throw unreadable }
+    try saveModel(of: opening, progression)
     // The report is written after the record: what it tells is on record.
     if !report.tells(of: opening) {
       try recordCompletion(of: stored, sum, shareSurvivors: nil)

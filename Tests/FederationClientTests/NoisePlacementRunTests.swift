@@ -18,7 +18,9 @@ struct NoisePlacementRunTests {
 
   init() throws { federation = try TestFederation(isInMemory: true) }
 
-  private static func plan(trainer: String, strategy: String, evaluation: String, privacy: String) throws -> RunPlan {
+  private static func plan(
+    trainer: String, strategy: String, evaluation: String, privacy: String, accept: String = "20s"
+  ) throws -> RunPlan {
     try RunPlan(
       parsing: """
         schema: bauta/plan/1
@@ -36,24 +38,24 @@ struct NoisePlacementRunTests {
         rounds: 2
         secureSum: {clip: 8, weightCap: 1000}
         evaluation: \(evaluation)
-        deadlines: {accept: 20s, fit: 20s, step: 20s, reconnect: 50ms}
+        deadlines: {accept: \(accept), fit: 20s, step: 20s, reconnect: 50ms}
         privacy: \(privacy)
 
         """)
   }
 
-  private static func local() throws -> RunPlan {
+  private static func local(accept: String = "20s") throws -> RunPlan {
     try plan(
       trainer: "{optimizer: dpsgd, steps: 3, learningRate: 0.5, samplingProbability: 0.25, expectedExamples: 30}",
       strategy: "{name: FedAvg}", evaluation: "{rounds: none}",
-      privacy: "{unit: record, noise: local, clip: 1, epsilon: 4, delta: 1e-5}")
+      privacy: "{unit: record, noise: local, clip: 1, epsilon: 4, delta: 1e-5}", accept: accept)
   }
 
-  private static func central() throws -> RunPlan {
+  private static func central(amount: String = "epsilon: 6", accept: String = "20s") throws -> RunPlan {
     try plan(
       trainer: "{program: builtin}", strategy: "{name: FedSGD, learningRate: 1, expectedExamples: 120}",
       evaluation: "{rounds: last, histogramBins: 8}",
-      privacy: "{unit: record, noise: central, clip: 1, epsilon: 6, delta: 1e-5}")
+      privacy: "{unit: record, noise: central, clip: 1, \(amount), delta: 1e-5}", accept: accept)
   }
 
   private static func policy(_ privacy: String) -> String {
@@ -68,14 +70,16 @@ struct NoisePlacementRunTests {
   }
 
   private func carryOut(
-    _ agreement: RunAgreement, policy: String, progress: @escaping @Sendable (ClientEvent) -> Void = { _ in }
+    _ agreement: RunAgreement, policy: String, members: Range<Int> = 0..<4,
+    progress: @escaping @Sendable (ClientEvent) -> Void = { _ in },
+    onEvent: @escaping @Sendable (RunEvent) -> Void = { _ in }
   ) async throws -> End {
     let federation = federation
     let address = ServerAddress()
-    let process = try ServerProcess(federation)
+    let process = try ServerProcess(federation) { event, _ in onEvent(event) }
     address.current.withLock { $0 = process }
     return try await withThrowingTaskGroup(of: Result<ClientOutcome, ClientError>.self) { group in
-      for party in federation.parties {
+      for party in federation.parties[members] {
         group.addTask {
           let link = AddressLink(address, party.name)
           let outcome = try await federation.takePart(
@@ -235,5 +239,99 @@ struct NoisePlacementRunTests {
       // 4000 draws at least: a standard deviation of 2.3 % and less.
       #expect(abs(squares / Double(count) / variance - 1) < 0.15)
     }
+  }
+
+  // MARK: - Sums over nearly the same organisations
+
+  /// Two runs that begin with the same model, the second without the last organisation.
+  private func twice(_ plan: RunPlan, policy: String) async throws -> (second: End, rules: [String]) {
+    let first = try await carryOut(agreement(plan), policy: policy)
+    #expect(first.report.state == .completed, "\(first.report.reason ?? "")")
+    let rules = Mutex<[String]>([])
+    let second = try await carryOut(agreement(plan), policy: policy, members: 0..<3) { event in
+      if case .refused(_, let rule, _) = event { rules.withLock { $0.append(rule) } }
+    }
+    return (second, rules.withLock { $0 })
+  }
+
+  @Test("A server that is trusted with the noise sees sums without: of two that nearly agree, it gets one")
+  func nearSetsOfCentralNoise() async throws {
+    let policy = Self.policy("{unit: record, epsilon: 60, delta: 1e-5, trustServer: true}")
+    let (second, rules) = try await twice(Self.central(accept: "2s"), policy: policy)
+    #expect(second.report.state == .stopped && second.report.rounds.isEmpty)
+    #expect(rules == Array(repeating: "near-set-same-model", count: 3))
+  }
+
+  @Test("With local noise a term was paid for by itself: the next run with one organisation less is carried out")
+  func nearSetsOfLocalNoise() async throws {
+    let policy = Self.policy("{unit: record, epsilon: 60, delta: 1e-5}")
+    let (second, rules) = try await twice(Self.local(accept: "2s"), policy: policy)
+    #expect(second.report.state == .completed, "\(second.report.reason ?? "")")
+    #expect(rules.isEmpty && second.report.rounds.allSatisfy { $0.survivors.count == 3 })
+  }
+
+  // MARK: - What the server stores and sends
+
+  @Test("All that a trusted server stores and sends of a sum has the noise in it")
+  func onlyNoisedSumsAreSeen() async throws {
+    let plan = try Self.central(amount: "noiseMultiplier: 65536")
+    let run = agreement(plan)
+    let end = try await carryOut(run, policy: Self.policy("{unit: record, epsilon: 1, delta: 1e-5, trustServer: true}"))
+    #expect(end.report.state == .completed, "\(end.report.reason ?? "")")
+    guard case .central(let central) = try noise(plan).form, let evaluation = central.evaluation else {
+      Issue.record("another form")
+      return
+    }
+    // 160 rows of norm 1 in all: the noise is not ten times as much with a chance below 1e-7.
+    let mostOfRows = 160.0
+    func norm(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+    func deviation(_ noise: CentralGaussian, scale: Double = 1) -> Double {
+      noise.noiseMultiplier * Double(noise.squaredL2Sensitivity).squareRoot() / scale
+    }
+    let store = RunStore(existing: "\(federation.root.path)/runs/\(run.run)")
+    let rounds = try (1...2).map { try ModelArtifact(decoding: try store.model(round: $0)) }
+    // From zero on: learning rate 1, sums divided by 120. The penalty is nothing beside the noise.
+    let starts = [[0, 0, 0, 0], rounds[0].model.parameters]
+    let sums = zip(rounds, starts).map { artifact, start in
+      zip(artifact.model.parameters, start).map { ($1 - $0) * 120 }
+    }
+    for sum in sums { #expect(norm(sum) > 10 * mostOfRows) }
+    // 8 draws: chi-squared is outside of these with a chance of 1e-6.
+    let squares =
+      sums.reduce(0) { $0 + norm($1) * norm($1) } / pow(deviation(central.model, scale: central.encoding.scale), 2)
+    #expect((0.1...48).contains(squares), "\(squares)")
+
+    // The last sum that was stored and sent is that of the evaluation.
+    let stored = try #require(try store.lastResult(of: run.run))
+    #expect(stored.opening.task == .evaluate)
+    let final = Array(try #require(try models(end).first))
+    #expect(try final == store.model(round: 2))
+    let context = try run.context(
+      of: stored.opening, cohort: federation.names.sorted(), features: TestFederation.columns,
+      model: ModelHash(hashing: final))
+    let counts = try AggregateSum(decoding: stored.aggregate, context: context).counters.map(Double.init)
+    #expect(counts.count == 16 && norm(counts) > 10 * mostOfRows)
+    let counted = pow(norm(counts) / deviation(evaluation.noise), 2)
+    #expect((1.5...64).contains(counted), "\(counted)")
+  }
+
+  @Test("Of a sum that could not be stored nothing is stored: made again it has other noise")
+  func nothingOfASumThatIsNotStored() async throws {
+    let run = agreement(try Self.central())
+    let store = RunStore(existing: "\(federation.root.path)/runs/\(run.run)")
+    let end = try await carryOut(
+      run, policy: Self.policy("{unit: record, epsilon: 6, delta: 1e-5, trustServer: true}"),
+      onEvent: { event in
+        // Where the sum is to go there is a directory.
+        guard case .openingStarted = event else { return }
+        try? FileManager.default.createDirectory(
+          atPath: store.lastResultPath + "/taken", withIntermediateDirectories: true)
+      })
+    #expect(end.report.state == .failed && end.report.rounds.isEmpty)
+    #expect(end.process.events.withLock { $0.contains { if case .openingStarted = $0 { true } else { false } } })
+    #expect(try FileManager.default.contentsOfDirectory(atPath: store.directory + "/models").isEmpty)
+    // What it hands out at the end is the model of before.
+    let handedOut = try ModelArtifact(decoding: Array(Data(contentsOf: URL(fileURLWithPath: store.modelPath))))
+    #expect(handedOut.model.parameters.allSatisfy { $0 == 0 })
   }
 }

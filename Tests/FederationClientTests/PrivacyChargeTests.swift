@@ -5,6 +5,7 @@ import Federation
 import FederationWire
 import Foundation
 import SecureAggregation
+import ServiceControl
 import Storage
 import Synchronization
 import Testing
@@ -57,6 +58,8 @@ struct PrivacyChargeTests {
     arguments: [
       ("UPDATE privacy_charge SET event = 'pure(epsilon=0.0)'", "a charge is never changed"),
       ("UPDATE OR REPLACE privacy_charge SET position = 2", "a charge is never changed"),
+      ("UPDATE privacy_charge SET count = count + 1", "a charge is never changed"),
+      ("UPDATE privacy_charge SET noise = 'local'", "a charge is never changed"),
       ("DELETE FROM privacy_charge", "a charge is never taken back"),
       ("DELETE FROM privacy_charge WHERE round = 1", "a charge is never taken back"),
       (
@@ -149,6 +152,91 @@ struct PrivacyChargeTests {
     #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5, leavingOut: true) < 100)
     #expect(try StoredLedger.ledger(of: StoredLedger.lines(of: ledger)).isIncomplete)
     #expect(try StoredLedger.ledger(of: StoredLedger.lines(of: ledger)).entries == ledger.entries)
+  }
+
+  @Test("A ledger of before noise had a place is read with shares of noise, once each, and takes new charges")
+  func migration() throws {
+    let old = [try entry(1), try entry(2)]
+    do {
+      let migrations = try #require(
+        ClientStore.migrations.firstIndex { $0.identifier == ClientStore.noisePlacementMigration.identifier })
+      let database = try Database(path: path, migrations: Array(ClientStore.migrations[..<migrations]))
+      try database.write { transaction in
+        for entry in old {
+          _ = try transaction.execute(
+            """
+            INSERT INTO privacy_charge (data_set, run, task, round, unit, event, time)
+            VALUES ('/data/a.csv', 'run-1', 'fit', ?1, 'record', ?2, 7)
+            """, [.integer(Int64(entry.round)), .text(entry.event.canonical)])
+        }
+      }
+      try database.close()
+    }
+    #expect(try federation.ledger(victim).entries == old)
+    #expect(old.allSatisfy { $0.count == 1 && $0.noise == .distributed })
+    let new = try placed(count: 5, noise: .local, round: 3)
+    try insert(new)
+    #expect(try federation.ledger(victim).entries == old + [new])
+    try onlyGrowsAfterMigration()
+  }
+
+  private func onlyGrowsAfterMigration() throws {
+    let database = try Database(path: path, migrations: ClientStore.migrations)
+    #expect(throws: (any Error).self) {
+      try database.write { _ = try $0.execute("UPDATE privacy_charge SET count = 1", []) }
+    }
+    #expect(throws: (any Error).self) { try database.write { _ = try $0.execute("DELETE FROM privacy_charge", []) } }
+    try database.close()
+  }
+
+  private func placed(count: Int, noise: NoisePlacement, round: Int) throws -> LedgerEntry {
+    LedgerEntry(
+      dataSet: "/data/a.csv", run: try RunIdentifier("run-1"), task: .fit, round: round, unit: .record,
+      event: .poissonSubsampledDiscreteGaussian(noiseMultiplier: 2, samplingProbability: 0.1), count: count,
+      noise: noise, time: 7)
+  }
+
+  @Test(
+    "A charge whose count or place of noise nobody can account for makes the ledger unreadable, by name",
+    arguments: [
+      ("9223372036854775807", "'local'", "record"), ("1000000000000", "'local'", "record"), ("2", "'nobody'", "record"),
+      ("9223372036854775807", "'distributed'", "none"), ("1", "''", "record"),
+    ])
+  func hostileCounts(count: String, noise: String, unit: String) throws {
+    for round in 1...2 { try insert(entry(round)) }
+    func add(_ count: String, round: Int) throws {
+      let database = try Database(path: path, migrations: ClientStore.migrations)
+      defer { try? database.close() }
+      try database.write {
+        _ = try $0.execute(
+          """
+          INSERT INTO privacy_charge (data_set, run, task, round, unit, event, count, noise, time)
+          VALUES ('/b', 'run-3', 'fit', \(round), '\(unit)', 'gaussian(noiseMultiplier=2.0)', \(count), \(noise), 0)
+          """, [])
+      }
+    }
+    for refused in ["0", "-1", "NULL", "'many'", "1.5"] {
+      #expect(throws: (any Error).self, "\(refused)") { try add(refused, round: 1) }
+    }
+    #expect(try federation.ledger(victim).entries.count == 2)
+    // Twice, so that a sum of both would overflow.
+    for round in 1...2 { try add(count, round: round) }
+    #expect(throws: ClientError.self) { try federation.ledger(victim) }
+  }
+
+  @Test("A client that runs tells the whole of a charge: how often, and who added the noise")
+  func toldByAClientThatRuns() throws {
+    let entries = [
+      try entry(1), try placed(count: 7, noise: .local, round: 2), try placed(count: 1, noise: .central, round: 3),
+    ]
+    let ledger = try PrivacyLedger(entries: entries)
+    let lines = try StoredLedger.lines(of: ledger)
+    #expect(try StoredLedger.ledger(of: lines).entries == entries)
+    for (old, new) in [("\"count\":7", "\"count\":0"), ("\"noise\":\"local\"", "\"noise\":\"none\"")] {
+      let changed = lines.map { $0.replacingOccurrences(of: old, with: new) }
+      #expect(changed != lines)
+      #expect(throws: ControlError.self) { try StoredLedger.ledger(of: changed) }
+    }
   }
 
   // MARK: - The gate

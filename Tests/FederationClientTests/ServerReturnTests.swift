@@ -165,8 +165,11 @@ struct ServerReturnTests {
       progress.attempts = 1
       try store.save(progress)
       try store.save(report)
+      let model = try store.model(round: 1)
+      try FileManager.default.removeItem(atPath: store.directory + "/models/round-1.safetensors")
       let before = try federation.records(federation.server).count
       let (end, _) = try await secondServer(agreement, at: address, resuming: progress, report: report)
+      #expect(try store.model(round: 1) == model)
       let records = try federation.records(federation.server).dropFirst(before).filter { $0.event == .roundCompleted }
       #expect(records.map(\.task) == ["fit", "evaluate"])
       #expect(records.first?.model != nil && records.first?.context != nil)

@@ -65,4 +65,42 @@ struct CentralNoiseTests {
     let distributed = try RunPlan(parsing: Self.plan.replacingOccurrences(of: "noise: central, ", with: ""))
     #expect(!(try Policy(parsing: documentedPolicy).explain(distributed).contains { $0.rule == "privacy.trustServer" }))
   }
+
+  @Test("What an earlier run trusted the server with is a sum without noise to a policy that does not")
+  func earlierCharges() throws {
+    let distributed = try RunPlan(parsing: Self.plan.replacingOccurrences(of: "noise: central, ", with: ""))
+    let central = try #require(try agreement().charge(of: .fit))
+    let entry = LedgerEntry(
+      dataSet: "/data.csv", run: try RunIdentifier("run-0"), task: .fit, round: 1, unit: .record, event: central.event,
+      noise: .central, time: 0)
+    let ledger = try PrivacyLedger(entries: [entry])
+    #expect(ledger.sumsWithoutNoise(for: .record) == 1)
+    #expect(ledger.sumsWithoutNoise(for: .record, trustsServer: true) == 0)
+    #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5) == .infinity)
+    let manifest = try TestFederation().manifest()
+    func violated(_ plan: RunPlan, _ privacy: String) throws -> [String] {
+      let text = documentedPolicy.replacingOccurrences(
+        of: "{unit: none, epsilon: null, delta: null}", with: "{unit: record, epsilon: 30, delta: 1e-5\(privacy)}")
+      return try Policy(parsing: text).explain(plan, manifest: manifest, featureCount: 2, ledger: (ledger, "/data.csv"))
+        .filter { !$0.isSatisfied && $0.rule.hasPrefix("privacy.") }.map(\.rule)
+    }
+    let trusting = try RunPlan(parsing: Self.plan)
+    // In the budget that is left it would find room.
+    for plan in [distributed, trusting] { #expect(try violated(plan, ", trustServer: true").isEmpty) }
+    #expect(
+      try violated(distributed, "") == ["privacy.earlierSums", "privacy.epsilon", "privacy.epsilonInAll"])
+    #expect(try violated(distributed, ", earlierSums: accept").isEmpty)
+    // Leaving earlier sums out trusts nobody with later ones, whoever joins again.
+    #expect(try violated(trusting, ", earlierSums: accept") == ["privacy.trustServer"])
+    #expect(try violated(trusting, ", earlierSums: accept, whenShort: stop") == ["privacy.trustServer"])
+  }
+
+  @Test("Differences of sums are paid for where every term has noise in it, and nowhere else")
+  func differences() throws {
+    func covers(_ text: String) throws -> Bool { try RunPlan(parsing: text).privacy.coversDifferences }
+    #expect(try !covers(Self.plan))
+    #expect(try covers(Self.plan.replacingOccurrences(of: "noise: central, ", with: "")))
+    #expect(try covers(NoisePlacementTests.local))
+    #expect(!PrivacyModel.none.coversDifferences)
+  }
 }

@@ -75,6 +75,42 @@ import Testing
     #expect(even != all)
   }
 
+  /// No single row decides whether a fit succeeds, for that would tell of it without noise.
+  @Test func aRowWithoutAFiniteGradientContributesNothing() throws {
+    let names = ["a", "b"]
+    let others = (values: [1.0, 2, -1, 0.5, 3, -2], labels: [1, 0, 1] as [UInt8])
+    // The logit is infinity minus infinity.
+    let huge = [1e308, 1e308]
+    let start = [100.0, -100, 0]
+    let configuration = try TrainerConfiguration(l2: 0.1, steps: 3)
+    func fit(_ values: [Double], _ labels: [UInt8]) throws -> FitResult {
+      let table = try FeatureTable(featureNames: names, values: values, labels: labels)
+      return try trainer(table, noise: { (0..<$0).map { Int64($0) } }).fit(
+        parameters: start, configuration: configuration)
+    }
+    #expect(throws: TrainingError.self) {
+      var gradient: [Double] = []
+      let table = try FeatureTable(featureNames: names, values: huge, labels: [1])
+      try PerExampleGradients(table: table, classWeights: configuration.classWeights, parameters: start)
+        .write(row: 0, into: &gradient)
+    }
+    let without = try fit(others.values, others.labels)
+    let with = try fit(huge + others.values, [1] + others.labels)
+    #expect(with.parameters == without.parameters)
+    // Nor does anything else say how many rows there are.
+    #expect(with.examples == without.examples && with.metrics == without.metrics)
+  }
+
+  @Test("A row is never drawn more often than is charged for", arguments: [0x1p-32, 1e-9, 0.1, 1.0 / 3, 0.3, 0.5])
+  func probabilityIsRoundedDown(_ probability: Double) throws {
+    let drawn = try LocalDPSGD(
+      train: table, test: table, clipping: IntegerClipping(norm: 1, scale: 1024), samplingProbability: probability,
+      expectedExamples: 10, learningRate: 1, noise: { Array(repeating: 0, count: $0) },
+      words: { Array(repeating: 0, count: $0) }
+    ).samplingProbability
+    #expect(drawn <= probability && drawn > probability * (1 - 0x1p-31))
+  }
+
   @Test func evaluatesAsTheOtherTrainer() throws {
     let configuration = try TrainerConfiguration()
     let parameters = [1, -0.5, 0.25, 0.1]

@@ -4,6 +4,9 @@ import SecureAggregation
 
 /// One charge: what one sum cost. Where every organisation adds a share of the noise, if h honest shares are in it.
 public struct LedgerEntry: Hashable, Sendable {
+  /// How often one sum may be charged: far more than a round has steps, and sums of it do not overflow.
+  static let counts = 1...(1 << 24)
+
   /// The data that were read: the path of the file, without links.
   public let dataSet: String
   public let run: RunIdentifier
@@ -68,7 +71,7 @@ public struct PrivacyLedger: Sendable {
   }
 
   public mutating func append(_ entry: LedgerEntry) throws(FederationError) {
-    guard entry.count >= 1 else { throw .privacy(.parameter(.releases)) }
+    guard LedgerEntry.counts.contains(entry.count) else { throw .privacy(.parameter(.releases)) }
     if entry.unit != .none {
       for dataSet in [nil, entry.dataSet] {
         try Self.add(

@@ -14,6 +14,18 @@ public enum PrivacyModel: Sendable, Hashable {
     }
   }
 
+  /// Whether what two sums over nearly the same organisations tell when subtracted has been charged, so that no rule about
+  /// such sums is needed.
+  ///
+  /// Where every term has noise of its organisation in it, so has each sum, of its own, and each is paid for. A server that
+  /// adds the noise sees sums without any: of those the same is asked as without differential privacy.
+  public var coversDifferences: Bool {
+    switch settings?.placement {
+    case .distributed, .local: true
+    case .central, nil: false
+    }
+  }
+
   /// The unit as plans and policies name it, `none` included.
   public var unit: PrivacyUnit { settings?.unit ?? .none }
 }

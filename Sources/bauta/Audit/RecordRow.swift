@@ -54,7 +54,9 @@ enum RecordRow {
     if let outcome = record.outcome, outcome != .succeeded { return StyledText(outcome.rawValue, .caution) }
     if let handshake = record.handshake { return "\(handshake.version) \(handshake.cipher ?? "")" }
     if let masked = record.maskedInput, record.event == .privacyCharge {
-      return "ε \(rounded(masked.epsilonCharged)) more, \(rounded(masked.epsilonTotal)) for these data"
+      let charged = "ε \(rounded(masked.epsilonCharged)) more, \(rounded(masked.epsilonTotal)) for these data"
+      // Whom the charge counts on, where that is somebody in particular.
+      return record.reason.map { StyledText("\(charged); \($0)", .caution) } ?? "\(charged)"
     }
     if let masked = record.maskedInput { return "\(masked.masks) masks, \(masked.dimension) + \(masked.counters)" }
     if let checkpoint = record.checkpoint { return "\(checkpoint.origin), \(Figures.grouped(checkpoint.size)) entries" }

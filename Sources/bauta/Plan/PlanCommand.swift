@@ -146,12 +146,18 @@ extension PlanCheckCommand {
 
   fileprivate static func summary(of settings: PrivacySettings) -> String {
     let unit = settings.unit == .record ? "every row" : "every organisation"
-    return switch settings.amount {
-    case .target(let epsilon):
-      "hides \(unit) at ε = \(JSONValue.number(epsilon).text), δ = \(settings.delta)"
-    case .noiseMultiplier(let multiplier):
-      "hides \(unit) with noise multiplier \(JSONValue.number(multiplier).text), δ = \(settings.delta)"
-    }
+    let amount =
+      switch settings.amount {
+      case .target(let epsilon): "at ε = \(JSONValue.number(epsilon).text)"
+      case .noiseMultiplier(let multiplier): "with noise multiplier \(JSONValue.number(multiplier).text)"
+      }
+    let source =
+      switch settings.placement {
+      case .distributed: ""
+      case .local: ", noise of each organisation's own training"
+      case .central: ", noise of the server, which sees sums without any"
+      }
+    return "hides \(unit) \(amount), δ = \(settings.delta)\(source)"
   }
 }
 

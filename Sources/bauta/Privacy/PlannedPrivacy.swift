@@ -63,6 +63,9 @@ struct PlannedPrivacy: Sendable {
     }
   }
 
+  /// Whether a policy with this ceiling trusts whom the noise counts on.
+  func isTrusted(_ ceiling: PrivacyCeiling) -> Bool { settings.placement != .central || ceiling.trustsServer }
+
   /// ε after each sum of the run, in its order.
   func curve() throws -> [(task: TaskKind, round: Int, epsilon: Double)] {
     var composition = PrivacyComposition()

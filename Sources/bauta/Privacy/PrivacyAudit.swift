@@ -64,7 +64,8 @@ struct PrivacyAudit {
     else {
       throw CommandError.unsuitable(
         path: path,
-        problem: "the audit is of plans that hide single rows by noise of many: privacy.unit: record, with FedSGD",
+        problem: "the audit is of privacy.unit: record with FedSGD, and of noise of all organisations together "
+          + "(privacy.noise: distributed)",
         remedy: "Give such a plan; 'bauta demo --epsilon 3' writes one to bauta-demo/plan.yaml.")
     }
     let manifest = try PlannedSums.federation(of: max(3, plan.smallestFederation))

@@ -45,7 +45,9 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     } else {
       try show(planned, budget ?? nil, account)
     }
-    if let budget, budget?.forecast.isAffordable != true {
+    if let budget,
+      budget?.forecast.isAffordable != true || budget.map({ planned.isTrusted($0.forecast.ceiling) }) != true
+    {
       try Output.standard.finish()
       throw ExitCode.failure
     }
@@ -192,6 +194,12 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       budget.dataSet.isEmpty ? "a data set" : budget.dataSet, forecast.spent, forecast.after, forecast.ceiling.epsilon)
     append("all data together", forecast.spentInAll, forecast.afterInAll, forecast.ceiling.epsilonInAll)
     output.table(table)
+    guard planned.isTrusted(forecast.ceiling) else {
+      output.line(
+        "\(StyledText("The policy refuses it", .bad)), whatever is left: it does not trust the server with the noise "
+          + "(privacy.trustServer)")
+      return
+    }
     guard !forecast.isAffordable else {
       let most = PrivacyAccount.Budget.most
       let runs =

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DifferentialPrivacy
 import Federation
 import FederationClient
 import Foundation
@@ -38,7 +39,8 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       return Row(
         name: name, runs: Set(own.map(\.run)).count, charges: own.count,
         epsilon: try account.ledger.epsilon(
-          of: name, unit: ceiling.unit, delta: ceiling.delta, leavingOut: ceiling.leavesOutEarlier),
+          of: name, unit: ceiling.unit, delta: ceiling.delta, leavingOut: ceiling.leavesOutEarlier,
+          trustsServer: ceiling.trustsServer),
         ceiling: name == nil ? ceiling.epsilonInAll : ceiling.epsilon)
     }
     var rows: [Row] = []
@@ -82,7 +84,10 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       ])
     }
     output.table(table)
-    if let ceiling = account.ceiling { showWhatIsUnknown(account.ledger, ceiling) }
+    if let ceiling = account.ceiling {
+      showTrust(account.ledger, ceiling)
+      showWhatIsUnknown(account.ledger, ceiling)
+    }
     output.line("What fits into the rest: bauta privacy plan PLAN --directory \(place.directory)")
   }
 
@@ -91,9 +96,23 @@ struct PrivacySpentCommand: AsyncParsableCommand {
     value.isFinite ? Figures.decimals((value * 1e4).rounded(rule) / 1e4, 4) : "∞"
   }
 
+  /// Charges that rest on the server.
+  private func showTrust(_ ledger: PrivacyLedger, _ ceiling: PrivacyCeiling) {
+    let central = Self.central(ledger, ceiling)
+    guard central > 0, ceiling.trustsServer else { return }
+    Output.standard.line(
+      StyledText(
+        "\(Figures.counted(central, "charge")) for noise: central, of which \(CentralGaussian.trust), as the policy allows "
+          + "(trustServer: true): the numbers hold against all others.", .caution))
+  }
+
+  private static func central(_ ledger: PrivacyLedger, _ ceiling: PrivacyCeiling) -> Int {
+    ledger.entries.count { $0.unit == ceiling.unit && $0.noise == .central }
+  }
+
   /// What no number can be given for.
   private func showWhatIsUnknown(_ ledger: PrivacyLedger, _ ceiling: PrivacyCeiling) {
-    let plain = ledger.sumsWithoutNoise(for: ceiling.unit)
+    let plain = ledger.sumsWithoutNoise(for: ceiling.unit, trustsServer: ceiling.trustsServer)
     guard plain > 0 || ledger.isIncomplete else { return }
     let what =
       plain == 0
@@ -117,7 +136,9 @@ struct PrivacySpentCommand: AsyncParsableCommand {
     return .object([
       "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name),
       "charges": .count(all.charges),
-      "sumsWithoutNoise": .count(account.ceiling.map { account.ledger.sumsWithoutNoise(for: $0.unit) } ?? 0),
+      "chargesTrustingServer": .count(account.ceiling.map { Self.central(account.ledger, $0) } ?? 0),
+      "sumsWithoutNoise": .count(
+        account.ceiling.map { account.ledger.sumsWithoutNoise(for: $0.unit, trustsServer: $0.trustsServer) } ?? 0),
       "complete": .boolean(!account.ledger.isIncomplete), "delta": .number(delta),
       "dataSets": .array(rows.map(object)), "inAll": object(all),
     ])

@@ -1,4 +1,5 @@
 import AuditLog
+import DifferentialPrivacy
 import Federation
 import FederationClient
 import Foundation
@@ -32,8 +33,9 @@ enum ClientEventText {
     case .trained(_, let loss, let clipped):
       guard loss != nil || clipped > 0 else { return nil }
       return "  own loss \(Figures.decimals(loss, 4)), \(Figures.counted(clipped, "value")) clipped (stays here)"
-    case .charged(_, _, _, let epsilon):
-      return "  charged to the privacy budget; ε = \(Figures.decimals(epsilon, 3)) so far"
+    case .charged(_, _, _, let epsilon, let noise):
+      let charged = "  charged to the privacy budget; ε = \(Figures.decimals(epsilon, 3)) so far"
+      return noise == .central ? StyledText("\(charged); \(CentralGaussian.trust)", .caution) : "\(charged)"
     case .completed(let opening, let survivors, let count):
       return "\(title(opening)): sum over \(survivors) of \(Figures.counted(count, "organisation"))"
     case .metrics(let round, let metrics):
@@ -91,10 +93,13 @@ enum ClientEventText {
       return Entry(
         .debug, "computed",
         fields(opening).merging(["loss": Figures.decimals(loss, 6), "clipped": "\(clipped)"]) { $1 })
-    case .charged(let run, let task, let round, let epsilon):
+    case .charged(let run, let task, let round, let epsilon, let noise):
       return Entry(
         .info, "charged",
-        ["run": run.text, "task": task.rawValue, "round": "\(round)", "epsilon": Figures.decimals(epsilon, 6)])
+        [
+          "run": run.text, "task": task.rawValue, "round": "\(round)", "epsilon": Figures.decimals(epsilon, 6),
+          "noise": noise.rawValue,
+        ])
     case .sent(let kind, let opening): return Entry(.debug, "sent", fields(opening).merging(["kind": kind]) { $1 })
     case .completed(let opening, let survivors, let count):
       return Entry(
