@@ -132,11 +132,12 @@ extension PlanCheckCommand {
 
   fileprivate static func summary(of settings: PrivacySettings) -> String {
     let unit = settings.unit == .record ? "every row" : "every organisation"
+    let clip = settings.adaptiveClipping == nil ? "" : ", a clip that follows the updates"
     return switch settings.amount {
     case .target(let epsilon):
-      "hides \(unit) at ε = \(JSONValue.number(epsilon).text), δ = \(settings.delta)"
+      "hides \(unit) at ε = \(JSONValue.number(epsilon).text), δ = \(settings.delta)\(clip)"
     case .noiseMultiplier(let multiplier):
-      "hides \(unit) with noise multiplier \(JSONValue.number(multiplier).text), δ = \(settings.delta)"
+      "hides \(unit) with noise multiplier \(JSONValue.number(multiplier).text), δ = \(settings.delta)\(clip)"
     }
   }
 }

@@ -101,8 +101,9 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
         + "\(Figures.decimals(deviation(cohort.size), 3)) if all \(cohort.size) take part; clip \(Figures.decimals(planned.settings.clip, 3))"
     )
     showError(deviation(cohort.size), planned)
-    if noise.releases.count > 1 {
-      let deviation = noise.releases[1].noise.variance(shares: cohort.size).squareRoot()
+    PlannedClipping(planned)?.show()
+    if let evaluation = planned.agreement.release(of: .evaluate) {
+      let deviation = evaluation.noise.variance(shares: cohort.size).squareRoot()
       output.line("  evaluation      σ = \(Figures.decimals(deviation, 2)) rows in each bin of the histogram")
     }
     output.line(
@@ -223,6 +224,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       "releases": .array(releases(agreement)),
     ]
     if let encoding = agreement.encoding { members["scale"] = .number(encoding.scale) }
+    if let clipping = PlannedClipping(planned) { members["adaptiveClipping"] = clipping.json }
     if let budget {
       members["budget"] = .object([
         "organization": .string(budget.name), "spent": .number(budget.forecast.spent),
