@@ -102,6 +102,66 @@ struct AdaptiveClippingRunTests {
     }
   }
 
+  /// The mean of an organisation's terms at a clip, in the model's units, and of its bits.
+  private func term(clip: Double, trials: Int = 60) throws -> (norm: Double, bit: Double) {
+    let text = try plan(clip: 0.125, learningRate: 10).text
+    let plan = try RunPlan(parsing: text.replacingOccurrences(of: "epsilon: 64.0", with: "noiseMultiplier: 0.001"))
+    let noise = try #require(try federation.noise(plan))
+    var progression = RunProgression(plan: plan, run: try RunIdentifier("one"), features: TestFederation.columns)
+    let first = try #require(progression.artifact)
+    try progression.adopt(
+      model: ModelArtifact(
+        model: first.model, preprocessing: first.preprocessing, classWeights: first.classWeights, label: first.label,
+        positive: first.positive, run: first.run, context: first.context, round: 3, clip: clip
+      ).encoded())
+    let runner = TaskRunner(
+      data: try LocalData(path: federation.dataPath(federation.parties[0]), plan: plan), plan: plan, minimumRows: 1)
+    var (mean, bits) = ([Double](repeating: 0, count: 4), 0.0)
+    for _ in 0..<trials {
+      guard case .integers(let integers, let counters) = try runner.noised(.fit, progression: progression, noise: noise)
+      else { throw ClientError.unexpected("another term") }
+      #expect(integers.count == 4 && counters.count == 1)
+      mean = zip(mean, integers).map { $0 + Double($1) / Double(trials) }
+      bits += Double(counters[0]) / Double(trials)
+    }
+    let scale = try #require(noise.encoding).scale
+    let unit = try progression.unit(#require(progression.artifact))
+    return (mean.map { $0 * $0 }.reduce(0, +).squareRoot() / scale * unit, bits)
+  }
+
+  @Test("A term is clipped to the clip of the model, not the plan's, and its bit says whether it had to be")
+  func terms() throws {
+    // The update itself, at clips beyond its length: the plan's clip of an eighth would have cut it.
+    let (whole, within) = try term(clip: 16)
+    #expect(whole > 0.4 && whole < 4, "\(whole)")
+    // A bit has noise of σ = ½; the mean of sixty has 0.065.
+    #expect(abs(within - 1) < 0.5)
+    let (same, alsoWithin) = try term(clip: 10)
+    #expect(abs(same / whole - 1) < 0.02 && abs(alsoWithin - 1) < 0.5)
+    for clip in [0.01, 0.2, whole * 0.9] {
+      let (norm, bit) = try term(clip: clip)
+      #expect(abs(norm / clip - 1) < 0.02, "\(clip): \(norm)")
+      #expect(abs(bit + 1) < 0.5, "\(clip): \(bit)")
+    }
+    #expect(abs(try term(clip: whole * 1.1).bit - 1) < 0.5)
+  }
+
+  @Test("A clip without noise for its bit, or noise without a clip, makes no term")
+  func mismatch() throws {
+    let (moving, fixed) = (try plan(clip: 1), try plan(clip: 1).text)
+    let start = try #require(fixed.range(of: "adaptiveClipping: {"))
+    let end = try #require(fixed.range(of: "}, ", range: start.upperBound..<fixed.endIndex))
+    let still = try RunPlan(parsing: fixed.replacingCharacters(in: start.lowerBound..<end.upperBound, with: ""))
+    let data = try LocalData(path: federation.dataPath(federation.parties[0]), plan: moving)
+    for (plan, other) in [(moving, still), (still, moving)] {
+      let progression = RunProgression(plan: plan, run: try RunIdentifier("one"), features: TestFederation.columns)
+      let noise = try #require(try federation.noise(other))
+      #expect(throws: ClientError.self) {
+        try TaskRunner(data: data, plan: plan, minimumRows: 1).noised(.fit, progression: progression, noise: noise)
+      }
+    }
+  }
+
   /// One charge a round, of update and bit, that comes to what the plan says to the last bit.
   private func checkLedger(_ party: Party, _ plan: RunPlan) throws {
     let noise = try #require(try federation.noise(plan))
