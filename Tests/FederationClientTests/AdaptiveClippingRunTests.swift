@@ -253,4 +253,52 @@ struct AdaptiveClippingRunTests {
     #expect(!decisions.contains(.refused))
     #expect(federation.verify(party))
   }
+
+  @Test("A server that ends and comes back has the clip with the model, and the run goes on with it")
+  func serverReturns() async throws {
+    let plan = try plan(clip: 0x1p-10, rounds: 4)
+    let federation = federation
+    let agreement = RunAgreement(manifest: federation.manifest, plan: plan, run: RunIdentifier.generate(at: Date()))
+    let policy = try #require(policies[0])
+    let address = ServerAddress()
+    let (report, outcomes) = try await withThrowingTaskGroup(of: ClientOutcome.self) { group in
+      for party in federation.parties {
+        group.addTask {
+          let link = AddressLink(address, party.name)
+          let outcome = try await federation.takePart(
+            party, link: link, policy: policy, patience: .seconds(60), idlePause: .milliseconds(20))
+          await link.close()
+          return try outcome.get()
+        }
+      }
+      let first = try ServerProcess(federation) { event, server in
+        guard case .openingCompleted(let opening, _) = event, opening.round == 2 else { return }
+        server.control.ask(.pause(deadline: .now))
+        server.hub.notify(.wake)
+      }
+      address.current.withLock { $0 = first }
+      let interrupted = try await first.conduct(agreement, federation)
+      #expect(interrupted.state == .interrupted, "\(interrupted.reason ?? "")")
+      try await first.end(.paused)
+      let progress = try #require(
+        try RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)").progress())
+      let second = try ServerProcess(federation)
+      address.current.withLock { $0 = second }
+      let report = try await second.conduct(agreement, federation, resuming: progress, report: interrupted)
+      try await second.end(.shuttingDown)
+      var outcomes: [ClientOutcome] = []
+      for try await outcome in group { outcomes.append(outcome) }
+      return (report, outcomes)
+    }
+    #expect(report.state == .completed, "\(report.reason ?? "")")
+    #expect(report.rounds.map(\.round) == [1, 2, 3, 4] && report.rounds.allSatisfy { $0.survivors.count == 4 })
+    #expect(outcomes.map(\.state) == Array(repeating: .completed, count: 4))
+    try checkSameModel(agreement.run)
+    let clips = [0x1p-10] + (try models(agreement.run, rounds: 4).map { try #require($0.clip) })
+    #expect(clips[2] > clips[0] && clips[4] > clips[2], "\(clips)")
+    for party in federation.parties {
+      try checkLedger(party, plan)
+      try checkRecords(party, plan, clips: clips)
+    }
+  }
 }

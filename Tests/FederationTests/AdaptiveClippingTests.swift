@@ -24,6 +24,8 @@ struct AdaptiveClippingTests {
       parsing: organizationPlan.replacing(one: "clip: 4", with: "clip: 4, adaptiveClipping: {quantile: 0.5}"))
     let defaults = try #require(short.privacy.settings?.adaptiveClipping)
     #expect(defaults.step.quantile == 0.5 && defaults.step.learningRate == 0.2 && defaults.bitShare == 0.1)
+    let bare = try RunPlan(parsing: organizationPlan.replacing(one: "clip: 4", with: "clip: 4, adaptiveClipping: {}"))
+    #expect(bare.privacy.settings?.adaptiveClipping == defaults)
     #expect(try RunPlan(parsing: organizationPlan).privacy.settings?.adaptiveClipping == nil)
     #expect(try RunPlan(parsing: Self.plan).steps.map(\.task) == [.fit, .fit, .fit, .fit])
   }

@@ -73,7 +73,7 @@ public struct NoiseAgreement: Sendable, Hashable {
   }
 
   /// The share of the noise that goes into a task's term; nil for a task that the plan does not have, and where no share is
-  /// added to terms.
+  /// added to terms. Of a fit it is the update's; the bit's, where there is one, is ``clipBit``.
   public func release(of task: TaskKind) -> NoisedRelease? {
     guard let distributed else { return nil }
     return switch task {

@@ -9,8 +9,9 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     commandName: "plan", abstract: "Say what a plan's noise is, what it costs, and what you can afford.",
     discussion: """
       Computes the noise that the plan's privacy asks for in the cohort: how much each organisation adds, what the whole \
-      run costs at worst, how wrong a gradient becomes by it, how a clip that follows the updates moves, and how the noise \
-      changes with rounds and with epsilon. With --directory also what the organisation has left, and how many such runs fit. Nothing is sent or changed.
+      run costs at worst, how wrong a gradient becomes by it, how a clip that follows the updates moves, and how the \
+      noise changes with rounds and with epsilon. With --directory also what the organisation has left, and how many such \
+      runs fit. Nothing is sent or changed.
 
         bauta privacy plan plan.yaml --organizations 5
         bauta privacy plan plan.yaml --manifest federation.note --directory alder --data alder/data.csv
