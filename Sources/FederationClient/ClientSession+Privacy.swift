@@ -67,10 +67,12 @@ extension ClientSession {
   func maskedInput(
     _ context: AggregationContext, masks: Int, noise: NoisedRelease?, charge: PendingCharge?
   ) -> AuditRecord.MaskedInput {
+    // Where the clip moves, the term is in multiples of it: what is on record is in the units of the model.
+    let unit = run.flatMap { run in run.progression.artifact.map(run.progression.unit) } ?? 1
     var input = AuditRecord.MaskedInput(
       dimension: context.parameters.tensorCount, counters: context.parameters.counterCount,
-      bits: context.parameters.bits, masks: masks, clip: .init(context.parameters.clip))
-    if let noise { input.localNoise = .init(noise.noise.variance(shares: 1).squareRoot() / context.scale) }
+      bits: context.parameters.bits, masks: masks, clip: .init(context.parameters.clip * unit))
+    if let noise { input.localNoise = .init(noise.noise.variance(shares: 1).squareRoot() / context.scale * unit) }
     if let charge {
       input.epsilonCharged = .init(charge.after - charge.before)
       input.epsilonTotal = .init(charge.after)

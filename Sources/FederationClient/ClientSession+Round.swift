@@ -123,7 +123,8 @@ extension ClientSession {
       let term = try active.runner.noised(opening.task, progression: active.progression, noise: noise)
       do throws(AggregationError) {
         switch term {
-        case .integers(let integers): return try EncodedTerm(integers: integers, counters: [], context: context)
+        case .integers(let integers, let counters):
+          return try EncodedTerm(integers: integers, counters: Self.bounded(counters, context), context: context)
         case .counters(let counters):
           return try EncodedTerm(integers: [], counters: Self.bounded(counters, context), context: context)
         case .parameters(let parameters):

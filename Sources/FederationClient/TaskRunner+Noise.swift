@@ -8,8 +8,9 @@ import Training
 
 /// A term of a sum with differential privacy, before it is encoded.
 enum PrivateTerm: Sendable {
-  /// Coordinates of a fit, with a share of noise, unless the server is trusted to add it.
-  case integers([Int64])
+  /// Coordinates of a fit, with a share of noise, unless the server is trusted to add it; and the bit that says whether
+  /// the update was within the clip, with noise of its own, where the clip moves.
+  case integers([Int64], counters: [Int64] = [])
   /// Of an evaluation.
   case counters([Int64])
   /// A model that was trained with noise: private by itself.
@@ -35,7 +36,7 @@ extension TaskRunner {
       switch noise.form {
       case .distributed(let noisePlan):
         guard let release = noise.release(of: task) else { throw ClientError.unexpected("a task without noise") }
-        return try shared(task, artifact, noisePlan.encoding, release, progression)
+        return try shared(task, artifact, noisePlan, release, progression)
       case .central(let centralNoise): return try trustingServer(task, artifact, centralNoise)
       case .local(let localNoise): return .parameters(try trainedWithNoise(artifact, localNoise))
       }
@@ -54,7 +55,7 @@ extension TaskRunner {
 
   /// Integers with this organisation's share of the noise.
   private func shared(
-    _ task: TaskKind, _ artifact: ModelArtifact, _ encoding: IntegerEncoding, _ release: NoisedRelease,
+    _ task: TaskKind, _ artifact: ModelArtifact, _ noise: NoisePlan, _ release: NoisedRelease,
     _ progression: RunProgression
   ) throws -> PrivateTerm {
     var randomness = try KeystreamRandomness(generator: plan.secureSum.generator)
@@ -62,10 +63,11 @@ extension TaskRunner {
     switch task {
     case .statistics: throw ClientError.unexpected("statistics in a run with differential privacy")
     case .fit:
-      term = .integers(
+      term =
         plan.strategy.gradient == nil
-          ? try update(artifact, encoding, try progression.rotation(), release.noise, &randomness).values
-          : try gradients(artifact, encoding, &randomness).finish(adding: release.noise, using: &randomness).values)
+        ? try update(artifact, noise, try progression.rotation(), &randomness)
+        : .integers(
+          try gradients(artifact, noise.encoding, &randomness).finish(adding: release.noise, using: &randomness).values)
     case .evaluate:
       term = .counters(
         try histogram(artifact, count: release.dimension).finish(adding: release.noise, using: &randomness).values)
@@ -130,11 +132,14 @@ extension TaskRunner {
     return contribution
   }
 
-  /// The organisation unit: how far training moved the parameters, clipped and rotated as a whole.
+  /// The organisation unit: how far training moved the parameters, clipped and rotated as a whole; and whether it was within
+  /// the clip, where the clip moves.
   private func update(
-    _ artifact: ModelArtifact, _ encoding: IntegerEncoding, _ rotation: Rotation, _ noise: NoiseShare,
-    _ randomness: inout KeystreamRandomness
-  ) throws -> NoisedIntegers {
+    _ artifact: ModelArtifact, _ noise: NoisePlan, _ rotation: Rotation, _ randomness: inout KeystreamRandomness
+  ) throws -> PrivateTerm {
+    guard (artifact.clip == nil) == (noise.clipBit == nil) else {
+      throw ClientError.unexpected("a clip that moves without noise for its bit, or the other way round")
+    }
     let trainer = try LogisticRegressionTrainer(
       train: try scaled(data.train, artifact), test: try scaled(data.test, artifact))
     let configuration = try TrainerConfiguration(
@@ -142,8 +147,14 @@ extension TaskRunner {
     // Rows that cannot be trained on move nothing.
     let fit = try? trainer.fit(parameters: artifact.model.parameters, configuration: configuration)
     let update = zip(fit?.parameters ?? artifact.model.parameters, artifact.model.parameters).map { $0 - $1 }
-    let contribution = try OrganizationContribution(encoding: encoding, rotation: rotation)
-    return try contribution.encode(update, adding: noise, using: &randomness).term
+    // The integers' bound, and so noise and charge, are the same for every clip.
+    let encoding = try artifact.clip.map { (clip) throws(MechanismError) in try noise.encoding.reclipped(to: clip) }
+    let contribution = try OrganizationContribution(encoding: encoding ?? noise.encoding, rotation: rotation)
+    let (term, outcome) = try contribution.encode(update, adding: noise.model.noise, using: &randomness)
+    guard let release = noise.clipBit else { return .integers(term.values) }
+    var bit = try CounterContribution(count: release.dimension, sensitivity: .one)
+    try bit.add([AdaptiveClipping.bit(for: outcome)])
+    return .integers(term.values, counters: bit.finish(adding: release.noise, using: &randomness).values)
   }
 
   /// The scores of the held-out rows, a bin each.

@@ -277,7 +277,8 @@ extension RunCoordinator {
     isCommitted = false
     progress(.openingCompleted(opening, survivors: sum.survivors))
     report.note(
-      opening, sum: sum, metrics: metrics, cohort: cohort, seconds: (clock.now - started.time) / .seconds(1),
+      opening, sum: sum, metrics: metrics, cohort: cohort, examples: examples(sum),
+      seconds: (clock.now - started.time) / .seconds(1),
       bytes: traffic.bytes - started.bytes)
     try closeStep()
     if let metrics { progress(.evaluated(round: opening.round, metrics: metrics)) }
@@ -309,11 +310,16 @@ extension RunCoordinator {
     // The report is written after the record: what it tells is on record.
     if !report.tells(of: opening) {
       try recordCompletion(of: stored, sum, shareSurvivors: nil)
-      report.note(opening, sum: sum, metrics: metrics, cohort: cohort, seconds: 0, bytes: 0)
+      report.note(opening, sum: sum, metrics: metrics, cohort: cohort, examples: examples(sum), seconds: 0, bytes: 0)
     }
     progress(.openingCompleted(opening, survivors: sum.survivors))
     try closeStep()
     if let metrics { progress(.evaluated(round: opening.round, metrics: metrics)) }
+  }
+
+  /// Rows that a fit was trained on, where they are counted: with differential privacy they are not.
+  private func examples(_ sum: AggregateSum) -> Int64 {
+    agreement.plan.privacy.settings == nil ? sum.counters.first ?? 0 : 0
   }
 
   /// - Parameter shareSurvivors: |U2|; nil for a sum of an earlier server.
@@ -443,7 +449,7 @@ extension RunReport {
   /// Adds one sum: a round's fit begins its row, its evaluation completes it.
   fileprivate mutating func note(
     _ opening: OpeningIdentifier, sum: AggregateSum, metrics: BinaryMetrics?, cohort: [OrganizationName],
-    seconds: Double, bytes: UInt64
+    examples: Int64, seconds: Double, bytes: UInt64
   ) {
     switch opening.task {
     case .statistics: break
@@ -452,7 +458,7 @@ extension RunReport {
       rounds.append(
         Round(
           round: opening.round, attempt: opening.attempt, cohort: cohort, survivors: sum.survivors,
-          examples: sum.counters.first ?? 0, metrics: [:], seconds: seconds, bytes: bytes))
+          examples: examples, metrics: [:], seconds: seconds, bytes: bytes))
     case .evaluate:
       guard rounds.last?.round == opening.round, let last = rounds.popLast() else { return }
       rounds.append(

@@ -1,8 +1,9 @@
 /// A trained model as a file: everything needed to apply it to raw rows, and where it comes from.
 ///
 /// A safetensors file of schema `bauta/model/1`: tensors `weights`, `intercept`, `mean`, `standardDeviation`,
-/// `classWeights` (negative, positive), with the step `publicScale` also `bound`, and with ``FedSGD`` its state as
-/// `iterate`, `velocity` and `iterateSum` (all three or none); metadata `schema`, `kind`, `features` and `preprocessing` (JSON lists), `label`,
+/// `classWeights` (negative, positive), with the step `publicScale` also `bound`, where the clip of the updates follows their
+/// norms also `clip` (that of the next round), and with ``FedSGD`` its state as `iterate`, `velocity` and `iterateSum`
+/// (all three or none); metadata `schema`, `kind`, `features` and `preprocessing` (JSON lists), `label`,
 /// `positive`, `run`, `context`, `round`, and whatever else the writer adds. The same contents give the same bytes.
 ///
 /// A file that decodes is well formed; it does not say who trained it. Compare its hash with the signed record.
@@ -11,6 +12,9 @@ public struct ModelArtifact: Sendable, Equatable {
   public static let kind = "logisticRegression"
   static let tensorNames = ["weights", "intercept", "mean", "standardDeviation", "classWeights"]
   static let boundName = "bound"
+  static let clipName = "clip"
+  /// Clips that a file may hold.
+  public static let clips = 0x1p-40...0x1p40
   static let optimizerNames = ["iterate", "velocity", "iterateSum"]
   static let reservedKeys: Set<String> = [
     "schema", "kind", "features", "preprocessing", "label", "positive", "run", "context", "round",
@@ -31,15 +35,17 @@ public struct ModelArtifact: Sendable, Equatable {
   public let round: Int
   /// What ``FedSGD`` goes on from; nil for other strategies. Its round is the file's.
   public let optimizer: FedSGD.State?
+  /// Largest L2 norm of an organisation's update in the next round, in ``clips``; nil where the plan alone says it.
+  public let clip: Double?
   /// Further metadata, such as statistics of the run.
   public let metadata: [String: String]
 
   /// - Throws: `LearningError` where preprocessing, model and optimizer have different numbers of features, public
-  ///   constants are missing, the round is negative or not the optimizer's, or `metadata` uses a key of the schema.
+  ///   constants are missing, the round is negative or not the optimizer's, the clip is out of range, or `metadata` uses a key of the schema.
   public init(
     model: LogisticRegressionModel, preprocessing: FittedPreprocessing, classWeights: ClassWeights, label: String,
     positive: String, run: String, context: String, round: Int, optimizer: FedSGD.State? = nil,
-    metadata: [String: String] = [:]
+    clip: Double? = nil, metadata: [String: String] = [:]
   ) throws(LearningError) {
     _ = try preprocessing.publicScaling()
     if let optimizer {
@@ -54,6 +60,9 @@ public struct ModelArtifact: Sendable, Equatable {
       throw .model(
         .parameterCount(expected: model.weights.count, found: preprocessing.standardization.means.count))
     }
+    guard clip.map(Self.clips.contains) ?? true else {
+      throw .artifact(.tensor(name: Self.clipName, problem: "it is not from 2^-40 to 2^40"))
+    }
     guard round >= 0 else { throw .artifact(.metadata(key: "round", problem: "it is negative")) }
     if let key = metadata.keys.filter(Self.reservedKeys.contains).min() { throw .artifact(.reservedKey(key)) }
     self.model = model
@@ -65,6 +74,7 @@ public struct ModelArtifact: Sendable, Equatable {
     self.context = context
     self.round = round
     self.optimizer = optimizer
+    self.clip = clip
     self.metadata = metadata
   }
 
@@ -99,6 +109,7 @@ public struct ModelArtifact: Sendable, Equatable {
       "classWeights": Tensor([classWeights.negative, classWeights.positive]),
     ]
     if let bound = preprocessing.bound { tensors[Self.boundName] = Tensor([bound]) }
+    if let clip { tensors[Self.clipName] = Tensor([clip]) }
     if let optimizer {
       let vectors = [optimizer.parameters, optimizer.velocity, optimizer.iterateSum]
       for (name, vector) in zip(Self.optimizerNames, vectors) { tensors[name] = Tensor(vector) }
@@ -128,8 +139,10 @@ public struct ModelArtifact: Sendable, Equatable {
       throw .artifact(.metadata(key: "round", problem: "it is not a number of rounds"))
     }
     let hasOptimizer = Self.optimizerNames.contains { container.tensors[$0] != nil }
+    let hasClip = container.tensors[Self.clipName] != nil
     let tensors = try Self.vectors(
-      container.tensors, features: features.count, bounded: steps.scalesPublicly, optimizer: hasOptimizer)
+      container.tensors, features: features.count, bounded: steps.scalesPublicly, clipped: hasClip,
+      optimizer: hasOptimizer)
     let standardization = try Standardization(means: tensors[2], standardDeviations: tensors[3])
     let state = tensors.suffix(3)
     try self.init(
@@ -146,6 +159,7 @@ public struct ModelArtifact: Sendable, Equatable {
         ? FedSGD.State(
           parameters: state[state.startIndex], velocity: state[state.startIndex + 1],
           iterateSum: state[state.startIndex + 2], round: round) : nil,
+      clip: hasClip ? tensors[steps.scalesPublicly ? 6 : 5][0] : nil,
       metadata: header.filter { !Self.reservedKeys.contains($0.key) })
   }
 
@@ -161,13 +175,14 @@ public struct ModelArtifact: Sendable, Equatable {
     }
   }
 
-  /// The values of ``tensorNames``, then ``boundName`` if `bounded`, then ``optimizerNames`` if `optimizer`, shapes
-  /// checked.
+  /// The values of ``tensorNames``, then ``boundName`` if `bounded`, then ``clipName`` if `clipped`, then
+  /// ``optimizerNames`` if `optimizer`, shapes checked.
   private static func vectors(
-    _ tensors: [String: Tensor], features: Int, bounded: Bool, optimizer: Bool
+    _ tensors: [String: Tensor], features: Int, bounded: Bool, clipped: Bool, optimizer: Bool
   ) throws(LearningError) -> [[Double]] {
     var expected = Array(zip(tensorNames, [features, 1, features, features, 2]))
     if bounded { expected.append((boundName, 1)) }
+    if clipped { expected.append((clipName, 1)) }
     let parameters = LogisticRegressionModel.parameterCount(features: features)
     if optimizer { expected += optimizerNames.map { ($0, parameters) } }
     if let name = tensors.keys.filter({ name in !expected.contains { $0.0 == name } }).min() {

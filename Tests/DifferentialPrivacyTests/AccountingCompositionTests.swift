@@ -60,6 +60,45 @@ struct AccountingCompositionTests {
     }
   }
 
+  /// Charged together or one by one, in whatever order: the same to the last bit, by every way of accounting.
+  @Test(arguments: [1, 2, 3, 4, 5, 6, 7, 8] as [UInt64])
+  func jointReleasesCostWhatTheirPartsCost(_ seed: UInt64) throws {
+    var draw = FixedRandom(state: seed)
+    let parts = try (0..<(2 + Int(seed) % 3)).map { _ in try Self.event(&draw, renyiOnly: seed > 4) }
+    var together = PrivacyComposition()
+    for _ in 0..<3 { try together.compose(.joint(parts)) }
+    try together.compose(.joint(parts.reversed()), count: 4)
+    var apart = PrivacyComposition()
+    for part in parts.reversed() { try apart.compose(part, count: 7) }
+    #expect(together == apart)
+    #expect(try together.epsilon(delta: 1e-6) == apart.epsilon(delta: 1e-6))
+    #expect(try together.delta(epsilon: 1.5) == apart.delta(epsilon: 1.5))
+    let sum = try parts.map { try $0.renyiCurve().values }.reduce(RenyiCurve.none.values) { zip($0, $1).map(+) }
+    #expect(try PrivacyEvent.joint(parts).renyiCurve().values == sum)
+    #expect(PrivacyEvent.joint(parts).releases == parts && parts[0].releases == [parts[0]])
+  }
+
+  @Test func jointReleasesThatAreNoneAreRefusedWhole() throws {
+    let one = PrivacyEvent.gaussian(noiseMultiplier: 1)
+    var composition = PrivacyComposition()
+    try composition.compose(one)
+    let before = composition
+    for parts in [[], [one], Array(repeating: one, count: 9), [one, .joint([one, one])]] {
+      #expect(throws: PrivacyAccountingError.outOfRange(.parts, value: Double(parts.count))) {
+        try composition.compose(.joint(parts))
+      }
+      #expect(throws: PrivacyAccountingError.self) { try PrivacyEvent.joint(parts).renyiCurve() }
+    }
+    #expect(throws: PrivacyAccountingError.outOfRange(.noiseMultiplier, value: 0)) {
+      try composition.compose(.joint([one, .gaussian(noiseMultiplier: 0)]))
+    }
+    // The second part would be one too many: the first is not added either.
+    try composition.compose(.pure(epsilon: 1), count: 1_000_000_000_000)
+    let full = composition
+    #expect(throws: PrivacyAccountingError.self) { try composition.compose(.joint([one, .pure(epsilon: 1)])) }
+    #expect(composition == full && before != full)
+  }
+
   @Test func countsAddUpToTheSame() throws {
     let event = PrivacyEvent.poissonSubsampledGaussian(noiseMultiplier: 1, samplingProbability: 0.01)
     var once = PrivacyComposition()

@@ -13,7 +13,8 @@ struct AccountingInputTests {
       .poissonSubsampledDiscreteGaussian(noiseMultiplier: 1.5, samplingProbability: 0.25),
       .zeroConcentrated(rho: 1e17), .tree(noiseMultiplier: 1.13, leaves: 1600), .pure(epsilon: 0.5),
       .pure(epsilon: .infinity),
-      .unbounded,
+      .unbounded, .joint([.skellam(noise), .distributedDiscreteGaussian(noise)]),
+      .joint(Array(repeating: .skellam(noise), count: 8)), .joint([.unbounded, .unbounded]),
     ]
   }
 
@@ -42,9 +43,29 @@ struct AccountingInputTests {
       ("gaussian(noiseMultiplier= 1.0)", .notANumber), ("Gaussian(noiseMultiplier=1.0)", .unknownMechanism),
       ("unbounded(x=1)", .wrongParameters), ("gaussian(noiseMultiplier=1.0) ", .unknownMechanism),
       (String(repeating: "(", count: 513), .tooLong),
+      ("joint", .unknownMechanism), ("joint(", .unknownMechanism), ("joint(unbounded(),unbounded()", .notCanonical),
+      ("joint(unbounded()unbounded())", .unknownMechanism), ("joint(unbounded(),unbounded(),)", .notCanonical),
+      ("joint(unbounded();unbounded())", .notCanonical), ("joint(,unbounded(),unbounded())", .unknownMechanism),
+      ("joint(unbounded(), unbounded())", .unknownMechanism), ("joint(unbounded(),unbounded()))", .notCanonical),
+      ("joint(unbounded(),gaussian(noiseMultiplier=1))", .notCanonical),
+      ("joint(unbounded(),joint(unbounded(),unbounded()))", .unknownMechanism),
+      ("joint(joint(unbounded(),unbounded()),unbounded())", .unknownMechanism),
+      ("unbounded(),unbounded()", .wrongParameters), ("Joint(unbounded(),unbounded())", .unknownMechanism),
     ])
   func otherTextsAreRefused(_ text: String, _ fault: EventTextFault) {
     #expect(throws: PrivacyAccountingError.eventText(fault)) { try PrivacyEvent(canonical: text) }
+  }
+
+  @Test func longTextsAreRefused() {
+    let zeros = String(repeating: "0", count: 600)
+    let nine = Array(repeating: "unbounded()", count: 9).joined(separator: ",")
+    let many = String(repeating: "unbounded(),", count: 1000)
+    for text in [
+      "gaussian(noiseMultiplier=1.\(zeros))", "joint(unbounded(),pure(epsilon=1.\(zeros)))", "joint(\(nine))",
+      "joint(\(many)unbounded())",
+    ] {
+      #expect(throws: PrivacyAccountingError.eventText(.tooLong)) { try PrivacyEvent(canonical: text) }
+    }
   }
 
   @Test(
@@ -56,6 +77,8 @@ struct AccountingInputTests {
       "discreteGaussian(sigma=0.0,sensitivity=1)", "discreteGaussian(sigma=1.0,sensitivity=-1)",
       "skellam(squaredL2Sensitivity=1.0,l1Sensitivity=0.5,dimension=1,honestShares=1,localVariance=1.0)",
       "skellam(squaredL2Sensitivity=1.0,l1Sensitivity=1.0,dimension=1,honestShares=1,localVariance=0.1)",
+      "joint()", "joint(unbounded())", "joint(unbounded(),gaussian(noiseMultiplier=nan))",
+      "joint(pure(epsilon=-1.0),unbounded())",
     ])
   func parametersOutOfRangeAreRefused(_ text: String) throws {
     let error = #expect(throws: PrivacyAccountingError.self) { try PrivacyEvent(canonical: text) }

@@ -32,8 +32,7 @@ import Testing
     let parameters = try MechanismParameters(
       unit: .organization, mechanism: mechanism, clip: 1, dimension: 1000,
       cohort: cohort(100, minimum: 90, corrupt: 10), bits: 24)
-    let clipping = try AdaptiveClipping(quantile: 0.5, learningRate: 0.2, bitDeviation: 5)
-    let bit = try CounterSection(name: "clip-bit", count: 1, releases: 10, level: .fixed(clipping.bitMultiplier))
+    let bit = try CounterSection(name: "clip-bit", count: 1, releases: 10, level: .fixed(10))
     // Enough noise for integer orders to be no coarser than the others.
     let update = try AdaptiveClipping.updateMultiplier(total: 4, bitDeviation: 5)
     let plan = try NoiseCalibration(parameters: parameters, rounds: 10, counters: [bit])
@@ -45,11 +44,10 @@ import Testing
   }
 
   @Test func followsTheQuantile() throws {
-    let clipping = try AdaptiveClipping(quantile: 0.7, learningRate: 0.2, bitDeviation: 5)
+    let clipping = try AdaptiveClipping(quantile: 0.7, learningRate: 0.2)
     var randomness = SeededRandomness(seed: 61)
     let share = try NoiseShare(
-      mechanism: .distributedDiscreteGaussian,
-      centralVariance: clipping.bitMultiplier * clipping.bitMultiplier, cohort: cohort(100))
+      mechanism: .distributedDiscreteGaussian, centralVariance: 100, cohort: cohort(100))
     var clip = 0.01
     // Norms are uniform in 0…10: the quantile is at 7.
     for _ in 0..<150 {
@@ -66,7 +64,7 @@ import Testing
   }
 
   @Test func stepsByTheFormulaAndWithinItsRange() throws {
-    let clipping = try AdaptiveClipping(quantile: 0.5, learningRate: 0.2, bitDeviation: 5)
+    let clipping = try AdaptiveClipping(quantile: 0.5, learningRate: 0.2)
     #expect(clipping.fraction(sum: 20, organizations: 100) == 0.6)
     #expect(abs(clipping.nextClip(after: 2, sum: 20, organizations: 100) - 2 * exp(-0.02)) < 1e-12)
     // Noise that carries the share out of 0…1 moves the clip no further.
@@ -77,14 +75,15 @@ import Testing
     #expect(clipping.nextClip(after: 0x1p-40, sum: 100, organizations: 100) == 0x1p-40)
     #expect(AdaptiveClipping.bit(for: .within) == 1 && AdaptiveClipping.bit(for: .clipped) == -1)
     #expect(AdaptiveClipping.bit(for: .notFinite) == -1)
-    #expect(throws: MechanismError.parameter(.quantile)) {
-      try AdaptiveClipping(quantile: 1, learningRate: 0.2, bitDeviation: 5)
+    for quantile in [0, 1, -0.5, .nan] {
+      #expect(throws: MechanismError.parameter(.quantile)) {
+        try AdaptiveClipping(quantile: quantile, learningRate: 0.2)
+      }
     }
-    #expect(throws: MechanismError.parameter(.learningRate)) {
-      try AdaptiveClipping(quantile: 0.5, learningRate: 0, bitDeviation: 5)
-    }
-    #expect(throws: MechanismError.parameter(.noiseMultiplier)) {
-      try AdaptiveClipping(quantile: 0.5, learningRate: 0.2, bitDeviation: .nan)
+    for rate in [0, -1, 10.5, .infinity, .nan] {
+      #expect(throws: MechanismError.parameter(.learningRate)) {
+        try AdaptiveClipping(quantile: 0.5, learningRate: rate)
+      }
     }
   }
 }

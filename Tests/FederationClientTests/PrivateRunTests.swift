@@ -275,7 +275,7 @@ extension PrivacyEvent {
     switch self {
     case .skellam(let noise), .distributedDiscreteGaussian(let noise): noise.dimension
     case .gaussian, .poissonSubsampledGaussian, .poissonSubsampledDiscreteGaussian, .discreteGaussian,
-      .zeroConcentrated, .tree, .pure, .unbounded:
+      .zeroConcentrated, .tree, .pure, .unbounded, .joint:
       nil
     }
   }

@@ -112,14 +112,16 @@ import Testing
 }
 
 @Suite struct ModelArtifactTests {
-  private func artifact(metadata: [String: String] = ["statistics": "{}"]) throws -> ModelArtifact {
+  private func artifact(
+    metadata: [String: String] = ["statistics": "{}"], clip: Double? = nil
+  ) throws -> ModelArtifact {
     try ModelArtifact(
       model: LogisticRegressionModel(featureNames: ["a", "b\"é"], parameters: [0.25, -3, 1.5]),
       preprocessing: FittedPreprocessing(
         Preprocessing(names: ["signedLog1p", "standardize"]),
         standardization: Standardization(means: [1, 2], standardDeviations: [0.5, 4])),
       classWeights: ClassWeights(negative: 0.55, positive: 5.5), label: "fraud", positive: "1", run: "run-1",
-      context: "00ff", round: 3, metadata: metadata)
+      context: "00ff", round: 3, clip: clip, metadata: metadata)
   }
 
   @Test func roundTripIsExactAndDeterministic() throws {
@@ -132,6 +134,50 @@ import Testing
     #expect(container.tensors["intercept"]?.values == [1.5])
     #expect(container.metadata["schema"] == "bauta/model/1" && container.metadata["round"] == "3")
     #expect(container.metadata["features"] == #"["a","b\"é"]"#)
+  }
+
+  @Test func aClipIsWrittenWhereThereIsOne() throws {
+    for clip in [0.1 + 0.2, 0x1p-40, 0x1p40] {
+      let artifact = try artifact(clip: clip)
+      let bytes = try artifact.encoded()
+      #expect(try ModelArtifact(decoding: bytes) == artifact)
+      #expect(try Safetensors(decoding: bytes).tensors["clip"] == Tensor([clip]))
+    }
+    let without = try artifact()
+    #expect(without.clip == nil && without.preprocessing.bound == nil)
+    #expect(try Safetensors(decoding: without.encoded()).tensors["clip"] == nil)
+    for clip in [0, -1, 0x1p-41, 0x1p41, .nan, .infinity] {
+      #expect(throws: LearningError.self) { try artifact(clip: clip) }
+    }
+  }
+
+  /// Beside everything else that a file may have.
+  @Test func aClipStandsBesideBoundAndOptimizer() throws {
+    let state = try FedSGD.State(parameters: [1, 2, 3], velocity: [4, 5, 6], iterateSum: [7, 8, 9], round: 3)
+    let artifact = try ModelArtifact(
+      model: LogisticRegressionModel(featureNames: ["a", "b"], parameters: [0.25, -3, 1.5]),
+      preprocessing: FittedPreprocessing(
+        Preprocessing(names: ["publicScale"]), scaling: PublicScaling(centres: [1, 2], scales: [3, 4], bound: 5)),
+      classWeights: ClassWeights(negative: 1, positive: 2), label: "y", positive: "1", run: "r", context: "c", round: 3,
+      optimizer: state, clip: 0.75)
+    let decoded = try ModelArtifact(decoding: artifact.encoded())
+    #expect(decoded == artifact)
+    #expect(decoded.clip == 0.75 && decoded.optimizer == state && decoded.preprocessing.bound == 5)
+  }
+
+  @Test func hostileClipsAreRefused() throws {
+    let container = try Safetensors(decoding: artifact(clip: 2).encoded())
+    let tensors = [
+      Tensor([0]), Tensor([-2]), Tensor([.nan]), Tensor([.infinity]), Tensor([0x1p41]),
+      Tensor([.leastNonzeroMagnitude]), Tensor([]),
+      Tensor([2, 2]), Tensor(shape: [], values: [2]), Tensor(shape: [1, 1], values: [2]),
+    ]
+    for tensor in tensors {
+      var changed = container
+      changed.tensors["clip"] = tensor
+      let bytes = try changed.encoded()
+      #expect(throws: LearningError.self) { try ModelArtifact(decoding: bytes) }
+    }
   }
 
   @Test func predictsFromRawRows() throws {

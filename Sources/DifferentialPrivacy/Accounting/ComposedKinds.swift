@@ -22,7 +22,8 @@ struct ComposedKinds {
   private var isRenyiOnly = false
 
   init(_ events: [(event: PrivacyEvent, count: Int)]) {
-    for (event, count) in events {
+    let releases = events.flatMap { event, count in event.releases.map { (event: $0, count: count) } }
+    for (event, count) in releases {
       switch event {
       case .gaussian(let noise): precision += Double(count) / (noise * noise)
       case .tree(let noise, let leaves):
@@ -35,7 +36,8 @@ struct ComposedKinds {
       case .discreteGaussian(let sigma, let sensitivity):
         others.append(Kind(loss: .discrete(sigma: sigma, sensitivity: sensitivity), count: count))
       case .pure(let epsilon): others.append(Kind(loss: .pure(epsilon: epsilon), count: count))
-      case .poissonSubsampledDiscreteGaussian, .distributedDiscreteGaussian, .skellam, .zeroConcentrated, .unbounded:
+      case .poissonSubsampledDiscreteGaussian, .distributedDiscreteGaussian, .skellam, .zeroConcentrated, .unbounded,
+        .joint:
         isRenyiOnly = true
       }
     }

@@ -15,6 +15,7 @@ public enum AccountedQuantity: String, Hashable, Sendable, CaseIterable {
   case leaves
   case count
   case interval
+  case parts
 
   /// The range, as a reader is told it.
   public var range: String {
@@ -34,6 +35,7 @@ public enum AccountedQuantity: String, Hashable, Sendable, CaseIterable {
     case .leaves: "from 1 to 1e12"
     case .count: "from 0 to 1e12"
     case .interval: "from 1e-12 to 1e12"
+    case .parts: "from 2 to 8, each a single release"
     }
   }
 }
@@ -130,6 +132,12 @@ enum Checked {
 
   static func count(_ value: Int) throws(PrivacyAccountingError) {
     try require(value >= 0 && value <= 1_000_000_000_000, .count, Double(value))
+  }
+
+  static func parts(_ events: [PrivacyEvent]) throws(PrivacyAccountingError) {
+    try require(
+      (2...PrivacyEvent.mostParts).contains(events.count) && !events.contains(where: \.isJoint), .parts,
+      Double(events.count))
   }
 
   static func discreteGaussian(sigma: Double, sensitivity: Int) throws(PrivacyAccountingError) {

@@ -29,7 +29,8 @@ public struct PrivacyComposition: Hashable, Sendable {
   /// Of no release.
   public init() {}
 
-  /// Adds so many releases of one kind; 0 adds none. In all there are at most 1e12 of a kind.
+  /// Adds so many releases of one kind; 0 adds none. In all there are at most 1e12 of a kind. A joint event is added as
+  /// its parts, so that it makes no difference whether releases were charged together or one by one.
   ///
   /// Fails with ``PrivacyAccountingError/outOfRange(_:value:)`` if the event or the count is out of range; then nothing is
   /// added.
@@ -37,6 +38,14 @@ public struct PrivacyComposition: Hashable, Sendable {
     try event.validate()
     try Checked.count(count)
     guard count > 0 else { return }
+    guard event.isJoint else { return try add(event, count: count) }
+    // All parts or none.
+    var next = self
+    for release in event.releases { try next.add(release, count: count) }
+    self = next
+  }
+
+  private mutating func add(_ event: PrivacyEvent, count: Int) throws(PrivacyAccountingError) {
     let curve: RenyiCurve
     if let known = parts[event] { curve = known.curve } else { curve = try event.renyiCurve() }
     let total = (parts[event]?.count ?? 0) + count

@@ -1,13 +1,17 @@
-/// The one text of an event, for ledgers: `gaussian(noiseMultiplier=1.5)`, `unbounded()`.
+/// The one text of an event, for ledgers: `gaussian(noiseMultiplier=1.5)`, `unbounded()`, `joint(unbounded(),unbounded())`.
 ///
 /// Numbers are the shortest that give the same bits back, so nothing is lost.
 extension PrivacyEvent: Codable {
-  /// No event's text is longer.
+  /// No text of a single release is longer.
   private static let longestText = 512
+  private static let jointName = "joint"
 
-  /// The event's text, ASCII, at most 512 characters.
+  /// The event's text, ASCII: at most 512 characters, and those of its parts for a joint one.
   public var canonical: String {
-    let (name, parameters) = parts
+    if case .joint(let parts) = self {
+      return "\(Self.jointName)(\(parts.map(\.canonical).joined(separator: ",")))"
+    }
+    let (name, parameters) = parameters
     return "\(name)(\(parameters.map { "\($0.name)=\($0.text)" }.joined(separator: ",")))"
   }
 
@@ -16,17 +20,44 @@ extension PrivacyEvent: Codable {
   /// Fails with ``PrivacyAccountingError/eventText(_:)``, or with ``PrivacyAccountingError/outOfRange(_:value:)`` where the
   /// text is well-formed but a parameter is out of range.
   public init(canonical text: String) throws(PrivacyAccountingError) {
-    guard text.utf8.count <= Self.longestText else { throw .eventText(.tooLong) }
+    let prefix = "\(Self.jointName)("
+    guard text.hasPrefix(prefix), text.utf8.count <= (Self.longestText + 1) * (Self.mostParts + 1) else {
+      self = try Self.single(text[...])
+      return
+    }
+    guard text.last == ")" else { throw .eventText(.unknownMechanism) }
+    self = .joint(try Self.releases(in: text.dropFirst(prefix.count).dropLast()))
+    guard canonical == text else { throw .eventText(.notCanonical) }
+    try validate()
+  }
+
+  /// Texts of single releases with a comma between two; one that is joint itself is unknown here.
+  private static func releases(in list: Substring) throws(PrivacyAccountingError) -> [PrivacyEvent] {
+    var releases: [PrivacyEvent] = []
+    var rest = list
+    while let end = rest.firstIndex(of: ")") {
+      guard releases.count < mostParts else { throw .eventText(.tooLong) }
+      releases.append(try single(rest[...end]))
+      // What stands between two is compared with the canonical text in the end.
+      rest = rest[rest.index(after: end)...].dropFirst()
+    }
+    return releases
+  }
+
+  private static func single(_ text: Substring) throws(PrivacyAccountingError) -> PrivacyEvent {
+    guard text.utf8.count <= longestText else { throw .eventText(.tooLong) }
     guard text.last == ")", let opening = text.firstIndex(of: "(") else { throw .eventText(.unknownMechanism) }
     let inner = text[text.index(after: opening)...].dropLast()
     let parameters = EventParameters(
       inner.split(separator: ",", omittingEmptySubsequences: true).map { String($0) })
-    self = try Self.event(named: String(text[..<opening]), parameters)
-    try validate()
-    guard canonical == text else { throw .eventText(.notCanonical) }
+    let event = try event(named: String(text[..<opening]), parameters)
+    try event.validate()
+    guard event.canonical == text else { throw .eventText(.notCanonical) }
+    return event
   }
 
-  private var parts: (name: String, parameters: [(name: String, text: String)]) {
+  /// Of a single release.
+  private var parameters: (name: String, parameters: [(name: String, text: String)]) {
     switch self {
     case .gaussian(let noise): ("gaussian", [("noiseMultiplier", "\(noise)")])
     case .poissonSubsampledGaussian(let noise, let probability):
@@ -44,6 +75,7 @@ extension PrivacyEvent: Codable {
     case .tree(let noise, let leaves): ("tree", [("noiseMultiplier", "\(noise)"), ("leaves", "\(leaves)")])
     case .pure(let epsilon): ("pure", [("epsilon", "\(epsilon)")])
     case .unbounded: ("unbounded", [])
+    case .joint: (Self.jointName, [])
     }
   }
 

@@ -23,6 +23,20 @@ public enum PrivacyEvent: Hashable, Sendable {
   case pure(epsilon: Double)
   /// Something left without noise: ε is infinite from then on.
   case unbounded
+  /// Releases that are made together, from 2 to ``mostParts``, none of them joint itself: they cost what they cost one by one.
+  case joint([PrivacyEvent])
+
+  /// Parts of a joint event.
+  public static let mostParts = 8
+
+  /// The single releases: the parts of a joint event, or the event itself.
+  public var releases: [PrivacyEvent] {
+    if case .joint(let parts) = self { parts } else { [self] }
+  }
+
+  var isJoint: Bool {
+    if case .joint = self { true } else { false }
+  }
 
   /// Fails with ``PrivacyAccountingError/outOfRange(_:value:)`` if a parameter is.
   public func validate() throws(PrivacyAccountingError) {
@@ -40,6 +54,9 @@ public enum PrivacyEvent: Hashable, Sendable {
       try Checked.leaves(leaves)
     case .pure(let epsilon): try Checked.epsilon(epsilon)
     case .distributedDiscreteGaussian, .skellam, .unbounded: break
+    case .joint(let parts):
+      try Checked.parts(parts)
+      for part in parts { try part.validate() }
     }
   }
 
@@ -61,6 +78,14 @@ public enum PrivacyEvent: Hashable, Sendable {
     case .tree(let noise, let leaves): try .tree(noiseMultiplier: noise, leaves: leaves)
     case .pure(let epsilon): try .pure(epsilon: epsilon)
     case .unbounded: .unbounded
+    case .joint: try jointCurve()
     }
+  }
+
+  private func jointCurve() throws(PrivacyAccountingError) -> RenyiCurve {
+    try validate()
+    var sum = RenyiCurve.none
+    for release in releases { sum = sum.adding(try release.renyiCurve()) }
+    return sum
   }
 }

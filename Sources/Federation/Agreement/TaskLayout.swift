@@ -16,6 +16,8 @@ public struct TaskLayout: Sendable, Equatable {
   /// Counters of a fit: rows that were trained on, and parameters that had to be clipped.
   public static let examplesCounter = "examples"
   public static let clippedCounter = "clipped"
+  /// The counter of a fit whose clip follows the updates' norms: whether the update was within it, with noise.
+  public static let clipBitCounter = "clip"
 
   /// - Parameter featureNames: the columns the task works on; see ``RunPlan/features(of:)``.
   /// - Throws: ``FederationError/features(_:)``, ``FederationError/learning(_:)``, ``FederationError/aggregation(_:)``.
@@ -97,12 +99,19 @@ public struct TaskLayout: Sendable, Equatable {
   }
 
   /// Only what noise is in: no count of rows, none of values that were clipped, no sum of losses.
+  ///
+  /// A clip that moves is not in the shape: coordinates are then in units in which it is always the first, so that scale,
+  /// bounds and charge stay. What these units are is in the model, and so in every context by the model's hash.
   private static func noisedShape(
     of task: TaskKind, plan: RunPlan, _ noise: NoiseAgreement, features: Int
   ) throws(LearningError) -> Shape {
     switch task {
     case .statistics: return (0, [])
-    case .fit: return (noise.encoding?.dimension ?? tensorCount(features: features), [])
+    case .fit:
+      let bit = noise.clipBitBound.map {
+        SecureAggregation.CounterGroup(name: clipBitCounter, count: 1, bound: $0, isSigned: true)
+      }
+      return (noise.encoding?.dimension ?? tensorCount(features: features), bit.map { [$0] } ?? [])
     case .evaluate:
       guard let bound = noise.evaluationBound else { return (0, []) }
       let vector = try NoisedEvaluationVector(

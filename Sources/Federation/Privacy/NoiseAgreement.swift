@@ -73,7 +73,7 @@ public struct NoiseAgreement: Sendable, Hashable {
   }
 
   /// The share of the noise that goes into a task's term; nil for a task that the plan does not have, and where no share is
-  /// added to terms.
+  /// added to terms. Of a fit it is the update's; the bit's, where there is one, is ``clipBit``.
   public func release(of task: TaskKind) -> NoisedRelease? {
     guard let distributed else { return nil }
     return switch task {
@@ -86,7 +86,7 @@ public struct NoiseAgreement: Sendable, Hashable {
   /// What the sum of a task is charged as; nil for a task that the plan does not have.
   public func charge(of task: TaskKind) -> Charge? {
     switch form {
-    case .distributed: release(of: task).map { ($0.event, 1) }
+    case .distributed(let plan): task == .fit ? (plan.fitEvent, 1) : release(of: task).map { ($0.event, 1) }
     case .local(let noise): task == .fit ? (noise.event, key.steps) : nil
     case .central(let noise): noise.noise(of: task).map { ($0.event, 1) }
     }
@@ -168,6 +168,12 @@ private struct Key: Hashable, Sendable {
         try CounterSection(
           name: NoiseAgreement.evaluationName, count: counters, releases: 1, level: .relative(factor)))
     }
+    if let share = settings.adaptiveClipping?.bitShare {
+      sections.append(
+        try CounterSection(
+          name: NoiseAgreement.clipName, count: 1, releases: rounds,
+          level: .relative(AdaptiveClipping.bitFactor(share: share))))
+    }
     let calibration = try NoiseCalibration(parameters: parameters, rounds: rounds, counters: sections)
     return switch amount {
     case .target(let epsilon): try calibration.plan(epsilon: epsilon, delta: settings.delta)
@@ -203,7 +209,7 @@ extension NoiseAgreement.Form {
   /// Everything that a whole run is charged for, with how often.
   public var charges: [NoiseAgreement.Charge] {
     switch self {
-    case .distributed(let plan): plan.releases.map { ($0.event, $0.releases) }
+    case .distributed(let plan): plan.charges
     case .local(let noise): [(noise.event, noise.releases)]
     case .central(let noise):
       [(noise.model.event, noise.setting.rounds)] + (noise.evaluation.map { [($0.noise.event, 1)] } ?? [])

@@ -1,7 +1,9 @@
 import DifferentialPrivacy
 
 extension PrivacyModel {
-  static let keys = ["unit", "noise", "mechanism", "clip", "epsilon", "noiseMultiplier", "delta", "evaluationShare"]
+  static let keys = [
+    "unit", "noise", "mechanism", "clip", "adaptiveClipping", "epsilon", "noiseMultiplier", "delta", "evaluationShare",
+  ]
 
   /// - Parameter evaluates: whether the plan has an evaluation, which spends a part.
   init(_ top: YAMLMapping, evaluates: Bool) throws(FederationError) {
@@ -39,6 +41,9 @@ extension PrivacySettings {
           problem: "noise that one party adds alone is discreteGaussian: write that, or nothing"))
     }
     clip = try group.required("clip", Self.number(Self.clips, "a norm from 2^-40 to 2^40"))
+    adaptiveClipping =
+      group.node("adaptiveClipping") == nil
+      ? nil : try ClippingSettings(group.mapping("adaptiveClipping", keys: ClippingSettings.keys))
     delta = try group.required("delta", Self.number(Self.deltas, "a probability from 1e-18 to 0.01"))
     let epsilon = try group.nullable("epsilon", Self.number(Self.epsilons, "a number from 0.001 to 64"))
     let multiplier = try group.nullable(

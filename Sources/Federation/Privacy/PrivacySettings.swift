@@ -76,4 +76,6 @@ public struct PrivacySettings: Sendable, Hashable {
   public let delta: Double
   /// The part of the budget (of zCDP's ρ) that the evaluation spends, in (0, 1); 0 without evaluation.
   public let evaluationShare: Double
+  /// How the clip follows the norms of the updates; nil where it stays.
+  public let adaptiveClipping: ClippingSettings?
 }

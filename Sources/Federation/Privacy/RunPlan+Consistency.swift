@@ -28,6 +28,14 @@ extension RunPlan {
       trainer.local == nil || isLocal, "trainer", "trainer.optimizer",
       "dpsgd adds noise as it trains: it needs privacy.noise: local")
     guard unit != .none else { return }
+    if privacy.settings?.adaptiveClipping != nil {
+      try require(
+        unit == .organization, "privacy", "privacy.adaptiveClipping",
+        "the clip follows the norms of whole updates: it needs privacy.unit: organization")
+      try require(
+        privacy.settings?.placement == .distributed, "privacy", "privacy.adaptiveClipping",
+        "the bits that move the clip travel with noise of all organisations: it needs privacy.noise: distributed")
+    }
     try require(
       privacy.settings?.placement != .central || strategy.gradient != nil, "privacy", "privacy.noise",
       "central noise is for the strategy FedSGD, which sums gradients of single rows")

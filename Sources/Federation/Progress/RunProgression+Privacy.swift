@@ -20,7 +20,7 @@ extension RunProgression {
         featureNames: features, parameters: state?.parameters ?? Array(repeating: 0, count: count)),
       preprocessing: publicPreprocessing(), classWeights: plan.model.classWeights.constants ?? .uniform,
       // No sum is behind it.
-      context: ContextDigest(hashing: [UInt8]()), round: 0, optimizer: state)
+      context: ContextDigest(hashing: [UInt8]()), round: 0, optimizer: state, clip: plan.privacy.settings?.firstClip)
   }
 
   private func publicPreprocessing() throws(LearningError) -> FittedPreprocessing {
@@ -35,7 +35,7 @@ extension RunProgression {
     guard plan.privacy.settings != nil else { return true }
     guard let expected = try? publicPreprocessing() else { return false }
     return artifact.preprocessing == expected && artifact.classWeights == plan.model.classWeights.constants
-      && (artifact.optimizer != nil) == (plan.strategy.gradient != nil)
+      && (artifact.optimizer != nil) == (plan.strategy.gradient != nil) && hasDueClip(artifact)
   }
 
   mutating func applyNoisedFit(_ sum: AggregateSum, round: Int) throws {
@@ -49,18 +49,19 @@ extension RunProgression {
     } else if plan.privacy.settings?.placement == .local {
       parameters = sum.tensors.map { $0 / Double(sum.survivors.count) }
     } else {
-      parameters = try averaged(sum, parameters: artifact.model.parameters)
+      parameters = try averaged(sum, artifact)
     }
     try replace(
       with: LogisticRegressionModel(featureNames: features, parameters: parameters),
       preprocessing: artifact.preprocessing, classWeights: artifact.classWeights, context: sum.context, round: round,
-      optimizer: state)
+      optimizer: state, clip: try nextClip(sum, artifact))
   }
 
   /// The organisation unit: the parameters, moved by the mean of the clipped updates, each organisation weighing the same.
-  private func averaged(_ sum: AggregateSum, parameters: [Double]) throws -> [Double] {
+  private func averaged(_ sum: AggregateSum, _ artifact: ModelArtifact) throws -> [Double] {
     let update = try rotation().undo(sum.tensors)
-    let next = zip(parameters, update).map { $0 + $1 / Double(sum.survivors.count) }
+    let weight = unit(artifact) / Double(sum.survivors.count)
+    let next = zip(artifact.model.parameters, update).map { $0 + $1 * weight }
     if let index = next.firstIndex(where: { !$0.isFinite }) { throw LearningError.strategy(.notFinite(index: index)) }
     return next
   }

@@ -42,6 +42,7 @@ public struct RunProgression: Sendable {
     var vectors = [artifact.model.parameters, standardization.means, standardization.standardDeviations, weights]
     // Where the next gradient is taken.
     if let optimizer = artifact.optimizer { vectors.append(optimizer.parameters) }
+    if let clip = artifact.clip { vectors.append([clip]) }
     for values in vectors {
       encoder.append(list: values) { (encoder: inout CanonicalEncoder, value: Double) in
         encoder.append(value.bitPattern)
@@ -154,12 +155,12 @@ public struct RunProgression: Sendable {
 
   mutating func replace(
     with model: LogisticRegressionModel, preprocessing: FittedPreprocessing, classWeights: ClassWeights,
-    context: ContextDigest, round: Int, optimizer: FedSGD.State? = nil
+    context: ContextDigest, round: Int, optimizer: FedSGD.State? = nil, clip: Double? = nil
   ) throws {
     let next = try ModelArtifact(
       model: model, preprocessing: preprocessing, classWeights: classWeights, label: plan.task.label,
       positive: plan.task.positive, run: run.text, context: context.hexadecimal, round: round, optimizer: optimizer,
-      metadata: ["plan": plan.hash.hexadecimal])
+      clip: clip, metadata: ["plan": plan.hash.hexadecimal])
     self.model = try next.encoded()
     self.artifact = next
   }

@@ -153,7 +153,7 @@ extension PlanCheckCommand {
       }
     let source =
       switch settings.placement {
-      case .distributed: ""
+      case .distributed: settings.adaptiveClipping == nil ? "" : ", a clip that follows the updates"
       case .local: ", noise of each organisation's own training"
       case .central: ", noise of the server, which sees sums without any"
       }

@@ -9,8 +9,9 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     commandName: "plan", abstract: "Say what a plan's noise is, what it costs, and what you can afford.",
     discussion: """
       Computes the noise that the plan's privacy asks for in the cohort: how much each organisation adds, what the whole \
-      run costs at worst, how wrong a gradient becomes by it, and how the noise changes with rounds and with epsilon. \
-      With --directory also what the organisation has left, and how many such runs fit. Nothing is sent or changed.
+      run costs at worst, how wrong a gradient becomes by it, how a clip that follows the updates moves, and how the \
+      noise changes with rounds and with epsilon. With --directory also what the organisation has left, and how many such \
+      runs fit. Nothing is sent or changed.
 
         bauta privacy plan plan.yaml --organizations 5
         bauta privacy plan plan.yaml --manifest federation.note --directory alder --data alder/data.csv
@@ -103,8 +104,9 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
         + "\(Figures.decimals(deviation(cohort.size), 3)) if all \(cohort.size) take part; clip \(Figures.decimals(planned.settings.clip, 3))"
     )
     showError(deviation(cohort.size), planned)
-    if noise.releases.count > 1 {
-      let deviation = noise.releases[1].noise.variance(shares: cohort.size).squareRoot()
+    PlannedClipping(planned)?.show()
+    if let evaluation = planned.agreement.release(of: .evaluate) {
+      let deviation = evaluation.noise.variance(shares: cohort.size).squareRoot()
       output.line("  evaluation      σ = \(Figures.decimals(deviation, 2)) rows in each bin of the histogram")
     }
     output.line(
@@ -231,6 +233,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       "releases": .array(releases(agreement)),
     ]
     if let encoding = agreement.encoding { members["scale"] = .number(encoding.scale) }
+    if let clipping = PlannedClipping(planned) { members["adaptiveClipping"] = clipping.json }
     if let budget {
       members["budget"] = .object([
         "organization": .string(budget.name), "spent": .number(budget.forecast.spent),
