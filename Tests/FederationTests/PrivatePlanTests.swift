@@ -156,7 +156,8 @@ struct PrivatePlanTests {
         "6:11: strategy.name: FedSGD sums gradients of rows: it needs privacy.unit: record"),
       Fault(
         sgd, "{name: FedAvg}",
-        "6:11: strategy.name: privacy.unit: record needs the strategy FedSGD, which sums gradients of single rows"),
+        "6:11: strategy.name: privacy.unit: record needs the strategy FedSGD, which sums gradients of single rows, "
+          + "or privacy.noise: local"),
       Fault(
         sgd, "{name: FedAvg, momentum: 0.5}", "6:36: strategy.momentum: it is of the strategy FedSGD only"),
       Fault(
