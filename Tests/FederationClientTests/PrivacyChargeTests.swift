@@ -172,20 +172,15 @@ struct PrivacyChargeTests {
       }
       try database.close()
     }
-    #expect(try federation.ledger(victim).entries == old)
-    #expect(old.allSatisfy { $0.count == 1 && $0.noise == .distributed })
+    #expect(
+      try federation.ledger(victim).entries == old && old.allSatisfy { $0.count == 1 && $0.noise == .distributed })
     let new = try placed(count: 5, noise: .local, round: 3)
     try insert(new)
     #expect(try federation.ledger(victim).entries == old + [new])
-    try onlyGrowsAfterMigration()
-  }
-
-  private func onlyGrowsAfterMigration() throws {
     let database = try Database(path: path, migrations: ClientStore.migrations)
-    #expect(throws: (any Error).self) {
-      try database.write { _ = try $0.execute("UPDATE privacy_charge SET count = 1", []) }
+    for statement in ["UPDATE privacy_charge SET count = 1", "DELETE FROM privacy_charge"] {
+      #expect(throws: StorageError.self) { try database.write { _ = try $0.execute(statement, []) } }
     }
-    #expect(throws: (any Error).self) { try database.write { _ = try $0.execute("DELETE FROM privacy_charge", []) } }
     try database.close()
   }
 
@@ -360,6 +355,27 @@ struct PrivacyChargeTests {
     #expect(ledger.entries.first?.dataSet == StoredLedger.dataSet(at: federation.dataPath(victim)))
     let second = try #require(try term(again))
     if let first { #expect(second == first) }
+    #expect(try charges().count == 1)
+  }
+
+  @Test(
+    "With local noise one training leaves an organisation in all attempts, and none that was killed before it was stored",
+    arguments: [WritingStep.decided, .persisted, .recorded, .sent])
+  func killedWithLocalNoise(_ step: WritingStep) async throws {
+    let run = try HostileRun(federation, plan: federation.localPlan())
+    let (opening, again) = (run.opening(.fit, round: 1), run.opening(.fit, round: 1, attempt: 2))
+    let server = try await start(
+      [run.announcement(), run.task(opening), .body(.wait)], Killer { $0.kind == .advertiseKeys && $0.step == step })
+    let first = try term(opening)
+    #expect((first == nil) == (step == .decided))
+    if step == .decided { #expect(await server.kinds == ["hello", "acceptance"]) }
+    #expect(try federation.ledger(victim).entries.map(\.count) == (step == .decided ? [] : [3]))
+    _ = try await start(
+      [run.announcement(), run.task(again), .body(.wait)], Killer { $0.kind == .advertiseKeys && $0.step == .sent })
+    let second = try #require(try term(again))
+    if let first { #expect(second == first) }
+    let entries = try federation.ledger(victim).entries
+    #expect(entries.count == 1 && entries.allSatisfy { $0.count == 3 && $0.noise == .local })
     #expect(try charges().count == 1)
   }
 

@@ -38,6 +38,29 @@ extension TestFederation {
         """)
   }
 
+  /// Training with noise of its own in each organisation, ε = 3.
+  func localPlan() throws -> RunPlan {
+    try RunPlan(
+      parsing: """
+        schema: bauta/plan/1
+        name: fraud
+        task: {kind: train, label: y, features: [\(Self.columns.joined(separator: ", "))]}
+        data:
+          set: claims
+          testFraction: 0.25
+          splitSeed: 3
+          preprocessing: [publicScale]
+          publicScale: {centre: 45, scale: 30, bound: 4}
+        model: {classWeights: uniform}
+        trainer: {optimizer: dpsgd, steps: 3, learningRate: 0.5, samplingProbability: 0.25, expectedExamples: 30}
+        rounds: 2
+        evaluation: {rounds: none}
+        deadlines: {\(CoordinatorTests.deadlines)}
+        privacy: {unit: record, noise: local, clip: 1, epsilon: 3, delta: 1e-5}
+
+        """)
+  }
+
   /// - Parameter epsilon: the ceiling, at δ = 1e-5.
   static func privatePolicy(epsilon: Double = 3, whenShort: String = "refuse") -> String {
     Policy.template.replacingOccurrences(
