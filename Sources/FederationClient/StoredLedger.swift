@@ -36,6 +36,8 @@ public enum StoredLedger {
     let round: Int
     let unit: String
     let event: String
+    let count: Int
+    let noise: String
     let time: Int64
   }
 
@@ -48,7 +50,8 @@ public enum StoredLedger {
     let lines = try ledger.entries.map { entry in
       let line = Line(
         dataSet: entry.dataSet, run: entry.run.text, task: entry.task.rawValue, round: entry.round,
-        unit: entry.unit.rawValue, event: entry.event.canonical, time: entry.time)
+        unit: entry.unit.rawValue, event: entry.event.canonical, count: entry.count,
+        noise: entry.noise.rawValue, time: entry.time)
       return String(decoding: try encoder.encode(line), as: UTF8.self)
     }
     return lines + (ledger.isIncomplete ? [incomplete] : [])
@@ -60,12 +63,13 @@ public enum StoredLedger {
       return try PrivacyLedger(
         entries: lines.dropLast(isIncomplete ? 1 : 0).map { text in
           let line = try JSONDecoder().decode(Line.self, from: Data(text.utf8))
-          guard let task = TaskKind(rawValue: line.task), let unit = PrivacyUnit(rawValue: line.unit) else {
-            throw ControlError.malformedAnswer
-          }
+          guard let task = TaskKind(rawValue: line.task), let unit = PrivacyUnit(rawValue: line.unit),
+            let noise = NoisePlacement(rawValue: line.noise)
+          else { throw ControlError.malformedAnswer }
           return LedgerEntry(
             dataSet: line.dataSet, run: try RunIdentifier(line.run), task: task, round: line.round,
-            unit: unit, event: try PrivacyEvent(canonical: line.event), time: line.time)
+            unit: unit, event: try PrivacyEvent(canonical: line.event), count: line.count, noise: noise,
+            time: line.time)
         }, isIncomplete: isIncomplete)
     } catch { throw .malformedAnswer }
   }

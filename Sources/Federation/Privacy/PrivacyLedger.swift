@@ -12,7 +12,8 @@ public struct LedgerEntry: Hashable, Sendable {
   /// Whose presence the noise hid; `none` for a sum that left without noise, which no charge could pay for.
   public let unit: PrivacyUnit
   public let event: PrivacyEvent
-  /// How often the event: once for a sum of shares of noise, once a step for noise of training inside the organisation.
+  /// How often the event: once for a sum of shares of noise, once a step for noise of training inside the organisation. Zero
+  /// where an earlier sum was charged for this one as well: see ``NoiseAgreement/charge(of:dataSet:in:)``.
   public let count: Int
   /// Who added the noise.
   public let noise: NoisePlacement
@@ -68,7 +69,7 @@ public struct PrivacyLedger: Sendable {
   }
 
   public mutating func append(_ entry: LedgerEntry) throws(FederationError) {
-    guard entry.count >= 1 else { throw .privacy(.parameter(.releases)) }
+    guard entry.count >= 0 else { throw .privacy(.parameter(.releases)) }
     if entry.unit != .none {
       for dataSet in [nil, entry.dataSet] {
         try Self.add(

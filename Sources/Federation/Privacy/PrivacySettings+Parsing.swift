@@ -1,7 +1,9 @@
 import DifferentialPrivacy
 
 extension PrivacyModel {
-  static let keys = ["unit", "noise", "mechanism", "clip", "epsilon", "noiseMultiplier", "delta", "evaluationShare"]
+  static let keys = [
+    "unit", "noise", "tree", "mechanism", "clip", "epsilon", "noiseMultiplier", "delta", "evaluationShare",
+  ]
 
   /// - Parameter evaluates: whether the plan has an evaluation, which spends a part.
   init(_ top: YAMLMapping, evaluates: Bool) throws(FederationError) {
@@ -38,6 +40,7 @@ extension PrivacySettings {
           path: group.path("mechanism"),
           problem: "noise that one party adds alone is discreteGaussian: write that, or nothing"))
     }
+    tree = group.node("tree") == nil ? nil : try TreeSettings(group.mapping("tree", keys: TreeSettings.keys))
     clip = try group.required("clip", Self.number(Self.clips, "a norm from 2^-40 to 2^40"))
     delta = try group.required("delta", Self.number(Self.deltas, "a probability from 1e-18 to 0.01"))
     let epsilon = try group.nullable("epsilon", Self.number(Self.epsilons, "a number from 0.001 to 64"))

@@ -38,7 +38,8 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       return Row(
         name: name, runs: Set(own.map(\.run)).count, charges: own.count,
         epsilon: try account.ledger.epsilon(
-          of: name, unit: ceiling.unit, delta: ceiling.delta, leavingOut: ceiling.leavesOutEarlier),
+          of: name, unit: ceiling.unit, delta: ceiling.delta, leavingOut: ceiling.leavesOutEarlier,
+          trustsServer: ceiling.trustsServer),
         ceiling: name == nil ? ceiling.epsilonInAll : ceiling.epsilon)
     }
     var rows: [Row] = []
@@ -93,7 +94,7 @@ struct PrivacySpentCommand: AsyncParsableCommand {
 
   /// What no number can be given for.
   private func showWhatIsUnknown(_ ledger: PrivacyLedger, _ ceiling: PrivacyCeiling) {
-    let plain = ledger.sumsWithoutNoise(for: ceiling.unit)
+    let plain = ledger.sumsWithoutNoise(for: ceiling.unit, trustsServer: ceiling.trustsServer)
     guard plain > 0 || ledger.isIncomplete else { return }
     let what =
       plain == 0
@@ -117,7 +118,10 @@ struct PrivacySpentCommand: AsyncParsableCommand {
     return .object([
       "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name),
       "charges": .count(all.charges),
-      "sumsWithoutNoise": .count(account.ceiling.map { account.ledger.sumsWithoutNoise(for: $0.unit) } ?? 0),
+      "sumsWithoutNoise": .count(
+        account.ceiling.map {
+          account.ledger.sumsWithoutNoise(for: $0.unit, trustsServer: $0.trustsServer)
+        } ?? 0),
       "complete": .boolean(!account.ledger.isIncomplete), "delta": .number(delta),
       "dataSets": .array(rows.map(object)), "inAll": object(all),
     ])
