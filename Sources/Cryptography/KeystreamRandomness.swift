@@ -1,5 +1,5 @@
-/// Secure randomness for what takes numbers one at a time, rounding and noise: a keystream under a fresh seed, a block at a
-/// time.
+/// Secure randomness for what takes numbers one at a time, rounding and noise: a keystream under a fresh seed, or one
+/// that was derived, a block at a time.
 ///
 /// A generator of random numbers cannot throw. What goes wrong is kept for ``check()``, which is to be asked before
 /// anything that was made of the numbers is used; until then they come from the system's generator.
@@ -13,6 +13,14 @@ public final class KeystreamRandomness: RandomNumberGenerator {
   /// - Throws: ``CryptographyError`` if there is no randomness or no cipher.
   public init(generator: MaskGenerator) throws(CryptographyError) {
     stream = try MaskStream(seed: try MaskSeed(SecretBytes(randomCount: 32)), generator: generator)
+  }
+
+  /// The same numbers whenever the seed is the same, for what has to be made again: noise of which a part was published.
+  ///
+  /// - Parameter seed: derived for this one use, and kept as secret as what the numbers are to hide.
+  /// - Throws: ``CryptographyError`` if there is no cipher.
+  public init(seed: borrowing MaskSeed, generator: MaskGenerator) throws(CryptographyError) {
+    stream = try MaskStream(seed: seed, generator: generator)
   }
 
   deinit { for index in block.indices { block[index] = 0 } }

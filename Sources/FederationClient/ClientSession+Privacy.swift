@@ -33,10 +33,12 @@ extension ClientSession {
     for opening: OpeningIdentifier, _ noise: NoiseAgreement?, _ active: ActiveRun
   ) throws(ClientError) -> PendingCharge? {
     guard let noise else { return nil }
-    guard let charge = noise.charge(of: opening.task) else { throw .unexpected("a sum that the plan has no noise for") }
     guard let ceiling = active.policy.ceiling else { throw .unexpected("a sum with noise under a policy without") }
     let ledger = try parts.store.ledger()
     guard ledger.charge(for: opening) == nil else { return nil }
+    guard let charge = noise.charge(of: opening, dataSet: active.dataSet, in: ledger) else {
+      throw .unexpected("a sum that the plan has no noise for")
+    }
     let entry = LedgerEntry(
       dataSet: active.dataSet, run: opening.run, task: opening.task, round: opening.round, unit: ceiling.unit,
       event: charge.event, count: charge.count, noise: noise.settings.placement,

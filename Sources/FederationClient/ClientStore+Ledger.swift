@@ -32,11 +32,12 @@ extension ClientStore {
         GROUP BY run, task, round;
       """)
 
-  /// Noise of each organisation's own training counts once a step, and the server's is told from that of shares.
+  /// Noise of each organisation's own training counts once a step, that of a tree with its first round, and the server's is told from
+  /// that of shares.
   static let noisePlacementMigration = Migration(
     "who added the noise, and how often a charge counts",
     sql: """
-      ALTER TABLE privacy_charge ADD COLUMN count INTEGER NOT NULL DEFAULT 1 CHECK (count >= 1);
+      ALTER TABLE privacy_charge ADD COLUMN count INTEGER NOT NULL DEFAULT 1 CHECK (count >= 0);
       ALTER TABLE privacy_charge ADD COLUMN noise TEXT NOT NULL DEFAULT 'distributed';
       """)
 

@@ -121,7 +121,8 @@ extension TaskRunner {
   ) throws -> RecordContribution {
     guard let state = artifact.optimizer else { throw ClientError.unexpected("a fit without what it goes on from") }
     let gradients = try PerExampleGradients(
-      table: try scaled(data.train, artifact), classWeights: artifact.classWeights, parameters: state.parameters)
+      table: try scaled(plan.rows(of: data.train, inRound: artifact.round + 1), artifact),
+      classWeights: artifact.classWeights, parameters: state.parameters)
     var contribution = RecordContribution(encoding: encoding)
     var gradient = [Double](repeating: 0, count: gradients.dimension)
     for row in 0..<gradients.count {

@@ -65,7 +65,11 @@ extension RunCoordinator {
     _ sum: AggregateSum, of opening: OpeningIdentifier, context: AggregationContext, _ progression: RunProgression
   ) throws -> AggregateSum {
     guard let noise = try progression.noise(agreement.manifest) else { return sum }
-    return try noise.published(sum, of: opening.task, context: context)
+    // The noise of a tree is made from its seed: a sum that is made anew has the same.
+    guard opening.task == .fit, noise.trees != nil else {
+      return try noise.published(sum, of: opening.task, context: context)
+    }
+    return try noise.published(sum, of: opening, context: context, seed: store.treeSeed(of: opening.run))
   }
 
   /// An attempt's number is on disk before anybody hears of it: no server uses one twice.

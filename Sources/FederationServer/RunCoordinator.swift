@@ -139,12 +139,14 @@ actor RunCoordinator {
   /// The model and the place in the plan from which the run goes on.
   private func begin(_ resumption: RunResumption) async throws -> RunProgression {
     cohort = try resumption.members
+    let isResumed = self.resumption != nil
     self.resumption = resumption
     var progression = RunProgression(plan: plan, run: agreement.run, features: resumption.features)
     let done = progression.steps.prefix(resumption.done)
     if let last = done.last(where: { $0.task != .evaluate }), plan.task.kind != .statistics {
       try progression.adopt(model: try store.model(round: last.round))
     }
+    try prepareNoise(for: progression.steps.dropFirst(resumption.done), isResumed: isResumed)
     let stored = try store.lastResult(of: agreement.run)
     if let stored, resumption.done < progression.steps.count,
       progression.steps[resumption.done] == (stored.opening.task, stored.opening.round)
@@ -157,6 +159,14 @@ actor RunCoordinator {
     // Whoever has greeted may have missed the sum that was published last.
     if let stored { await tell(stored) }
     return progression
+  }
+
+  /// Sees to the seed of the noise, before anything is published: drawn by the server that begins the run, and by no other.
+  private func prepareNoise(
+    for steps: ArraySlice<(task: TaskKind, round: Int)>, isResumed: Bool
+  ) throws(ServerError) {
+    guard plan.trees != nil, steps.contains(where: { $0.task == .fit }) else { return }
+    if isResumed { _ = try store.treeSeed(of: agreement.run) } else { try store.makeTreeSeed(for: agreement.run) }
   }
 
   /// Leaves the run for a later server: nobody is told an end.

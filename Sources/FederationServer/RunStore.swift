@@ -38,7 +38,9 @@ struct RunStore: Sendable {
 
   func saveFinal(model: [UInt8]) throws(ServerError) { try write(model, to: "model.safetensors") }
 
+  /// The report. With a run that is over goes the seed of its noise, before anybody can read that it is.
   func save(_ report: RunReport) throws(ServerError) {
+    if report.state.isFinal { try removeTreeSeed() }
     do throws(FederationError) { try report.write(to: directory + "/report.json") } catch { throw .federation(error) }
   }
 

@@ -11,6 +11,8 @@ public enum ServerError: BlamedError {
   case directory(path: String, reason: String)
   /// A file of a run, made by a server, that cannot be read as one.
   case unreadable(path: String, what: String)
+  /// The seed that the noise of a run's trees is made from is not there, or not to be used: no sum is published then.
+  case treeSeed(path: String, reason: String)
   case control(ControlError)
   case stopping
   case nothingRuns
@@ -43,7 +45,8 @@ public enum ServerError: BlamedError {
     case .transport(let error): error
     case .witness(let error): error
     case .control(let error): error
-    case .directory, .unreadable, .noManifest, .otherServer, .tooFewMembers, .stopping, .nothingRuns, .unknownRun,
+    case .directory, .unreadable, .treeSeed, .noManifest, .otherServer, .tooFewMembers, .stopping, .nothingRuns,
+      .unknownRun,
       .runHasEnded, .supersededManifest:
       nil
     }
@@ -54,6 +57,7 @@ public enum ServerError: BlamedError {
     return switch self {
     case .directory: "server-directory"
     case .unreadable: "run-file-unreadable"
+    case .treeSeed: "run-noise-seed"
     case .noManifest: "server-no-manifest"
     case .stopping: "server-stopping"
     case .nothingRuns: "no-run"
@@ -72,6 +76,7 @@ public enum ServerError: BlamedError {
     return switch self {
     case .directory(let path, let reason): "cannot write \(path): \(reason)"
     case .unreadable(let path, let what): "\(path) cannot be read as \(what)"
+    case .treeSeed(let path, let reason): "the run's noise cannot be made as it began, from \(path): \(reason)"
     case .stopping: "the server is stopping and takes no run"
     case .nothingRuns: "no run is going on"
     case .unknownRun(let run): "there is no run \(run)"
@@ -91,6 +96,7 @@ public enum ServerError: BlamedError {
     return switch self {
     case .directory: "free space or correct the permissions, then start again"
     case .unreadable: "cancel the run that it belongs to, and start another"
+    case .treeSeed: "put the file back if it was moved; otherwise start another run, which draws a seed of its own"
     case .stopping: "start the server again, and queue the run then"
     case .nothingRuns, .unknownRun: "see which runs there are: bauta run list"
     case .runHasEnded: "nothing to do"

@@ -134,8 +134,6 @@ struct NoisePlacementTests {
     #expect(try epsilon(once) == epsilon(many) && epsilon(once) > epsilon(single))
     // Of the whole run, and nothing for another unit.
     #expect(try once.epsilon(of: nil, unit: .organization, delta: 1e-5) == .infinity)
-    for count in [0, -1] {
-      #expect(throws: FederationError.self) { try PrivacyLedger(entries: [Self.entry(event, count: count, round: 1)]) }
-    }
+    #expect(throws: FederationError.self) { try PrivacyLedger(entries: [Self.entry(event, count: -1, round: 1)]) }
   }
 }

@@ -54,6 +54,13 @@ public struct CentralGaussian: Hashable, Sendable {
     for index in sum.indices { sum[index] &+= noise[index] }
   }
 
+  /// The noise by itself.
+  ///
+  /// - Parameter randomness: A cryptographically secure source; what is drawn follows from it.
+  public func samples(count: Int, using randomness: inout some RandomNumberGenerator) -> [Int64] {
+    sampler.samples(count: count, using: &randomness)
+  }
+
   /// Largest magnitude of the noise in any of so many coordinates, but for a chance of 2⁻⁴⁰.
   public func bound(coordinates: Int) -> UInt64 {
     // Below 2^30 for the largest variance and the most coordinates.

@@ -119,6 +119,11 @@ public struct WrapBound: Hashable, Sendable {
   public func fits(bits: Int) -> Bool { total < Double(sign: .plus, exponent: bits - 1, significand: 1) }
 
   public init(parameters: MechanismParameters, encoding: IntegerEncoding, noise share: NoiseShare) {
+    self.init(parameters: parameters, encoding: encoding, noise: share, draws: 1)
+  }
+
+  /// - Parameter draws: of the noise in one sum, where that is more than one for each organisation.
+  init(parameters: MechanismParameters, encoding: IntegerEncoding, noise share: NoiseShare, draws: Int) {
     let size = Double(parameters.cohort.size)
     // No coordinate is beyond the clip, rounded away from zero, nor beyond the norm of the whole vector.
     let largest = min(encoding.rounding.integerClip.rounded(.up), encoding.rounding.l2Sensitivity.rounded(.down))
@@ -129,7 +134,8 @@ public struct WrapBound: Hashable, Sendable {
     }
     // Half of the chance for the noise, half for the rotation.
     noise = NoiseTail.bound(
-      share.mechanism, variance: share.variance(shares: parameters.cohort.size), coordinates: encoding.dimension,
+      share.mechanism, variance: share.variance(shares: max(parameters.cohort.size, draws)),
+      coordinates: encoding.dimension,
       bits: Self.bits + 1)
   }
 

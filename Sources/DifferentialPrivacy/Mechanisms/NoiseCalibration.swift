@@ -22,11 +22,20 @@ public struct NoiseCalibration: Sendable {
   public let counters: [CounterSection]
   /// What else the same data are charged for: earlier runs, say.
   public let further: [(event: PrivacyEvent, count: Int)]
+  /// Draws of the noise that one sum may have in it, where that is more than one for each organisation.
+  let draws: Int
 
   /// - Throws: ``MechanismError/parameter(_:)``
   public init(
     parameters: MechanismParameters, rounds: Int, counters: [CounterSection] = [],
     further: [(event: PrivacyEvent, count: Int)] = []
+  ) throws(MechanismError) {
+    try self.init(parameters: parameters, rounds: rounds, counters: counters, further: further, draws: 1)
+  }
+
+  init(
+    parameters: MechanismParameters, rounds: Int, counters: [CounterSection],
+    further: [(event: PrivacyEvent, count: Int)] = [], draws: Int
   ) throws(MechanismError) {
     guard Self.releases.contains(rounds), further.allSatisfy({ Self.releases.contains($0.count) }) else {
       throw .parameter(.releases)
@@ -36,6 +45,7 @@ public struct NoiseCalibration: Sendable {
     self.rounds = rounds
     self.counters = counters
     self.further = further
+    self.draws = draws
   }
 
   /// The plan with the least noise whose ε is at most `epsilon`.
@@ -224,7 +234,7 @@ extension NoiseCalibration {
     }
     return NoisePlan(
       parameters: parameters, encoding: grid.encoding, scaleExponent: grid.exponent, releases: releases,
-      wrap: WrapBound(parameters: parameters, encoding: grid.encoding, noise: model.noise),
+      wrap: WrapBound(parameters: parameters, encoding: grid.encoding, noise: model.noise, draws: draws),
       epsilon: try composed(releases, delta: delta), delta: delta)
   }
 

@@ -1,17 +1,20 @@
-public import NoiseSampling
-
-/// Sums over all steps so far by a binary tree of noised partial sums, for DP-FTRL. **Central noise: whoever runs it
-/// sees every step's sum without noise.**
+/// Noise that is correlated over the steps of a run as in DP-FTRL, so that sums over many steps carry little of it.
+/// **Central noise: whoever adds it sees every step's sum without noise.** See ``CentralGaussian/trust``.
 ///
 /// Implements the tree aggregation of Kairouz et al. 2021 (arXiv 2103.00039, after Dwork et al. 2010 and Chan, Shi,
-/// Song 2011) without restarts: step t (from 1) completes the nodes of a binary counter. A node of level j is the sum
-/// of 2ʲ consecutive steps with noise of its own, drawn once; the sum of the first t steps is the sum of the nodes
-/// at the ones of t in binary, so it carries at most ⌈log₂(T + 1)⌉ draws instead of t.
+/// Song 2011), without restarts within a tree. A node of level j is the sum of 2ʲ consecutive steps with noise of its own,
+/// drawn once; the sum of the first t steps is that of the nodes at the ones of t in binary (``prefix(_:)``), with noise N_t
+/// of at most ⌈log₂(T + 1)⌉ draws instead of t.
+///
+/// What is published of step t is not the prefix but its difference from the one before, g_t + (N_t − N_{t−1}): the noise of
+/// the node that t completes less that of the nodes that go into it (``Increment``). Both tell the same, for either follows
+/// from the other. So gradient descent on the published steps is DP-FTRL: its iterates, momentum included, depend on noised
+/// prefixes alone. And nobody keeps a sum without noise: the increments need the noise of nodes, and no sums.
 ///
 /// One unit that takes part in **one** of T steps is in at most ⌈log₂(T + 1)⌉ nodes, which is what ``event`` charges for
 /// the whole tree. A unit that takes part more often is not covered: whoever orders the participations has to see to
-/// that.
-public struct TreeAggregation: Sendable {
+/// that. Nor is a node whose noise is drawn a second time: it has to be the same for as long as increments need it.
+public struct TreeAggregation: Hashable, Sendable {
   public static let maximumSteps = 1 << 24
 
   /// A node: the steps `first` … `first + 2^level − 1`, counted from 1.
@@ -21,34 +24,49 @@ public struct TreeAggregation: Sendable {
     public var steps: ClosedRange<Int> { first...(first + (1 << level) - 1) }
   }
 
+  /// What the noise of one step consists of: N_t − N_{t−1}.
+  public struct Increment: Hashable, Sendable {
+    /// The node that the step completes.
+    public let added: Node
+    /// Those that go into it, of lower levels, whose noise is taken off again.
+    public let removed: [Node]
+
+    /// Adds the increment's noise to the integer sum of its step.
+    ///
+    /// - Parameter noise: of a node, as many values as the sum has; the same whenever it is asked for the same node.
+    /// - Throws: what `noise` throws; the sum is then as it was.
+    public func add<Failure: Error>(
+      to sum: inout [Int64], noise: (_ node: Node) throws(Failure) -> [Int64]
+    ) throws(Failure) {
+      var result = sum
+      for (index, value) in zip(result.indices, try noise(added)) { result[index] &+= value }
+      for node in removed {
+        for (index, value) in zip(result.indices, try noise(node)) { result[index] &-= value }
+      }
+      sum = result
+    }
+  }
+
   /// T
   public let steps: Int
-  public let dimension: Int
-  private let noise: CentralGaussian
-  public private(set) var completed = 0
-  /// Noise-free sum of the last complete node of each level, as long as a higher one may need it.
-  private var sums: [[Int64]?]
-  /// The same with noise, as long as it is part of the current sum.
-  private var noised: [[Int64]?]
+  /// Of one node.
+  public let noise: CentralGaussian
 
   /// - Parameters:
   ///   - steps: T, 1…2²⁴.
-  ///   - noiseMultiplier: z: standard deviation of a node's noise over the sensitivity of one step.
+  ///   - noise: of a node, for the sensitivity of one step.
   /// - Throws: ``MechanismError/parameter(_:)``
-  public init(
-    steps: Int, dimension: Int, noiseMultiplier: Double, squaredL2Sensitivity: UInt64
-  ) throws(MechanismError) {
+  public init(steps: Int, noise: CentralGaussian) throws(MechanismError) {
     guard (1...Self.maximumSteps).contains(steps) else { throw .parameter(.steps) }
-    guard (1...ConditionalRounding.maximumDimension).contains(dimension) else { throw .parameter(.dimension) }
-    noise = try CentralGaussian(noiseMultiplier: noiseMultiplier, squaredL2Sensitivity: squaredL2Sensitivity)
     self.steps = steps
-    self.dimension = dimension
-    sums = [[Int64]?](repeating: nil, count: Self.height(steps: steps))
-    noised = sums
+    self.noise = noise
   }
 
   /// ⌈log₂(T + 1)⌉: levels, and nodes that one step is in at most.
   public static func height(steps: Int) -> Int { Int.bitWidth - max(steps, 0).leadingZeroBitCount }
+
+  /// The same of this tree.
+  public var height: Int { Self.height(steps: steps) }
 
   /// The nodes that make up the sum of the first `step` steps, the oldest first.
   public static func prefix(_ step: Int) -> [Node] {
@@ -61,42 +79,35 @@ public struct TreeAggregation: Sendable {
     return nodes
   }
 
-  /// σ² of one node, squared integer units.
-  public var variance: PositiveRational { noise.variance }
-
-  /// What the whole tree is charged as, for one participation: ε(α) = α·⌈log₂(T + 1)⌉/(2z²).
-  public var event: PrivacyEvent { .tree(noiseMultiplier: noise.noiseMultiplier, leaves: steps) }
-
-  /// Adds the integer sum of the next step; returns the noised sum of all steps so far.
+  /// What is added at a step.
   ///
-  /// - Parameter randomness: A cryptographically secure source.
-  /// - Throws: ``MechanismError/shape(expected:found:)``; ``MechanismError/parameter(_:)`` after the last step.
-  public mutating func append(
-    _ step: [Int64], using randomness: inout some RandomNumberGenerator
-  ) throws(MechanismError) -> [Int64] {
-    guard step.count == dimension else { throw .shape(expected: dimension, found: step.count) }
-    guard completed < steps else { throw .parameter(.steps) }
-    completed += 1
-    let level = completed.trailingZeroBitCount
-    var sum = step
-    for lower in 0..<level {
-      if let part = sums[lower] {
-        for index in sum.indices { sum[index] &+= part[index] }
-      }
-      sums[lower] = nil
-      noised[lower] = nil
-    }
-    sums[level] = sum
-    noise.add(to: &sum, using: &randomness)
-    noised[level] = sum
-    return total()
+  /// - Parameter step: 1…T.
+  /// - Throws: ``MechanismError/parameter(_:)`` for another.
+  public func increment(_ step: Int) throws(MechanismError) -> Increment {
+    guard (1...steps).contains(step) else { throw .parameter(.steps) }
+    // t − 1 ends in as many ones as t in zeros: these nodes end where t − 1 does.
+    let level = step.trailingZeroBitCount
+    return Increment(
+      added: Node(level: level, first: step - (1 << level) + 1),
+      removed: (0..<level).reversed().map { Node(level: $0, first: step - (2 << $0) + 1) })
   }
 
-  private func total() -> [Int64] {
-    var result = [Int64](repeating: 0, count: dimension)
-    for case .some(let part) in noised {
-      for index in result.indices { result[index] &+= part[index] }
+  /// How many nodes of all the tree's prefixes have a step in them: what one participation in this step is charged for.
+  ///
+  /// Of level j that is the block ⌊(t − 1)/2ʲ⌋, if it is complete within T and even: an odd one is only ever a part of the
+  /// node above it. At most ``height``, which is that of the first step.
+  /// - Throws: ``MechanismError/parameter(_:)`` for a step outside 1…T.
+  public func nodes(of step: Int) throws(MechanismError) -> Int {
+    guard (1...steps).contains(step) else { throw .parameter(.steps) }
+    return (0..<height).count { level in
+      let block = (step - 1) >> level
+      return block & 1 == 0 && (block + 1) << level <= steps
     }
-    return result
+  }
+
+  /// What the whole tree is charged as, for one participation: ``height`` releases of a node.
+  public var event: PrivacyEvent {
+    guard case .zeroConcentrated(let rho) = noise.event else { return .unbounded }
+    return .zeroConcentrated(rho: (rho * Double(height)).nextUp)
   }
 }

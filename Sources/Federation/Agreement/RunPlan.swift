@@ -230,6 +230,12 @@ public struct RunPlan: Sendable, Equatable {
       }
       encoder.append(UInt64(local.expectedExamples))
     }
+    // Which rows are in a round.
+    if let trees {
+      encoder.append("tree")
+      encoder.append(UInt64(trees.passes))
+      encoder.append(UInt64(trees.steps))
+    }
     if let scale = data.publicScale {
       for values in [scale.centres, scale.scales, [scale.bound]] {
         encoder.append(list: values) { (encoder: inout CanonicalEncoder, value: Double) in

@@ -29,6 +29,8 @@ public enum FileFault: Hashable, Sendable {
   case key(path: String, KeyDefect)
   /// Not the file of an auditor's key.
   case auditorKey(path: String)
+  /// Not the file of the seed that this run's noise is made from.
+  case treeSeed(path: String)
   /// A file that belongs to another organisation.
   case foreign(path: String, expected: String)
   /// A run's report that is none.
@@ -47,7 +49,7 @@ public enum FileFault: Hashable, Sendable {
     case .tooLarge: "file-too-large"
     case .notUTF8: "file-not-utf8"
     case .exposed: "file-readable-by-others"
-    case .key, .auditorKey: "key-file-malformed"
+    case .key, .auditorKey, .treeSeed: "key-file-malformed"
     case .foreign: "file-of-another-organisation"
     case .malformedReport: "report-malformed"
     case .malformedNote: "note-file-malformed"
@@ -68,6 +70,7 @@ public enum FileFault: Hashable, Sendable {
       "\(path) can be read or changed by others (mode \(FileFault.octal(mode)))"
     case .key(let path, let defect): "\(path) is not a key file: \(defect.message)"
     case .auditorKey(let path): "\(path) is not the file of an auditor's key: one line 'bauta/auditor-key/1 SECRET'"
+    case .treeSeed(let path): "\(path) is not the file of the seed of this run's noise"
     case .foreign(let path, let expected): "\(path) does not belong to \(expected)"
     case .malformedReport(let path): "\(path) is not a run's report"
     case .malformedNote(let path, let reason): "\(path): \(reason)"
@@ -82,7 +85,8 @@ public enum FileFault: Hashable, Sendable {
     case .notParticipant: "Check the path; a new one is made by: bauta organization init, bauta federation init"
     case .exists: "Choose another directory, or remove this one if it is no longer needed."
     case .notRegular, .notDirectory: "Check that this is the path that you meant."
-    case .tooLarge, .notUTF8, .malformedReport, .malformedNote, .auditorKey: "Check that this is the right file."
+    case .tooLarge, .notUTF8, .malformedReport, .malformedNote, .auditorKey, .treeSeed:
+      "Check that this is the right file."
     case .exposed(let path, _): "Run: chmod 600 \(path) (700 for a directory)"
     case .key(_, .role), .key(_, .name), .key(_, .verifierMismatch), .foreign:
       "Put back the file that belongs here; keys of different roles or owners are never interchangeable."

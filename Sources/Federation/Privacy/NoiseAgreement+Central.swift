@@ -26,6 +26,8 @@ extension NoiseAgreement {
   ) throws(FederationError) -> AggregateSum {
     guard case .central(let central) = form else { return sum }
     guard let noise = central.noise(of: task) else { throw .privacy(.parameter(.section)) }
+    // Independent noise in every round of a tree would not be what is charged for.
+    guard task != .fit || central.tree == nil else { throw .privacy(.parameter(.steps)) }
     var (integers, counters) = (sum.integers, sum.counters)
     do throws(CryptographyError) {
       var randomness = try KeystreamRandomness(generator: context.parameters.generator)
@@ -36,6 +38,13 @@ extension NoiseAgreement {
       }
       try randomness.check()
     } catch { throw .cryptography(error) }
+    return try Self.replacing(sum, integers: integers, counters: counters, context: context)
+  }
+
+  /// The same sum with other numbers.
+  static func replacing(
+    _ sum: AggregateSum, integers: [Int64], counters: [Int64], context: AggregationContext
+  ) throws(FederationError) -> AggregateSum {
     let members = Int64(sum.survivors.count)
     let bounds = context.parameters.counters.flatMap { Array(repeating: Int64(clamping: $0.bound), count: $0.count) }
     do throws(AggregationError) {

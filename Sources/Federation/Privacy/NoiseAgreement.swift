@@ -83,12 +83,14 @@ public struct NoiseAgreement: Sendable, Hashable {
     }
   }
 
-  /// What the sum of a task is charged as; nil for a task that the plan does not have.
+  /// What a sum of a task is charged as, at most; nil for a task that the plan does not have.
+  ///
+  /// With trees that is what the first sum of a pass is charged: see ``charge(of:dataSet:in:)``.
   public func charge(of task: TaskKind) -> Charge? {
     switch form {
     case .distributed(let plan): task == .fit ? (plan.fitEvent, 1) : release(of: task).map { ($0.event, 1) }
     case .local(let noise): task == .fit ? (noise.event, key.steps) : nil
-    case .central(let noise): noise.noise(of: task).map { ($0.event, 1) }
+    case .central(let noise): noise.noise(of: task).map { ($0.event, task == .fit ? noise.tree?.height ?? 1 : 1) }
     }
   }
 
@@ -131,7 +133,7 @@ private struct Key: Hashable, Sendable {
   private func centralNoise(_ amount: PrivacySettings.Amount, _ rounds: Int) throws(MechanismError) -> CentralNoise {
     let setting = try CentralNoise.Setting(
       clip: settings.clip, dimension: tensors, organizations: organizations, records: records, bits: bits,
-      rounds: rounds, counters: counters, evaluationShare: settings.evaluationShare)
+      rounds: rounds, passes: settings.tree?.passes, counters: counters, evaluationShare: settings.evaluationShare)
     return switch amount {
     case .target(let epsilon): try .calibrated(epsilon: epsilon, setting: setting, delta: settings.delta)
     case .noiseMultiplier(let multiplier):
@@ -212,7 +214,7 @@ extension NoiseAgreement.Form {
     case .distributed(let plan): plan.charges
     case .local(let noise): [(noise.event, noise.releases)]
     case .central(let noise):
-      [(noise.model.event, noise.setting.rounds)] + (noise.evaluation.map { [($0.noise.event, 1)] } ?? [])
+      [(noise.model.event, noise.setting.releases)] + (noise.evaluation.map { [($0.noise.event, 1)] } ?? [])
     }
   }
 

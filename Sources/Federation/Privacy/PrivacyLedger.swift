@@ -5,7 +5,7 @@ import SecureAggregation
 /// One charge: what one sum cost. Where every organisation adds a share of the noise, if h honest shares are in it.
 public struct LedgerEntry: Hashable, Sendable {
   /// How often one sum may be charged: far more than a round has steps, and sums of it do not overflow.
-  static let counts = 1...(1 << 24)
+  static let counts = 0...(1 << 24)
 
   /// The data that were read: the path of the file, without links.
   public let dataSet: String
@@ -15,7 +15,8 @@ public struct LedgerEntry: Hashable, Sendable {
   /// Whose presence the noise hid; `none` for a sum that left without noise, which no charge could pay for.
   public let unit: PrivacyUnit
   public let event: PrivacyEvent
-  /// How often the event: once for a sum of shares of noise, once a step for noise of training inside the organisation.
+  /// How often the event: once for a sum of shares of noise, once a step for noise of training inside the organisation. Zero
+  /// where an earlier sum was charged for this one as well: see ``NoiseAgreement/charge(of:dataSet:in:)``.
   public let count: Int
   /// Who added the noise.
   public let noise: NoisePlacement

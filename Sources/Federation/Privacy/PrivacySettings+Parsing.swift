@@ -2,7 +2,8 @@ import DifferentialPrivacy
 
 extension PrivacyModel {
   static let keys = [
-    "unit", "noise", "mechanism", "clip", "adaptiveClipping", "epsilon", "noiseMultiplier", "delta", "evaluationShare",
+    "unit", "noise", "tree", "mechanism", "clip", "adaptiveClipping", "epsilon", "noiseMultiplier", "delta",
+    "evaluationShare",
   ]
 
   /// - Parameter evaluates: whether the plan has an evaluation, which spends a part.
@@ -40,6 +41,7 @@ extension PrivacySettings {
           path: group.path("mechanism"),
           problem: "noise that one party adds alone is discreteGaussian: write that, or nothing"))
     }
+    tree = group.node("tree") == nil ? nil : try TreeSettings(group.mapping("tree", keys: TreeSettings.keys))
     clip = try group.required("clip", Self.number(Self.clips, "a norm from 2^-40 to 2^40"))
     adaptiveClipping =
       group.node("adaptiveClipping") == nil

@@ -69,6 +69,9 @@ public struct PrivacySettings: Sendable, Hashable {
   public let unit: PrivacyUnit
   public let placement: NoisePlacement
   public let mechanism: NoiseMechanism
+  /// Of the server's noise: correlated over the rounds, with every row in one round of a pass. Nil where the noise of every
+  /// round is independent, and every row is in all.
+  public let tree: TreeSettings?
   /// Largest L2 norm of what one unit contributes to a fit: a row's gradient, an organisation's update.
   public let clip: Double
   public let amount: Amount

@@ -39,6 +39,7 @@ extension RunPlan {
     try require(
       privacy.settings?.placement != .central || strategy.gradient != nil, "privacy", "privacy.noise",
       "central noise is for the strategy FedSGD, which sums gradients of single rows")
+    try requireTree(require)
     if isLocal { try requireLocalNoise(require) }
     try require(
       task.kind == .train, "task", "task.kind",
@@ -62,6 +63,19 @@ extension RunPlan {
     try require(
       evaluation.rounds == .none || evaluation.histogramBins <= 1024 && evaluation.histogramBins.isMultiple(of: 2),
       "evaluation", "evaluation.histogramBins", "with noise in every bin it is an even number up to 1024, such as 16")
+  }
+
+  /// What noise over many rounds needs.
+  private func requireTree(
+    _ require: (_ holds: Bool, _ key: String, _ path: String, _ problem: String) throws(FederationError) -> Void
+  ) throws(FederationError) {
+    guard let settings = privacy.settings, let tree = settings.tree else { return }
+    try require(
+      settings.placement == .central, "privacy", "privacy.tree",
+      "a tree is noise that the server adds over many rounds: it needs privacy.noise: central")
+    try require(
+      rounds.isMultiple(of: tree.passes), "privacy", "privacy.tree.passes",
+      "\(rounds) rounds cannot be divided into \(tree.passes) passes of the same length")
   }
 
   /// What training with noise of its own needs.

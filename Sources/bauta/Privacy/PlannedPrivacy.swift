@@ -47,7 +47,9 @@ struct PlannedPrivacy: Sendable {
       case .distributedDiscreteGaussian: "discrete Gaussian noise of all organisations together"
       }
     case .local: "discrete Gaussian noise of each organisation's own training"
-    case .central: "discrete Gaussian noise of the server"
+    case .central:
+      agreement.trees == nil
+        ? "discrete Gaussian noise of the server" : "discrete Gaussian noise of the server, in trees over the rounds"
     }
   }
 
@@ -66,13 +68,23 @@ struct PlannedPrivacy: Sendable {
   /// Whether a policy with this ceiling trusts whom the noise counts on.
   func isTrusted(_ ceiling: PrivacyCeiling) -> Bool { settings.placement != .central || ceiling.trustsServer }
 
-  /// ε after each sum of the run, in its order.
+  /// ε after each sum of the run, in its order, as a ledger of an organisation in all of them has it.
   func curve() throws -> [(task: TaskKind, round: Int, epsilon: Double)] {
-    var composition = PrivacyComposition()
+    let run = try RunIdentifier("planned")
+    var ledger = try PrivacyLedger()
+    var epsilon = 0.0
     return try plan.steps.compactMap { step in
-      guard let charge = agreement.charge(of: step.task) else { return nil }
-      try composition.compose(charge.event, count: charge.count)
-      return (step.task, step.round, try composition.epsilon(delta: settings.delta))
+      let opening = OpeningIdentifier(run: run, task: step.task, round: step.round, attempt: 1)
+      guard let charge = agreement.charge(of: opening, dataSet: "", in: ledger) else { return nil }
+      try ledger.append(
+        LedgerEntry(
+          dataSet: "", run: run, task: step.task, round: step.round, unit: settings.unit, event: charge.event,
+          count: charge.count, noise: settings.placement, time: 0))
+      // Rounds that a tree was charged for before are many, and each figure takes its time.
+      if charge.count > 0 {
+        epsilon = try ledger.epsilon(of: nil, unit: settings.unit, delta: settings.delta, trustsServer: true)
+      }
+      return (step.task, step.round, epsilon)
     }
   }
 }

@@ -9,6 +9,8 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "curve", abstract: "Draw epsilon over the rounds of a plan, and what noise does to accuracy.",
     discussion: """
+      Epsilon rises by a step with each sum that is charged: with privacy.tree, with the first round of each pass.
+
       With --accuracy the plan is carried out in this process on made-up providers (or on a file of yours that may be in \
       one place), with the same clipping, rounding and noise as in a run, for several epsilons. Noise is drawn anew each \
       time, so that figures differ from one call to the next. --output writes one HTML page with both pictures, which \

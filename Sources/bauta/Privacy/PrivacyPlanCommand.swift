@@ -10,8 +10,9 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     discussion: """
       Computes the noise that the plan's privacy asks for in the cohort: how much each organisation adds, what the whole \
       run costs at worst, how wrong a gradient becomes by it, how a clip that follows the updates moves, and how the \
-      noise changes with rounds and with epsilon. With --directory also what the organisation has left, and how many such \
-      runs fit. Nothing is sent or changed.
+      noise changes with rounds and with epsilon. Of a plan with privacy.tree it compares the noise of the sums over many \
+      rounds with noise that is drawn anew each round. With --directory also what the organisation has left, and how many \
+      such runs fit. Nothing is sent or changed.
 
         bauta privacy plan plan.yaml --organizations 5
         bauta privacy plan plan.yaml --manifest federation.note --directory alder --data alder/data.csv
@@ -128,9 +129,9 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     }
     let ofFit = deviation(noise.model) / noise.encoding.scale
     output.line(
-      "  noise of a fit  \(Figures.decimals(noise.model.noiseMultiplier, 4)) times what one row can change: "
+      "  noise of a \(noise.tree == nil ? "fit " : "node") \(Figures.decimals(noise.model.noiseMultiplier, 4)) times what one row can change: "
         + "σ = \(Figures.decimals(ofFit, 3)) in the sum, clip \(Figures.decimals(planned.settings.clip, 3))")
-    showError(ofFit, planned)
+    if let trees = planned.trees { trees.show() } else { showError(ofFit, planned) }
     if let evaluation = noise.evaluation {
       output.line(
         "  evaluation      σ = \(Figures.decimals(deviation(evaluation.noise), 2)) rows in each bin of the histogram")
@@ -156,7 +157,9 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
 
   /// What other ε and other numbers of rounds ask for.
   private func showAlternatives(_ planned: PlannedPrivacy) {
-    let rounds = Self.rounds(around: planned.plan.rounds)
+    // Of whole passes, where there are some.
+    let passes = planned.plan.trees?.passes ?? 1
+    let rounds = Self.rounds(around: planned.plan.rounds / passes).map { $0 * passes }.filter { $0 <= 1000 }
     let output = Output.standard
     let unit = planned.settings.unit == .record ? "row" : "organisation"
     output.line("Noise by ε and rounds, in multiples of what one \(unit) can change")
@@ -234,6 +237,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     ]
     if let encoding = agreement.encoding { members["scale"] = .number(encoding.scale) }
     if let clipping = PlannedClipping(planned) { members["adaptiveClipping"] = clipping.json }
+    if let trees = planned.trees { members["tree"] = trees.json }
     if let budget {
       members["budget"] = .object([
         "organization": .string(budget.name), "spent": .number(budget.forecast.spent),
