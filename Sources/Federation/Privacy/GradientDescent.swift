@@ -6,7 +6,7 @@ public struct GradientDescentSettings: Sendable, Hashable {
 
   public let learningRate: Double
   public let momentum: Double
-  /// What a sum of gradients is divided by. The true number of rows does not leave.
+  /// What a sum of gradients is divided by: the rows of one round. The true number of rows does not leave.
   public let expectedExamples: Int
   /// The model is the mean of so many last iterates.
   public let averagedRounds: Int

@@ -140,6 +140,10 @@ struct PlanCheckCommand: AsyncParsableCommand {
 extension PlanCheckCommand {
   /// What an organisation does in a round.
   fileprivate static func step(of plan: RunPlan) -> String {
+    if let trees = plan.trees {
+      return "one gradient over one row in \(trees.steps) in each, every row "
+        + (trees.passes == 1 ? "once" : "\(trees.passes) times")
+    }
     if plan.strategy.gradient != nil { return "one gradient over all rows in each" }
     return "\(Figures.counted(plan.trainer.steps, "step")) of \(plan.trainer.optimizer.rawValue) in each"
   }
