@@ -119,33 +119,10 @@ extension ClientSession {
       }
     }
     progress(.training(opening))
-    if let noise {
-      let term = try active.runner.noised(opening.task, progression: active.progression, noise: noise)
-      do throws(AggregationError) {
-        switch term {
-        case .integers(let integers, let counters):
-          return try EncodedTerm(integers: integers, counters: Self.bounded(counters, context), context: context)
-        case .counters(let counters):
-          return try EncodedTerm(integers: [], counters: Self.bounded(counters, context), context: context)
-        case .parameters(let parameters):
-          return try EncodedTerm.encode(values: parameters, counters: [], context: context).term
-        }
-      } catch { throw .aggregation(error) }
-    }
-    let result = try active.runner.run(opening.task, artifact: active.progression.artifact)
-    do throws(AggregationError) {
-      let (term, clipped) = try EncodedTerm.encode(
-        values: result.values, counters: result.counters, context: context)
-      progress(.trained(opening, loss: result.loss, clipped: clipped + result.clipped))
-      return term
-    } catch { throw .aggregation(error) }
-  }
-
-  /// Counters within the bounds that the sum declares: more rows than the plan foresees, or noise that is hardly ever so
-  /// large, must not decide whether the organisation takes part.
-  private static func bounded(_ counters: [Int64], _ context: AggregationContext) -> [Int64] {
-    let bounds = context.parameters.counters.flatMap { Array(repeating: Int64(clamping: $0.bound), count: $0.count) }
-    return zip(counters, bounds).map { min(max($0, -$1), $1) }
+    let (term, figures) = try active.runner.term(
+      of: opening, progression: active.progression, noise: noise, context: context)
+    if let figures { progress(.trained(opening, loss: figures.loss, clipped: figures.clipped)) }
+    return term
   }
 
   /// The noise of the run's sums; nil without differential privacy.

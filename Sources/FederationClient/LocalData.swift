@@ -20,12 +20,16 @@ struct LocalData: Sendable {
       let table = try CSVTable.load(
         path: path, label: plan.task.label, positive: plan.task.positive,
         labels: plan.privacy.settings == nil ? .twoClasses : .oneAgainstRest, features: plan.task.features.columns)
-      let split: (train: FeatureTable, test: FeatureTable)
-      do throws(LearningError) { split = try plan.split(table) } catch { throw .learning(error) }
-      features = table.featureNames
-      train = plan.data.preprocessing.transform(split.train)
-      test = plan.data.preprocessing.transform(split.test)
+      do throws(LearningError) { try self.init(table, plan: plan) } catch { throw .learning(error) }
     } catch { throw .data(DataError(error)) }
+  }
+
+  /// Splits rows that were read as the plan says.
+  init(_ table: FeatureTable, plan: RunPlan) throws(LearningError) {
+    let split = try plan.split(table)
+    features = table.featureNames
+    train = plan.data.preprocessing.transform(split.train)
+    test = plan.data.preprocessing.transform(split.test)
   }
 }
 

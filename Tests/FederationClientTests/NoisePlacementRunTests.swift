@@ -160,7 +160,8 @@ struct NoisePlacementRunTests {
     ) { event in events.withLock { $0.append(event) } }
     #expect(end.report.state != .completed)
     let rules = events.withLock { $0.compactMap { if case .refused(_, let rule, _) = $0 { rule } else { nil } } }
-    #expect(rules.count == 4 && rules.allSatisfy { $0.contains("privacy.epsilon") })
+    // The run ends with the first refusals: not everybody has to come to its own.
+    #expect(!rules.isEmpty && rules.allSatisfy { $0.contains("privacy.epsilon") })
     for party in federation.parties { #expect(try ledger(party).entries.isEmpty) }
   }
 
@@ -197,7 +198,7 @@ struct NoisePlacementRunTests {
     let reasons = events.withLock {
       $0.compactMap { if case .refused(_, _, let reasons) = $0 { reasons } else { nil } }
     }
-    #expect(reasons.count == 4)
+    #expect(!reasons.isEmpty)
     #expect(reasons.allSatisfy { $0.joined().contains(CentralGaussian.trust) })
     for party in federation.parties { #expect(try ledger(party).entries.isEmpty) }
   }

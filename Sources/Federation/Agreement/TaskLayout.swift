@@ -24,9 +24,18 @@ public struct TaskLayout: Sendable, Equatable {
   public init(
     task: TaskKind, plan: RunPlan, manifest: Manifest, featureNames: [String]
   ) throws(FederationError) {
+    try self.init(
+      task: task, plan: plan, manifest: manifest, featureNames: featureNames,
+      noise: try NoiseAgreement(plan: plan, manifest: manifest, features: featureNames.count))
+  }
+
+  /// With noise of another amount than the plan's, for rehearsals: no other side of a run has this layout.
+  package init(
+    task: TaskKind, plan: RunPlan, manifest: Manifest, featureNames: [String], noise: NoiseAgreement?
+  ) throws(FederationError) {
     try Self.check(featureNames)
     let minimum = Self.minimumCohort(of: task, plan: plan, manifest: manifest)
-    noise = try NoiseAgreement(plan: plan, manifest: manifest, features: featureNames.count)
+    self.noise = noise
     do {
       let shape = try Self.shape(of: task, plan: plan, featureNames: featureNames, noise: noise)
       parameters = try AggregationParameters(

@@ -21,8 +21,8 @@ public struct NoiseAgreement: Sendable, Hashable {
   public typealias Charge = (event: PrivacyEvent, count: Int)
 
   public var settings: PrivacySettings { key.settings }
-  public let form: Form
-  private let key: Key
+  public private(set) var form: Form
+  private var key: Key
 
   /// Nil for a plan without differential privacy.
   ///
@@ -49,6 +49,33 @@ public struct NoiseAgreement: Sendable, Hashable {
   /// - Throws: `MechanismError` where it cannot be had.
   public func form(epsilon: Double, rounds: Int? = nil) throws(MechanismError) -> Form {
     try key.calibrated(.target(epsilon: epsilon), rounds: rounds ?? key.rounds)
+  }
+
+  /// What the same plan would come to with noise for another ε. For planning: no side of a run has it.
+  ///
+  /// - Throws: `MechanismError` where it cannot be had.
+  public func with(epsilon: Double) throws(MechanismError) -> NoiseAgreement {
+    try with(.target(epsilon: epsilon))
+  }
+
+  /// The same with the least noise that can be drawn: as good as none. For planning: no side of a run has it.
+  ///
+  /// - Throws: `MechanismError` where the grid takes none.
+  public func withLeastNoise() throws(MechanismError) -> NoiseAgreement {
+    var multiplier = PrivacySettings.multipliers.lowerBound
+    while multiplier < 1 {
+      // Less than the grid of integers carries.
+      if let found = try? with(.noiseMultiplier(multiplier)) { return found }
+      multiplier *= 2
+    }
+    return try with(.noiseMultiplier(multiplier))
+  }
+
+  private func with(_ amount: PrivacySettings.Amount) throws(MechanismError) -> NoiseAgreement {
+    var other = self
+    other.key.settings.amount = amount
+    other.form = try key.calibrated(amount, rounds: key.rounds)
+    return other
   }
 
   /// Noise that every organisation adds a share of; nil where it is added otherwise.
@@ -110,7 +137,7 @@ public struct NoiseAgreement: Sendable, Hashable {
 
 /// What the noise follows from.
 private struct Key: Hashable, Sendable {
-  let settings: PrivacySettings
+  var settings: PrivacySettings
   let local: LocalDescentSettings?
   let steps: Int
   let tensors: Int

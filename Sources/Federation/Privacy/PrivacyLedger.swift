@@ -5,7 +5,7 @@ import SecureAggregation
 /// One charge: what one sum cost. Where every organisation adds a share of the noise, if h honest shares are in it.
 public struct LedgerEntry: Hashable, Sendable {
   /// How often one sum may be charged: far more than a round has steps, and sums of it do not overflow.
-  static let counts = 0...(1 << 24)
+  private static let counts = 1...(1 << 24)
 
   /// The data that were read: the path of the file, without links.
   public let dataSet: String
@@ -37,6 +37,9 @@ public struct LedgerEntry: Hashable, Sendable {
     self.event = event
     self.time = time
   }
+
+  /// Only a tree of the server's noise has sums that others have paid for.
+  var isCountable: Bool { Self.counts.contains(count) || count == 0 && unit != .none && noise == .central }
 
   /// Whether the entry is for the sum of an opening, whatever the attempt: all attempts mask one term.
   public func pays(for opening: OpeningIdentifier) -> Bool {
@@ -72,7 +75,7 @@ public struct PrivacyLedger: Sendable {
   }
 
   public mutating func append(_ entry: LedgerEntry) throws(FederationError) {
-    guard LedgerEntry.counts.contains(entry.count) else { throw .privacy(.parameter(.releases)) }
+    guard entry.isCountable else { throw .privacy(.parameter(.releases)) }
     if entry.unit != .none {
       for dataSet in [nil, entry.dataSet] {
         try Self.add(

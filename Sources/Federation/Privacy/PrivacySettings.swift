@@ -74,7 +74,7 @@ public struct PrivacySettings: Sendable, Hashable {
   public let tree: TreeSettings?
   /// Largest L2 norm of what one unit contributes to a fit: a row's gradient, an organisation's update.
   public let clip: Double
-  public let amount: Amount
+  public internal(set) var amount: Amount
   /// At which the ε of the run is stated. What an organisation has spent is stated at its own policy's δ.
   public let delta: Double
   /// The part of the budget (of zCDP's ρ) that the evaluation spends, in (0, 1); 0 without evaluation.

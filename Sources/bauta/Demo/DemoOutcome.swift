@@ -172,7 +172,7 @@ enum DemoConclusion {
   }
 
   private static func showPrivacy(_ outcome: DemoOutcome, _ bauta: String, _ output: Output) {
-    guard let privacy = outcome.privacy else {
+    guard outcome.privacy != nil else {
       output.line("  \(bauta) demo --epsilon 3")
       output.line("      the same with noise that hides every single row, at a cost of at most epsilon 3")
       return
@@ -183,12 +183,10 @@ enum DemoConclusion {
     output.line(
       "  \(bauta) privacy plan \(outcome.plan) --manifest \(outcome.hub)/federation.note --directory \(first)")
     output.line("      how much noise that was, and what a second run like it would come to")
-    let accuracy = privacy.noise == .distributed ? "--accuracy " : ""
     output.line(
-      "  \(bauta) privacy curve \(outcome.plan) --manifest \(outcome.hub)/federation.note \(accuracy)--output privacy.html"
+      "  \(bauta) privacy curve \(outcome.plan) --manifest \(outcome.hub)/federation.note --accuracy --output privacy.html"
     )
-    output.line(
-      accuracy.isEmpty ? "      epsilon over the rounds" : "      what noise does to accuracy, at several epsilons")
+    output.line("      what noise does to accuracy, at several epsilons")
   }
 }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DifferentialPrivacy
 import Federation
+import FederationClient
 import Foundation
 import Learning
 import Training
@@ -25,7 +26,7 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
 
   @OptionGroup var cohort: PlannedCohortOptions
 
-  @Flag(help: "Train as well, at epsilon 0.5, 1, 3, 8 and without noise.")
+  @Flag(help: "Train as well, at epsilon 0.5, 1, 3, 8 and with next to no noise.")
   var accuracy = false
 
   @Option(
@@ -87,11 +88,6 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
   }
 
   private func measure(_ planned: PlannedPrivacy) throws -> [Accuracy] {
-    guard planned.plan.strategy.gradient != nil, planned.agreement.distributed != nil else {
-      throw CommandError.usage(
-        "--accuracy is for plans that train by FedSGD, with noise of all organisations together",
-        remedy: "Leave it away, or give such a plan: bauta plan template --privacy record")
-    }
     let tables = try rows(planned)
     let columns = tables.first?.featureNames.count ?? 0
     guard columns == planned.features else {
@@ -99,25 +95,37 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
         "the rows have \(Figures.counted(columns, "column")) beside the label, and --features says \(planned.features)",
         remedy: "Give --features \(columns), or leave it out where the plan names its columns.")
     }
-    let trial = try PrivateTrainingTrial(plan: planned.plan, tables: tables)
-    return try [0.5, 1, 3, 8, nil].map { (epsilon: Double?) throws -> Accuracy in
-      if !format.json {
-        Output.standard.line(
-          epsilon.map { "\(Figures.counted(trials, "training")) at ε = \(JSONValue.number($0).text)" }
-            ?? "1 training without noise")
-        Output.standard.flush()
-      }
-      let noise = try epsilon.flatMap { try planned.agreement.form(epsilon: $0).plan }
-      // Without noise all trials are the same.
-      let areas = try (0..<(noise == nil ? 1 : trials)).compactMap { _ in try trial.rocAuc(noise: noise) }
-      return Accuracy(epsilon: epsilon, noiseMultiplier: noise?.model.noiseMultiplier ?? 0, areas: areas)
+    let rehearsal = try PlanRehearsal(plan: planned.plan, manifest: planned.manifest, tables: tables)
+    return try [0.5, 1, 3, 8, nil].compactMap { (epsilon: Double?) throws -> Accuracy? in
+      try trained(at: epsilon, planned, rehearsal)
     }
+  }
+
+  /// Nil where the plan cannot be had at that epsilon.
+  private func trained(
+    at epsilon: Double?, _ planned: PlannedPrivacy, _ rehearsal: PlanRehearsal
+  ) throws -> Accuracy? {
+    let noise: NoiseAgreement
+    if let epsilon {
+      guard let found = try? planned.agreement.with(epsilon: epsilon) else { return nil }
+      noise = found
+    } else {
+      noise = try planned.agreement.withLeastNoise()
+    }
+    if !format.json {
+      Output.standard.line(
+        "\(Figures.counted(trials, "training")) "
+          + (epsilon.map { "at ε = \(JSONValue.number($0).text)" } ?? "with next to no noise"))
+      Output.standard.flush()
+    }
+    let areas = try (0..<trials).compactMap { _ in try rehearsal.train(noise: noise).metrics.rocAuc }
+    return Accuracy(epsilon: epsilon, noiseMultiplier: noise.form.noiseMultiplier, areas: areas)
   }
 
   /// What was measured on what.
   private var measurement: String {
     let rows = data.map { URL(fileURLWithPath: $0).lastPathComponent } ?? "made-up providers"
-    return "ROC AUC on held-out rows of \(rows), \(Figures.counted(trials, "training")) for each ε, one without noise"
+    return "ROC AUC on held-out rows of \(rows), \(Figures.counted(trials, "training")) for each ε"
   }
 
   private func rows(_ planned: PlannedPrivacy) throws -> [FeatureTable] {
