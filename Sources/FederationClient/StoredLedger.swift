@@ -36,9 +36,10 @@ public enum StoredLedger {
     let round: Int
     let unit: String
     let event: String
-    let count: Int
-    let noise: String
     let time: Int64
+    /// Nil from a client that knows neither: such a one has no other charges.
+    let count: Int?
+    let noise: String?
   }
 
   /// The last line, where charges may be missing.
@@ -50,8 +51,8 @@ public enum StoredLedger {
     let lines = try ledger.entries.map { entry in
       let line = Line(
         dataSet: entry.dataSet, run: entry.run.text, task: entry.task.rawValue, round: entry.round,
-        unit: entry.unit.rawValue, event: entry.event.canonical, count: entry.count,
-        noise: entry.noise.rawValue, time: entry.time)
+        unit: entry.unit.rawValue, event: entry.event.canonical, time: entry.time,
+        count: entry.count, noise: entry.noise.rawValue)
       return String(decoding: try encoder.encode(line), as: UTF8.self)
     }
     return lines + (ledger.isIncomplete ? [incomplete] : [])
@@ -64,11 +65,11 @@ public enum StoredLedger {
         entries: lines.dropLast(isIncomplete ? 1 : 0).map { text in
           let line = try JSONDecoder().decode(Line.self, from: Data(text.utf8))
           guard let task = TaskKind(rawValue: line.task), let unit = PrivacyUnit(rawValue: line.unit),
-            let noise = NoisePlacement(rawValue: line.noise)
+            let noise = NoisePlacement(rawValue: line.noise ?? NoisePlacement.distributed.rawValue)
           else { throw ControlError.malformedAnswer }
           return LedgerEntry(
             dataSet: line.dataSet, run: try RunIdentifier(line.run), task: task, round: line.round,
-            unit: unit, event: try PrivacyEvent(canonical: line.event), count: line.count, noise: noise,
+            unit: unit, event: try PrivacyEvent(canonical: line.event), count: line.count ?? 1, noise: noise,
             time: line.time)
         }, isIncomplete: isIncomplete)
     } catch { throw .malformedAnswer }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DifferentialPrivacy
 import Federation
 import FederationClient
 import Foundation
@@ -83,13 +84,30 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       ])
     }
     output.table(table)
-    if let ceiling = account.ceiling { showWhatIsUnknown(account.ledger, ceiling) }
+    if let ceiling = account.ceiling {
+      showTrust(account.ledger, ceiling)
+      showWhatIsUnknown(account.ledger, ceiling)
+    }
     output.line("What fits into the rest: bauta privacy plan PLAN --directory \(place.directory)")
   }
 
   /// Four digits that never say less than was charged, nor more than is left.
   private static func digits(_ value: Double, _ rule: FloatingPointRoundingRule) -> String {
     value.isFinite ? Figures.decimals((value * 1e4).rounded(rule) / 1e4, 4) : "∞"
+  }
+
+  /// Charges that rest on the server.
+  private func showTrust(_ ledger: PrivacyLedger, _ ceiling: PrivacyCeiling) {
+    let central = Self.central(ledger, ceiling)
+    guard central > 0, ceiling.trustsServer else { return }
+    Output.standard.line(
+      StyledText(
+        "\(Figures.counted(central, "charge")) for noise: central, of which \(CentralGaussian.trust), as the policy allows "
+          + "(trustServer: true): the numbers hold against all others.", .caution))
+  }
+
+  private static func central(_ ledger: PrivacyLedger, _ ceiling: PrivacyCeiling) -> Int {
+    ledger.entries.count { $0.unit == ceiling.unit && $0.noise == .central }
   }
 
   /// What no number can be given for.
@@ -118,10 +136,9 @@ struct PrivacySpentCommand: AsyncParsableCommand {
     return .object([
       "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name),
       "charges": .count(all.charges),
+      "chargesTrustingServer": .count(account.ceiling.map { Self.central(account.ledger, $0) } ?? 0),
       "sumsWithoutNoise": .count(
-        account.ceiling.map {
-          account.ledger.sumsWithoutNoise(for: $0.unit, trustsServer: $0.trustsServer)
-        } ?? 0),
+        account.ceiling.map { account.ledger.sumsWithoutNoise(for: $0.unit, trustsServer: $0.trustsServer) } ?? 0),
       "complete": .boolean(!account.ledger.isIncomplete), "delta": .number(delta),
       "dataSets": .array(rows.map(object)), "inAll": object(all),
     ])
