@@ -38,7 +38,8 @@ extension ClientStore {
     "who added the noise, and how often a charge counts",
     sql: """
       ALTER TABLE privacy_charge ADD COLUMN count INTEGER NOT NULL DEFAULT 1 CHECK (count >= 0);
-      ALTER TABLE privacy_charge ADD COLUMN noise TEXT NOT NULL DEFAULT 'distributed';
+      ALTER TABLE privacy_charge ADD COLUMN noise TEXT NOT NULL DEFAULT 'distributed'
+        CHECK (count >= 1 OR noise = 'central');
       """)
 
   /// Everything that was charged, oldest first, or what was for one sum.

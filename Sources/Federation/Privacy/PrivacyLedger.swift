@@ -69,7 +69,8 @@ public struct PrivacyLedger: Sendable {
   }
 
   public mutating func append(_ entry: LedgerEntry) throws(FederationError) {
-    guard entry.count >= 0 else { throw .privacy(.parameter(.releases)) }
+    // Only of a tree, which the server adds, is a sum paid for with another.
+    guard entry.count >= (entry.noise == .central ? 0 : 1) else { throw .privacy(.parameter(.releases)) }
     if entry.unit != .none {
       for dataSet in [nil, entry.dataSet] {
         try Self.add(
