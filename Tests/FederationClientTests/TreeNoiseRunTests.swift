@@ -305,4 +305,35 @@ struct TreeNoiseRunTests {
     // Nobody takes part in a run whose first pass is beyond its ceiling.
     #expect(!TreeSeed.isStored(at: store(of: run).treeSeedPath))
   }
+
+  /// Its rows come to be in nodes that are completed without it, and were in none before it came.
+  @Test("Who is lost before its first term and comes back pays for the nodes that its rows can still be in")
+  func comesBack() async throws {
+    let coordinator = try CoordinatorTests()
+    let federation = coordinator.federation
+    let policies = Dictionary(uniqueKeysWithValues: (0..<4).map { ($0, Self.policy()) })
+    let plan = try Self.plan(rounds: 8, amount: "epsilon: 4")
+    let outcome = try await coordinator.run(
+      [0: [CoordinatorTests.kill(.advertiseKeys, .decided, in: .fit)]], plan: plan, policies: policies
+    ) { name, message in
+      // Late enough, as a rule, for a round or two to pass without it; whichever it misses, what follows holds.
+      if name == federation.names[0], case .hello = message.body { .milliseconds(800) } else { nil }
+    }
+    #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")
+    guard case .central(let noise)? = try federation.noise(plan)?.form else {
+      Issue.record("another form")
+      return
+    }
+    let tree = try #require(noise.tree)
+    for (index, party) in federation.parties.enumerated() {
+      let entries = try federation.ledger(party).entries
+      var most = 0
+      for entry in entries {
+        let nodes = try tree.nodes(of: entry.round)
+        #expect(entry.count == max(0, nodes - most), "\(party.name), round \(entry.round)")
+        most = max(most, nodes)
+      }
+      #expect(index == 0 ? !entries.isEmpty : entries.map(\.count) == [4, 0, 0, 0, 0, 0, 0, 0])
+    }
+  }
 }

@@ -134,6 +134,8 @@ struct NoisePlacementTests {
     #expect(try epsilon(once) == epsilon(many) && epsilon(once) > epsilon(single))
     // Of the whole run, and nothing for another unit.
     #expect(try once.epsilon(of: nil, unit: .organization, delta: 1e-5) == .infinity)
-    #expect(throws: FederationError.self) { try PrivacyLedger(entries: [Self.entry(event, count: -1, round: 1)]) }
+    for count in [0, -1] {
+      #expect(throws: FederationError.self) { try PrivacyLedger(entries: [Self.entry(event, count: count, round: 1)]) }
+    }
   }
 }
