@@ -12,15 +12,19 @@ struct PrivacyAuditTests {
   private static let columns = (1...8).map { "c\($0)" }
 
   /// Few columns and rounds, so that there are many canaries in little time.
-  private static func plan(epsilon: Double, rounds: Int = 20, mechanism: String = "skellam") throws -> RunPlan {
+  private static func plan(
+    epsilon: Double, rounds: Int = 20, mechanism: String = "skellam", noise: NoisePlacement = .distributed,
+    tree: Bool = false
+  ) throws -> RunPlan {
     var template = PrivateTemplate(
       name: "audited", label: "ill", dataSet: "ward", features: columns,
       scaling: try PublicScaling(centre: 0, scale: 1, bound: 4, features: columns.count), expectedExamples: 120,
       organizations: 3, epsilon: epsilon)
     template.rounds = rounds
-    return try RunPlan(
-      parsing: template.text.replacingOccurrences(of: "mechanism: skellam", with: "mechanism: \(mechanism)"),
-      file: "plan.yaml")
+    template.noise = noise
+    let text = template.text.replacingOccurrences(of: "mechanism: skellam", with: "mechanism: \(mechanism)")
+      .replacingOccurrences(of: "noise: central", with: tree ? "tree: {passes: 1}\n  noise: central" : "noise: central")
+    return try RunPlan(parsing: text, file: "plan.yaml")
   }
 
   /// Rows whose gradients are longer and shorter than the clip.
@@ -73,6 +77,26 @@ struct PrivacyAuditTests {
     let result = try audit(plan, canaries: 2400)
     #expect(!result.isFlagged && result.bound > 0.6)
     #expect(try audit(plan, .scaled(0.1)).isFlagged)
+  }
+
+  @Test("Noise of the server hides as much, and its lack shows as well", arguments: [1, 3])
+  func central(epsilon: Double) throws {
+    let plan = try Self.plan(epsilon: epsilon, noise: .central)
+    let result = try audit(plan, canaries: 2400)
+    #expect(!result.isFlagged && result.epsilon <= epsilon && result.epsilon > 0.95 * epsilon)
+    if epsilon == 3 { #expect(result.bound > 0.6) }
+    #expect(try audit(plan, .scaled(0.1)).isFlagged)
+    let without = try audit(plan, .least)
+    #expect(without.isFlagged && without.bound == without.ceiling)
+  }
+
+  @Test("Trees and training with noise inside organisations are refused, and not taken for something else")
+  func refusedNoise() throws {
+    let local = try Self.plan(epsilon: 3, noise: .local)
+    #expect(throws: CommandError.self) { try audit(local) }
+    let tree = try Self.plan(epsilon: 3, noise: .central, tree: true)
+    #expect(tree.trees != nil)
+    #expect(throws: CommandError.self) { try audit(tree) }
   }
 
   @Test("A seed gives the same result again; without one it is another")

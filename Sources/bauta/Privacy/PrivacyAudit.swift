@@ -3,7 +3,6 @@ import DifferentialPrivacy
 import Federation
 import Foundation
 import Learning
-import NoiseSampling
 import Training
 
 /// Runs of a plan in this process with canaries among one organisation's rows, to see how much noise hides of them.
@@ -39,11 +38,13 @@ struct PrivacyAudit {
 
   let plan: RunPlan
   let settings: Settings
-  let noise: NoisePlan
+  let form: NoiseAgreement.Form
+  let delta: Double
+  let encoding: IntegerEncoding
+  /// The noise that is drawn, which is the planned one unless the audit is of less.
+  let noise: AuditedNoise
   /// Organisations in a sum: the fewest that may be.
   let cohort: Int
-  /// The share that is drawn, which is the planned one unless the audit is of less.
-  let share: NoiseShare
   let canaries: OrthogonalCanaries
   /// That are counted.
   let counted: Int
@@ -59,14 +60,13 @@ struct PrivacyAudit {
   ///   - path: Of the plan, for messages.
   /// - Throws: `CommandError` for a plan or data that cannot be audited, and what plan, data or noise throw.
   init(plan: RunPlan, path: String, data: FeatureTable?, settings: Settings) throws {
-    guard let privacy = plan.privacy.settings, privacy.unit == .record, privacy.placement == .distributed,
-      let gradient = plan.strategy.gradient
-    else {
-      throw CommandError.unsuitable(
-        path: path,
-        problem: "the audit is of privacy.unit: record with FedSGD, and of noise of all organisations together "
-          + "(privacy.noise: distributed)",
-        remedy: "Give such a plan; 'bauta demo --epsilon 3' writes one to bauta-demo/plan.yaml.")
+    let otherPlan = CommandError.unsuitable(
+      path: path,
+      problem: "the audit is of privacy.unit: record with FedSGD, and of noise in single sums: distributed, or central "
+        + "without a tree",
+      remedy: "Give such a plan; 'bauta demo --epsilon 3' writes one to bauta-demo/plan.yaml.")
+    guard let privacy = plan.privacy.settings, privacy.unit == .record, let gradient = plan.strategy.gradient else {
+      throw otherPlan
     }
     let manifest = try PlannedSums.federation(of: max(3, plan.smallestFederation))
     cohort = TaskLayout.minimumCohort(of: .fit, plan: plan, manifest: manifest)
@@ -75,25 +75,28 @@ struct PrivacyAudit {
     let layout = try TaskLayout(task: .fit, plan: plan, manifest: manifest, featureNames: features)
     let progression = RunProgression(
       plan: plan, run: try RunIdentifier("20000101-000000-0000000000000000"), features: features)
-    guard let noise = layout.noise?.distributed, let start = progression.artifact else {
+    guard let agreement = layout.noise, let encoding = agreement.encoding, let start = progression.artifact else {
       throw CommandError.unsuitable(
         path: path, problem: "no model follows from its public constants", remedy: "Check it with 'bauta plan check'.")
     }
     self.plan = plan
     self.settings = settings
+    form = agreement.form
+    self.encoding = encoding
+    guard let noise = try AuditedNoise(agreement.form, settings.noise) else { throw otherPlan }
     self.noise = noise
+    delta = privacy.delta
     self.start = start
     strategy = try FedSGD(
       expectedExamples: Double(gradient.expectedExamples), learningRate: gradient.learningRate,
       momentum: gradient.momentum, l2: plan.model.l2, rounds: plan.rounds, averagedRounds: gradient.averagedRounds)
     tables = try raw.map { try start.preprocessing.apply(plan.split($0).train) }
-    share = try Self.share(noise.model.noise, settings.noise)
     canaries = try OrthogonalCanaries(
-      dimension: noise.encoding.dimension, rounds: plan.rounds, clip: noise.encoding.clip)
+      dimension: encoding.dimension, rounds: plan.rounds, clip: encoding.clip)
     counted =
       try settings.canaries
       ?? OneRunAudit.canaries(
-        toShow: noise.epsilon, delta: noise.delta, confidence: settings.confidence)
+        toShow: form.epsilon, delta: privacy.delta, confidence: settings.confidence)
     let room = plan.secureSum.weightCap - (tables.map(\.rowCount).max() ?? 0)
     guard room > 0 else {
       throw CommandError.unsuitable(
@@ -103,10 +106,9 @@ struct PrivacyAudit {
     perRun = min(canaries.capacity, room, counted)
   }
 
-  var epsilon: Double { noise.epsilon }
-  var delta: Double { noise.delta }
+  var epsilon: Double { form.epsilon }
   /// h: organisations whose noise the auditor does not know.
-  var honest: Int { noise.model.noise.honestShares }
+  var honest: Int { noise.honest(of: cohort) }
   /// Canaries whose coins choose how many guesses are made, and are not counted.
   var pilot: Int { min(perRun, max(25, counted / 4)) }
   /// With the pilot.
@@ -168,19 +170,6 @@ struct PrivacyAudit {
       try SyntheticProviders.generate(
         rows: syntheticRows, organization: $0, organizations: organizations, seed: seed ?? 1)
     }
-  }
-
-  private static func share(_ planned: NoiseShare, _ noise: Noise) throws -> NoiseShare {
-    let variance: PositiveRational?
-    switch noise {
-    case .planned: return planned
-    case .least: variance = PositiveRational(numerator: 1, denominator: 4)
-    case .scaled(let factor):
-      let local = factor * factor * planned.variance(shares: 1)
-      variance = PositiveRational(UInt64(min(max(local, 1), 0x1p40)))
-    }
-    guard let variance else { throw MechanismError.parameter(.variance) }
-    return try NoiseShare(mechanism: planned.mechanism, localVariance: variance, honestShares: planned.honestShares)
   }
 }
 

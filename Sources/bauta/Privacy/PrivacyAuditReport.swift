@@ -15,6 +15,16 @@ struct PrivacyAuditReport {
     }
   }
 
+  private var isOfServer: Bool {
+    if case .server = audit.noise { true } else { false }
+  }
+
+  private var source: String {
+    let mechanism = audit.noise.mechanism.rawValue
+    return isOfServer
+      ? "discrete Gaussian noise of the server" : "\(Figures.counted(audit.honest, "share")) of \(mechanism) noise"
+  }
+
   private var confidence: String {
     let percent = 100 * result.confidence
     return percent == percent.rounded() ? Figures.decimals(percent, 0) : "\(JSONValue.number(percent).text)"
@@ -22,10 +32,9 @@ struct PrivacyAuditReport {
 
   func show(_ output: Output) {
     let guesses = result.guesses
-    let honest = Figures.counted(audit.honest, "share")
     output.line("\(plan, .strong): \(audit.plan.name), \(Figures.counted(audit.plan.rounds, "round"))")
     output.line(
-      "  noise       \(noise); \(honest) of \(audit.share.mechanism.rawValue) noise in a sum of \(audit.cohort) organisations"
+      "  noise       \(noise); \(source) in a sum of \(audit.cohort) organisations"
     )
     output.line(
       "  canaries    \(Figures.grouped(guesses.canaries)) in \(Figures.counted(audit.runs - 1, "run")); \(Figures.grouped(audit.pilot)) in a pilot run, which chose how many to guess"
@@ -62,8 +71,8 @@ struct PrivacyAuditReport {
       "schema": .string("bauta/privacy-audit/1"), "plan": .string(plan),
       "sha256": .string(audit.plan.hash.hexadecimal),
       "noise": .string(noise.replacingOccurrences(of: " ", with: "-")),
-      "mechanism": .string(audit.share.mechanism.rawValue),
-      "organizations": .count(audit.cohort), "honestShares": .count(audit.honest),
+      "mechanism": .string(audit.noise.mechanism.rawValue),
+      "organizations": .count(audit.cohort), "honestShares": isOfServer ? .null : .count(audit.honest),
       "rounds": .count(audit.plan.rounds), "runs": .count(audit.runs),
       "seed": .optional(audit.settings.seed.map { String($0) }),
       "accountant": .object(["epsilon": .number(result.epsilon), "delta": .number(result.delta)]),

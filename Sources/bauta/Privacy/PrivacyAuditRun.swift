@@ -29,7 +29,7 @@ struct PrivacyAuditRun {
   mutating func round(_ randomness: inout AuditRandomness) throws {
     guard let state else { throw LearningError.privacy(.roundOutOfRange(rounds: audit.plan.rounds)) }
     let bits = audit.plan.secureSum.bits
-    let encoding = audit.noise.encoding
+    let encoding = audit.encoding
     var sum = [UInt32](repeating: 0, count: encoding.dimension)
     var corrupt = sum
     var known = [Double](repeating: 0, count: encoding.dimension)
@@ -42,6 +42,7 @@ struct PrivacyAuditRun {
         if isHonest { known[index] += term.known[index] }
       }
     }
+    audit.noise.finish(&sum, using: &randomness)
     // Terms of corrupt organisations are the auditor's own: it takes them out again, noise and all.
     let view = try decoded(zip(sum, corrupt).map { $0 &- $1 }, bits: bits)
     audit.canaries.score(zip(view, known).map { $0 - $1 }, round: round, scores: &held)
@@ -52,7 +53,7 @@ struct PrivacyAuditRun {
   /// A sum of terms modulo 2^bits in real units, as the server decodes it.
   private func decoded(_ words: [UInt32], bits: Int) throws -> [Double] {
     let mask = UInt32.max >> UInt32(32 - bits)
-    return try RecordSum.decode(words: words.map { $0 & mask }, bits: bits, encoding: audit.noise.encoding)
+    return try RecordSum.decode(words: words.map { $0 & mask }, bits: bits, encoding: audit.encoding)
   }
 
   /// What an organisation sends, as a client makes it; and what the auditor knows of it, which is all but the canaries.
@@ -61,7 +62,7 @@ struct PrivacyAuditRun {
   ) throws -> (words: [UInt32], known: [Double]) {
     let gradients = try PerExampleGradients(
       table: audit.tables[organization], classWeights: audit.start.classWeights, parameters: state.parameters)
-    let encoding = audit.noise.encoding
+    let encoding = audit.encoding
     var contribution = RecordContribution(encoding: encoding)
     var known = KnownSum(dimension: encoding.dimension, clip: encoding.clip)
     var gradient = [Double](repeating: 0, count: gradients.dimension)
@@ -77,7 +78,7 @@ struct PrivacyAuditRun {
         try contribution.add(gradient: gradient, using: &randomness)
       }
     }
-    let term = contribution.finish(adding: audit.share, using: &randomness)
-    return (try term.words(bits: audit.plan.secureSum.bits), known.values)
+    let words = try audit.noise.term(contribution, bits: audit.plan.secureSum.bits, using: &randomness)
+    return (words, known.values)
   }
 }
