@@ -336,7 +336,7 @@ extension ClientSession {
         model: active.progression.modelHash)
       sum = try AggregateSum(decoding: result.aggregate, context: context)
       try check(sum, of: result.opening, context: context)
-      if let metrics = try active.progression.apply(sum, of: result.opening) {
+      if let metrics = try active.progression.apply(sum, of: result.opening, noise: noise(active)) {
         progress(.metrics(round: result.opening.round, metrics))
       }
     } catch let error as FederationError {

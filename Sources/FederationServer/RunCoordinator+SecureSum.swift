@@ -270,7 +270,7 @@ extension RunCoordinator {
     _ sum: AggregateSum, opening: OpeningIdentifier,
     started: (time: ContinuousClock.Instant, bytes: UInt64), _ progression: inout RunProgression
   ) async throws {
-    let metrics = try progression.apply(sum, of: opening)
+    let metrics = try progression.apply(sum, of: opening, noise: progression.noise(agreement.manifest))
     let result = OpeningResult(
       opening: opening, aggregate: sum.encoded(), nextModel: progression.modelHash, signer: identity)
     // Before it is on record or known to anybody, in a model too: a server that is started again publishes this sum and no
@@ -308,7 +308,7 @@ extension RunCoordinator {
     guard stored.isSigned(by: agreement.manifest.server.keys.identity),
       let sum = try? AggregateSum(decoding: stored.aggregate, context: context)
     else { throw unreadable }
-    let metrics = try progression.apply(sum, of: opening)
+    let metrics = try progression.apply(sum, of: opening, noise: progression.noise(agreement.manifest))
     guard progression.modelHash == stored.nextModel else { throw unreadable }
     try saveModel(of: opening, progression)
     // The report is written after the record: what it tells is on record.

@@ -7,14 +7,20 @@ public struct BinaryMetrics: Sendable, Equatable {
   public let logLoss: Double
   /// Area under the receiver operating characteristic, ties counting half; nil where one class is absent.
   public let rocAuc: Double?
+  /// Standard error of ``rocAuc`` by noise that was added to what it was computed from; nil without noise.
+  public let rocAucNoiseError: Double?
   /// Σ (Rₖ − Rₖ₋₁) Pₖ over the distinct thresholds, as scikit-learn defines it; nil where no example is positive.
   public let averagePrecision: Double?
 
-  public init(examples: Int, accuracy: Double, logLoss: Double, rocAuc: Double?, averagePrecision: Double?) {
+  public init(
+    examples: Int, accuracy: Double, logLoss: Double, rocAuc: Double?, rocAucNoiseError: Double? = nil,
+    averagePrecision: Double?
+  ) {
     self.examples = examples
     self.accuracy = accuracy
     self.logLoss = logLoss
     self.rocAuc = rocAuc
+    self.rocAucNoiseError = rocAucNoiseError
     self.averagePrecision = averagePrecision
   }
 
@@ -43,6 +49,7 @@ public struct BinaryMetrics: Sendable, Equatable {
   public var named: [String: Double] {
     var values = ["accuracy": accuracy, "logLoss": logLoss]
     values["rocAuc"] = rocAuc
+    values["rocAucNoiseError"] = rocAucNoiseError
     values["averagePrecision"] = averagePrecision
     return values
   }

@@ -176,6 +176,7 @@ public struct NoisedEvaluation: Sendable, Equatable {
     }
     return BinaryMetrics(
       examples: Int(examples.rounded()), accuracy: correct / examples, logLoss: loss / examples, rocAuc: rocAuc,
+      rocAucNoiseError: noiseDeviation > 0 ? rocAucNoiseError : nil,
       averagePrecision: truePositives > 0 ? precision / truePositives : nil)
   }
 }

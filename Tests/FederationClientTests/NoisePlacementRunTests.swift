@@ -175,6 +175,8 @@ struct NoisePlacementRunTests {
     let end = try await carryOut(run, policy: policy)
     #expect(end.report.state == .completed, "\(end.report.reason ?? "")")
     #expect(end.report.rounds.map(\.round) == [1, 2] && end.report.rounds.last?.metrics.isEmpty == false)
+    let metrics = try #require(end.report.rounds.last?.metrics)
+    #expect((metrics["rocAuc"] == nil) == (metrics["rocAucNoiseError"] == nil))
     #expect(try models(end).count == 1)
     for party in federation.parties {
       let ledger = try ledger(party)

@@ -81,6 +81,19 @@ struct PrivateProgressionTests {
     let counters: [Int64] = (0..<32).map { $0 < 16 ? Int64($0) : Int64(31 - $0) * 4 }
     let metrics = try run.progression.apply(run.sum(.evaluate, 4, counters: counters), of: run.opening(.evaluate, 4))
     #expect(try #require(metrics?.rocAuc) > 0.8)
+    #expect(metrics?.rocAucNoiseError == nil)
+    let noise = try #require(try run.progression.noise(run.manifest.manifest))
+    let said = try run.progression.apply(
+      run.sum(.evaluate, 4, counters: counters), of: run.opening(.evaluate, 4), noise: noise)
+    let release = try #require(noise.release(of: .evaluate))
+    let vector = try NoisedEvaluationVector(bins: 16, weightCap: 1000, noiseBound: NoisedEvaluationVector.maximumNoise)
+    // Three organisations are in the sum, and so three shares.
+    let expected = try vector.decode(
+      counters, organizations: 3, noiseDeviation: (3 * release.noise.variance(shares: 1)).squareRoot())
+    #expect(said?.rocAuc == metrics?.rocAuc)
+    let error = try #require(said?.rocAucNoiseError)
+    let ratio = error / (try #require(expected.rocAucNoiseError))
+    #expect(error > 0 && (ratio - 1).magnitude < 1e-12)
     let nobody = try run.progression.apply(
       run.sum(.evaluate, 4, counters: Array(repeating: -3, count: 32)), of: run.opening(.evaluate, 4))
     #expect(nobody == nil)

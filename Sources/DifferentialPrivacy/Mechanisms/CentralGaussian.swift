@@ -40,6 +40,9 @@ public struct CentralGaussian: Hashable, Sendable {
     (variance.roundedDown / ConditionalRounding.roundedUp(squaredL2Sensitivity)).squareRoot().nextDown
   }
 
+  /// σ, not more than what is drawn.
+  public var standardDeviation: Double { variance.roundedDown.squareRoot() }
+
   /// What one release is charged as.
   public var event: PrivacyEvent {
     let squared = noiseMultiplier * noiseMultiplier

@@ -32,7 +32,7 @@ public struct RunReport: Sendable, Equatable, Codable {
     public let survivors: [String]
     /// Rows that were trained on, summed.
     public let examples: Int64
-    /// By name: `accuracy`, `logLoss`, `rocAuc`, `averagePrecision`.
+    /// By name: `accuracy`, `logLoss`, `rocAuc`, `rocAucNoiseError` (with noise only), `averagePrecision`.
     public let metrics: [String: Double]
     public let seconds: Double
     /// Payload bytes received from the cohort.

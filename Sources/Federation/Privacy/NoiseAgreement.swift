@@ -99,6 +99,15 @@ public struct NoiseAgreement: Sendable, Hashable {
     }
   }
 
+  /// Standard deviation of the noise in each counter of an evaluation's sum over so many organisations; nil without one.
+  func evaluationDeviation(organizations: Int) -> Double? {
+    switch form {
+    case .distributed: release(of: .evaluate)?.noise.variance(shares: organizations).squareRoot()
+    case .local: nil
+    case .central(let noise): noise.evaluation?.noise.standardDeviation
+    }
+  }
+
   /// The share of the noise that goes into a task's term; nil for a task that the plan does not have, and where no share is
   /// added to terms. Of a fit it is the update's; the bit's, where there is one, is ``clipBit``.
   public func release(of task: TaskKind) -> NoisedRelease? {

@@ -77,12 +77,15 @@ extension RunProgression {
   }
 
   /// Estimates; nil where the noise left no row.
-  func noisedMetrics(_ sum: AggregateSum) throws -> BinaryMetrics? {
+  func noisedMetrics(_ sum: AggregateSum, _ noise: NoiseAgreement?) throws -> BinaryMetrics? {
     let bins = plan.evaluation.histogramBins
     // The bound was checked when the sum was decoded.
     let vector = try NoisedEvaluationVector(
       bins: bins, weightCap: plan.secureSum.weightCap, noiseBound: NoisedEvaluationVector.maximumNoise)
-    return try vector.decode(sum.counters, organizations: sum.survivors.count, noiseDeviation: 0).metrics
+    let count = sum.survivors.count
+    return try vector.decode(
+      sum.counters, organizations: count, noiseDeviation: noise?.evaluationDeviation(organizations: count) ?? 0
+    ).metrics
   }
 }
 

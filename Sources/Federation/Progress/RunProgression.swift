@@ -85,10 +85,11 @@ public struct RunProgression: Sendable {
 
   /// Moves on by the sum of one opening.
   ///
+  /// - Parameter noise: of the run; metrics then say how far it may have moved them.
   /// - Returns: the metrics of an evaluation; `nil` for other tasks.
   /// - Throws: ``ProgressionError`` if no model follows from the sum; nothing has changed then.
   public mutating func apply(
-    _ sum: AggregateSum, of opening: OpeningIdentifier
+    _ sum: AggregateSum, of opening: OpeningIdentifier, noise: NoiseAgreement? = nil
   ) throws(ProgressionError) -> BinaryMetrics? {
     do throws(any Error) {
       switch opening.task {
@@ -103,7 +104,7 @@ public struct RunProgression: Sendable {
         }
         return nil
       case .evaluate:
-        if plan.privacy.settings != nil { return try noisedMetrics(sum) }
+        if plan.privacy.settings != nil { return try noisedMetrics(sum, noise) }
         let layout = try EvaluationVector(bins: plan.evaluation.histogramBins, weightCap: plan.secureSum.weightCap)
         return try layout.decode(sum.counters).metrics()
       }

@@ -8,6 +8,11 @@ enum Figures {
     return String(format: "%.\(count)f", locale: Locale(identifier: "en_US_POSIX"), value)
   }
 
+  /// With what noise may have moved it by, where there is noise: 0.7558 ± 0.0121.
+  static func decimals(_ value: Double?, _ count: Int, plusMinus error: Double?) -> String {
+    decimals(value, count) + (value == nil ? "" : error.map { " ± \(decimals($0, count))" } ?? "")
+  }
+
   /// 12,345.
   static func grouped(_ value: some BinaryInteger) -> String {
     let digits = String(value.magnitude)

@@ -54,7 +54,8 @@ struct DemoEvents: Sendable {
       guard event.task != "evaluate" else { return nil }
       return "\(title(event.task, event.round)): summed over \(event.survivors?.count ?? 0) organisations"
     case "evaluated":
-      return "round \(event.round ?? 0): ROC AUC \(Figures.decimals(event.metrics?["rocAuc"], 4)), "
+      let area = Figures.decimals(event.metrics?["rocAuc"], 4, plusMinus: event.metrics?["rocAucNoiseError"])
+      return "round \(event.round ?? 0): ROC AUC \(area), "
         + "log loss \(Figures.decimals(event.metrics?["logLoss"], 4)) on everybody's held-out rows, summed too"
     case "attemptFailed", "refused", "refusedMessage", "blamed":
       return StyledText(

@@ -124,17 +124,15 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
   /// Noise that the server adds.
   private func show(_ noise: CentralNoise, _ planned: PlannedPrivacy) {
     let output = Output.standard
-    func deviation(_ noise: CentralGaussian) -> Double {
-      noise.noiseMultiplier * Double(noise.squaredL2Sensitivity).squareRoot()
-    }
-    let ofFit = deviation(noise.model) / noise.encoding.scale
+    let ofFit = noise.model.standardDeviation / noise.encoding.scale
     output.line(
       "  noise of a \(noise.tree == nil ? "fit " : "node") \(Figures.decimals(noise.model.noiseMultiplier, 4)) times what one row can change: "
         + "σ = \(Figures.decimals(ofFit, 3)) in the sum, clip \(Figures.decimals(planned.settings.clip, 3))")
     if let trees = planned.trees { trees.show() } else { showError(ofFit, planned) }
     if let evaluation = noise.evaluation {
       output.line(
-        "  evaluation      σ = \(Figures.decimals(deviation(evaluation.noise), 2)) rows in each bin of the histogram")
+        "  evaluation      σ = \(Figures.decimals(evaluation.noise.standardDeviation, 2)) rows in each bin of the histogram"
+      )
     }
     output.line("  a policy        allows it only with privacy.trustServer: true; no client can check the noise")
   }

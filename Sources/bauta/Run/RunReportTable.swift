@@ -29,7 +29,9 @@ enum RunReportTable {
       if examples { cells.append("\(Figures.grouped(round.examples))") }
       if measured {
         cells += metrics.map { metric in
-          round.metrics.isEmpty ? "" : "\(Figures.decimals(round.metrics[metric.name], 4))"
+          round.metrics.isEmpty
+            ? ""
+            : "\(Figures.decimals(round.metrics[metric.name], 4, plusMinus: round.metrics["\(metric.name)NoiseError"]))"
         }
       }
       table.append(

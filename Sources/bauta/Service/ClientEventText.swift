@@ -39,7 +39,8 @@ enum ClientEventText {
     case .completed(let opening, let survivors, let count):
       return "\(title(opening)): sum over \(survivors) of \(Figures.counted(count, "organisation"))"
     case .metrics(let round, let metrics):
-      return "round \(round): ROC AUC \(Figures.decimals(metrics.rocAuc, 4)) over all organisations"
+      return
+        "round \(round): ROC AUC \(Figures.decimals(metrics.rocAuc, 4, plusMinus: metrics.rocAucNoiseError)) over all organisations"
     case .ended(_, let state, let reason, let model):
       if state == "budgetSpent" {
         let place = model.map { "; model of the last round that was paid for: \($0)" } ?? ""

@@ -37,7 +37,8 @@ struct RunProgress: Sendable {
     case .openingCompleted(let opening, let survivors):
       return "\(title(opening)): sum over \(Figures.counted(survivors.count, "organisation"))"
     case .evaluated(let round, let metrics):
-      return "round \(round): ROC AUC \(Figures.decimals(metrics.rocAuc, 4)), log loss "
+      return
+        "round \(round): ROC AUC \(Figures.decimals(metrics.rocAuc, 4, plusMinus: metrics.rocAucNoiseError)), log loss "
         + "\(Figures.decimals(metrics.logLoss, 4)), accuracy \(Figures.decimals(metrics.accuracy, 4)) on "
         + "\(Figures.counted(metrics.examples, "held-out row"))"
     case .approved(let name, let version, let missing):
