@@ -280,6 +280,13 @@ struct PrivatePlanTests {
       let agreement = try #require(
         try NoiseAgreement(plan: plan, manifest: TestFederation().manifest(), features: 2))
       #expect(agreement.form.epsilon <= 3 && agreement.form.epsilon > 2.8, "\(agreement.form.epsilon)")
+      // What is commented out is a key as well.
+      let all = try RunPlan(
+        parsing: template.text.replacing("# adaptive", with: "adaptive").replacing("# tree", with: "tree").replacing(
+          "passes: 2", with: "passes: 1"))
+      let extended = try #require(all.privacy.settings)
+      #expect((extended.tree != nil) == (noise == .central))
+      #expect((extended.adaptiveClipping != nil) == (unit == .organization))
     }
   }
 }

@@ -168,6 +168,7 @@ extension PrivateTemplate {
         unit: organization        # whatever one organisation's data are
         mechanism: skellam        # or discreteGaussian
         clip: 1                   # L2 norm of an organisation's update
+        # adaptiveClipping: {quantile: 0.5}   # the clip follows the updates, from that one on
       """
     case (.record, .local), (.none, .local):
       """
@@ -179,6 +180,7 @@ extension PrivateTemplate {
       """
         unit: record              # one row more or less
         noise: central            # the server sees sums without noise, and is trusted to add it
+        # tree: {passes: 2}       # each row in one round of a pass, and noise of a tree; expectedExamples is then a round's
         clip: 4                   # L2 norm of a row's gradient
         evaluationShare: 0.1      # of the budget
       """
