@@ -102,17 +102,7 @@ public struct LocalDPSGD: Trainer {
       throw .optimization(.randomness(step: step))
     }
     var sum = noise
-    var gradient = Array(repeating: 0.0, count: gradients.dimension)
-    for row in 0..<gradients.count where draws[row] < threshold {
-      // One that is not finite is written as zeros and contributes nothing: no single row decides whether a fit succeeds.
-      try? gradients.write(row: row, into: &gradient)
-      guard let integers = clipping.clip(gradient) else { continue }
-      for index in sum.indices {
-        let (next, overflow) = sum[index].addingReportingOverflow(integers[index])
-        guard !overflow else { throw .optimization(.sumOverflows) }
-        sum[index] = next
-      }
-    }
+    try gradients.add(clippedBy: clipping, to: &sum) { draws[$0] < threshold }
     return sum.map { Double($0) / clipping.scale }
   }
 

@@ -60,12 +60,13 @@ public struct PerExampleGradients: Sendable {
 
   /// Adds the clipped gradient of every example to integers, each tested before it is added.
   ///
-  /// One example more or less changes the result by `clipping.bound` at most, in L2 norm.
+  /// One example more or less changes the result by `clipping.bound` at most, in L2 norm. One whose gradient is not finite
+  /// contributes nothing: no single row decides whether there is a result.
   ///
   /// - Parameters:
   ///   - sum: ``dimension`` elements, such as noise.
   ///   - isIncluded: which rows take part; all unless said.
-  /// - Throws: `TrainingError.optimization` where a gradient is not finite, `sum` has another length, or 64 bits overflow.
+  /// - Throws: `TrainingError` where `sum` has another length, or 64 bits overflow.
   public func add(
     clippedBy clipping: IntegerClipping, to sum: inout [Int64], where isIncluded: (Int) -> Bool = { _ in true }
   ) throws(TrainingError) {
@@ -74,24 +75,14 @@ public struct PerExampleGradients: Sendable {
     }
     var gradient = Array(repeating: 0.0, count: dimension)
     for row in 0..<count where isIncluded(row) {
-      try write(row: row, into: &gradient)
-      guard let integers = clipping.clip(gradient) else { throw .optimization(.gradientNotFinite(row: row)) }
+      // Written as zeros where it is not finite.
+      try? write(row: row, into: &gradient)
+      guard let integers = clipping.clip(gradient) else { continue }
       for index in sum.indices {
         let (next, overflow) = sum[index].addingReportingOverflow(integers[index])
         guard !overflow else { throw .optimization(.sumOverflows) }
         sum[index] = next
       }
-    }
-  }
-
-  /// Every example's gradient in turn, in the order of the rows.
-  ///
-  /// - Throws: as ``write(row:into:)``, or what `body` throws.
-  public func visit(_ body: (_ row: Int, _ gradient: [Double]) throws -> Void) throws {
-    var gradient = Array(repeating: 0.0, count: dimension)
-    for row in 0..<count {
-      try write(row: row, into: &gradient)
-      try body(row, gradient)
     }
   }
 }

@@ -161,3 +161,15 @@ import Testing
     #expect(throws: MechanismError.parameter(.bits)) { try ModularWords.centred([1], bits: 33) }
   }
 }
+
+extension OrganizationContribution {
+  /// The sum of updates in real units, from the sum modulo 2^bits: noise included, right unless it wrapped.
+  ///
+  /// - Throws: ``MechanismError/shape(expected:found:)``; ``MechanismError/parameter(_:)`` for `bits` outside 8…32.
+  func decode(words: [UInt32], bits: Int) throws(MechanismError) -> [Double] {
+    guard words.count == encoding.dimension else {
+      throw .shape(expected: encoding.dimension, found: words.count)
+    }
+    return try rotation.undo(encoding.real(try ModularWords.centred(words, bits: bits)))
+  }
+}

@@ -135,7 +135,9 @@ struct TreeNoiseRunTests {
         table: scaling.apply(plan.rows(of: data.train, inRound: round)), classWeights: before.classWeights,
         parameters: state.parameters)
       rows += gradients.count
-      try gradients.visit { _, gradient in
+      var gradient: [Double] = []
+      for row in 0..<gradients.count {
+        try gradients.write(row: row, into: &gradient)
         let norm = gradient.reduce(0) { $0 + $1 * $1 }.squareRoot()
         for index in sum.indices { sum[index] += gradient[index] * min(1, 1 / norm) }
       }

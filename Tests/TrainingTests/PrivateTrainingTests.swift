@@ -191,3 +191,16 @@ import Testing
     }
   }
 }
+
+extension PerExampleGradients {
+  /// Every example's gradient in turn, in the order of the rows.
+  ///
+  /// - Throws: as ``write(row:into:)``, or what `body` throws.
+  func visit(_ body: (_ row: Int, _ gradient: [Double]) throws -> Void) throws {
+    var gradient = Array(repeating: 0.0, count: dimension)
+    for row in 0..<count {
+      try write(row: row, into: &gradient)
+      try body(row, gradient)
+    }
+  }
+}
