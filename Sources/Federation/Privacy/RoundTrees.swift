@@ -16,17 +16,10 @@ public struct TreeSettings: Sendable, Hashable {
 
 /// How the rounds of a run are divided into passes, with a tree over the rounds of each.
 public struct RoundTrees: Sendable, Hashable {
+  /// From 1.
   public let passes: Int
-  /// Rounds of a pass.
+  /// Rounds of a pass, from 1.
   public let steps: Int
-
-  /// - Parameters:
-  ///   - passes: from 1.
-  ///   - steps: from 1.
-  init(passes: Int, steps: Int) {
-    self.passes = passes
-    self.steps = steps
-  }
 
   /// Where a round is: its pass, and its step in there, both from 1.
   public func place(ofRound round: Int) -> (pass: Int, step: Int) {
