@@ -158,16 +158,22 @@ extension TaskRunner {
     return .integers(term.values, counters: bit.finish(adding: release.noise, using: &randomness).values)
   }
 
-  /// The scores of the held-out rows, a bin each.
+  /// The scores of the held-out rows, a bin each, and no more in one than the plan foresees: before there is noise, for the
+  /// bounds of the sum would cut that off along with what is too much.
   private func histogram(
     _ artifact: ModelArtifact, count: Int
   ) throws -> CounterContribution {
-    let vector = try NoisedEvaluationVector(
-      bins: plan.evaluation.histogramBins, weightCap: plan.secureSum.weightCap, noiseBound: 0)
+    let cap = plan.secureSum.weightCap
+    let vector = try NoisedEvaluationVector(bins: plan.evaluation.histogramBins, weightCap: cap, noiseBound: 0)
     let logits = try artifact.model.logits(try scaled(data.test, artifact))
     var contribution = try CounterContribution(count: count, sensitivity: .one)
+    var filled = [Int](repeating: 0, count: count)
     for (logit, label) in zip(logits, data.test.labels) where !logit.isNaN {
-      try contribution.increment((label == 1 ? 0 : vector.bins) + vector.bin(logit: logit))
+      let bin = (label == 1 ? 0 : vector.bins) + vector.bin(logit: logit)
+      // One row more or less still changes one bin by one, or none.
+      guard filled[bin] < cap else { continue }
+      filled[bin] += 1
+      try contribution.increment(bin)
     }
     return contribution
   }

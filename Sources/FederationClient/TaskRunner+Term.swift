@@ -34,8 +34,8 @@ extension TaskRunner {
     } catch { throw .aggregation(error) }
   }
 
-  /// Counters within the bounds that the sum declares: more rows than the plan foresees, or noise that is hardly ever so
-  /// large, must not decide whether the organisation takes part.
+  /// Counters within the bounds that the sum declares: noise that is hardly ever so large must not decide whether the
+  /// organisation takes part. What is counted is within them before.
   private static func bounded(_ counters: [Int64], _ context: AggregationContext) -> [Int64] {
     let bounds = context.parameters.counters.flatMap { Array(repeating: Int64(clamping: $0.bound), count: $0.count) }
     return zip(counters, bounds).map { min(max($0, -$1), $1) }

@@ -96,7 +96,8 @@ public enum ServerError: BlamedError {
     return switch self {
     case .directory: "free space or correct the permissions, then start again"
     case .unreadable: "cancel the run that it belongs to, and start another"
-    case .treeSeed: "put the file back if it was moved; otherwise start another run, which draws a seed of its own"
+    case .treeSeed:
+      "start another run, which draws a seed of its own; whoever moves a server's directory moves all of it, and its modes"
     case .stopping: "start the server again, and queue the run then"
     case .nothingRuns, .unknownRun: "see which runs there are: bauta run list"
     case .runHasEnded: "nothing to do"

@@ -76,7 +76,12 @@ import Testing
     for mechanism in NoiseMechanism.allCases {
       let share = try NoiseShare(mechanism: mechanism, centralVariance: 400, cohort: cohort(5))
       let bound = share.localBound(coordinates: 1000)
-      #expect(bound > 60 && bound < 120)
+      #expect(bound > 60 && bound < 200)
+      // By the tails of either distribution: 2⁻¹²⁸ for a thousand coordinates on two sides.
+      let (reach, variance) = (Double(bound), share.variance(shares: 1))
+      let rate =
+        mechanism == .skellam ? NoiseTail.skellamRate(reach, variance: variance) : reach * reach / (2 * variance)
+      #expect(rate >= 138.9 * 0.6931471805599453 && rate < 150 * 0.6931471805599453)
       for _ in 0..<20 {
         let noised = NoisedIntegers([Int64](repeating: 0, count: 1000), adding: share, using: &randomness)
         #expect(noised.values.allSatisfy { $0.magnitude <= bound })

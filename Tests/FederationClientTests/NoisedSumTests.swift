@@ -1,5 +1,6 @@
 import Cryptography
 import DifferentialPrivacy
+import Federation
 import SecureAggregation
 import Testing
 
@@ -111,5 +112,44 @@ struct NoisedSumTests {
     #expect((fewest / (3 * local) - 1).magnitude < 0.065, "\(fewest)")
     // With one that subtracts its own, what was planned is still there.
     #expect(fewest - local >= Self.planned * 0.9 && fewest >= Self.planned)
+  }
+}
+
+@Suite("An evaluation before it is summed")
+struct NoisedEvaluationTermTests {
+  /// A plan comes from the server, and may foresee fewer rows than there are. If the sum's bounds had to cut a count off with
+  /// its noise, the noise that is charged for would not be there.
+  @Test("A bin that is fuller than the plan foresees is cut off before its noise, which is all there")
+  func fullBins() throws {
+    let federation = try TestFederation(isInMemory: true)
+    let text = try federation.privatePlan(epsilon: 8, bins: 2).text
+    let plan = try RunPlan(parsing: text.replacingOccurrences(of: "weightCap: 1000", with: "weightCap: 1"))
+    let data = try LocalData(path: federation.dataPath(federation.parties[0]), plan: plan)
+    let runner = TaskRunner(data: data, plan: plan, minimumRows: 0)
+    let progression = RunProgression(plan: plan, run: try RunIdentifier("one"), features: TestFederation.columns)
+    let noise = try #require(try federation.noise(plan))
+    let share = try #require(noise.release(of: .evaluate)).noise
+    // Some bin has several rows in it.
+    #expect(data.test.rowCount > 4)
+    let (trials, deviation) = (4000, share.variance(shares: 1).squareRoot())
+    var (sum, squares) = ([0, 0, 0, 0] as [Double], [0, 0, 0, 0] as [Double])
+    for _ in 0..<trials {
+      guard case .counters(let counters) = try runner.noised(.evaluate, progression: progression, noise: noise) else {
+        Issue.record("another term")
+        return
+      }
+      for (index, value) in counters.enumerated() {
+        sum[index] += Double(value)
+        squares[index] += Double(value * value)
+      }
+    }
+    let means = sum.map { $0 / Double(trials) }
+    // One row or none, but for the error of the mean, of which this is eight times.
+    #expect(means.allSatisfy { $0 < 1 + 8 * deviation / Double(trials).squareRoot() }, "\(means)")
+    #expect(means.contains { $0 > 1 - 8 * deviation / Double(trials).squareRoot() })
+    for (mean, square) in zip(means, squares) {
+      let variance = square / Double(trials) - mean * mean
+      #expect((variance / (deviation * deviation) - 1).magnitude < 0.2, "\(variance)")
+    }
   }
 }

@@ -266,6 +266,64 @@ struct TreeNoiseRunTests {
     for party in federation.parties { #expect(try ledger(party).entries.map(\.round) == [1, 2]) }
   }
 
+  private final class Refusals: Sendable {
+    let rules = Mutex<[String]>([])
+  }
+
+  /// The difference of two sums of a round has no noise in it. What prevents them is at the clients: each has closed the
+  /// opening or released its shares, and a client that is started again remembers it.
+  @Test("A server that was put back to before a round gets no second sum of it, under the same noise")
+  func putBack() async throws {
+    let run = agreement(try Self.plan(rounds: 4))
+    let (files, copy) = (store(of: run).directory, "\(federation.root.path)/earlier")
+    let address = ServerAddress()
+    let first = try ServerProcess(federation) { event, server in
+      guard case .openingCompleted(let opening, _) = event, opening.task == .fit else { return }
+      if opening.round == 2 { try? FileManager.default.copyItem(atPath: files, toPath: copy) }
+      guard opening.round == 3 else { return }
+      server.control.ask(.pause(deadline: .now))
+      server.hub.notify(.wake)
+    }
+    address.current.withLock { $0 = first }
+    let federation = federation
+    let refusals = Refusals()
+    let report = try await withThrowingTaskGroup(of: Void.self) { group in
+      for party in federation.parties {
+        group.addTask {
+          // Started again as often as it ends, as a service is, until the server has gone.
+          while true {
+            let link = AddressLink(address, party.name)
+            let outcome = try await federation.takePart(
+              party, link: link, policy: Self.policy(), patience: .seconds(3), idlePause: .milliseconds(20),
+              progress: { event in
+                if case .refused(_, let rule, _) = event { refusals.rules.withLock { $0.append(rule) } }
+              })
+            await link.close()
+            if case .success = outcome { return }
+            if case .failure(.refused(let refusal)) = outcome, refusal == .shuttingDown { return }
+            guard !Task.isCancelled else { return }
+          }
+        }
+      }
+      let paused = try await first.conduct(run, federation)
+      #expect(paused.state == .interrupted && paused.rounds.map(\.round) == [1, 2, 3])
+      try await first.end(.paused)
+      // Some had it from the first server.
+      #expect(FileManager.default.fileExists(atPath: "\(files)/models/round-3.safetensors"))
+      try FileManager.default.removeItem(atPath: files)
+      try FileManager.default.moveItem(atPath: copy, toPath: files)
+      let report = try await self.conduct(run, at: address, resuming: try self.store(of: run).progress())
+      group.cancelAll()
+      try await group.waitForAll()
+      return report
+    }
+    #expect(report.state == .stopped, "\(report.reason ?? "")")
+    #expect(!FileManager.default.fileExists(atPath: "\(files)/models/round-3.safetensors"))
+    let rules = refusals.rules.withLock { Set($0) }
+    #expect(rules == ["opening-closed"], "\(rules)")
+    for party in federation.parties { #expect(try ledger(party).entries.map(\.round) == [1, 2, 3]) }
+  }
+
   @Test("A seed that an earlier server drew before it fixed the cohort is taken, and a cancelled run leaves none")
   func seedOfABeginning() throws {
     let run = agreement(try Self.plan(rounds: 4))

@@ -134,7 +134,7 @@ struct AdaptiveClippingTests {
     let run = try RunIdentifier("one")
     var ledger = try PrivacyLedger()
     for round in 1...4 {
-      let left = agreement.charges(left: run, in: ledger)
+      let left = agreement.charges(left: run, dataSet: "/data.csv", in: ledger)
       #expect(left.map(\.count) == [5 - round])
       let whole = try ledger.epsilon(of: nil, unit: .organization, delta: 1e-5, with: left)
       #expect(whole == agreement.form.epsilon)
@@ -142,7 +142,7 @@ struct AdaptiveClippingTests {
         LedgerEntry(
           dataSet: "/data.csv", run: run, task: .fit, round: round, unit: .organization, event: charge.event, time: 0))
     }
-    #expect(agreement.charges(left: run, in: ledger).map(\.count) == [0])
+    #expect(agreement.charges(left: run, dataSet: "/data.csv", in: ledger).map(\.count) == [0])
     #expect(try ledger.epsilon(of: "/data.csv", unit: .organization, delta: 1e-5) == agreement.form.epsilon)
     // The update alone would be less.
     let update = try PrivacyLedger().epsilon(

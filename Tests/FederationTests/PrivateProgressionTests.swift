@@ -157,6 +157,28 @@ struct PrivateProgressionTests {
     #expect(throws: ProgressionError.modelOfAnotherRun) { try other.adopt(model: schema) }
   }
 
+  /// Either would make other content of what shapes a term in the same way, and near sets are compared by content.
+  @Test("Without differential privacy whoever comes back takes no model with a clip or a gradient's state")
+  func adoptingWithoutNoise() throws {
+    let plan = try RunPlan(parsing: minimalPlan)
+    let zeros = [Double](repeating: 0, count: 4)
+    func bytes(clip: Double? = nil, optimizer: FedSGD.State? = nil) throws -> [UInt8] {
+      try ModelArtifact(
+        model: LogisticRegressionModel(featureNames: privateFeatures, parameters: [1, 2, 3, 4]),
+        preprocessing: FittedPreprocessing(plan.data.preprocessing, standardization: .identity(features: 3)),
+        classWeights: .uniform, label: plan.task.label, positive: plan.task.positive, run: "one",
+        context: String(repeating: "ab", count: 32), round: 1, optimizer: optimizer, clip: clip
+      ).encoded()
+    }
+    var progression = RunProgression(plan: plan, run: try RunIdentifier("one"), features: privateFeatures)
+    let state = try FedSGD.State(parameters: zeros, velocity: zeros, iterateSum: zeros, round: 1)
+    for model in [try bytes(clip: 1), try bytes(optimizer: state)] {
+      #expect(throws: ProgressionError.modelOfAnotherRun) { try progression.adopt(model: model) }
+    }
+    try progression.adopt(model: bytes())
+    #expect(progression.artifact?.round == 1)
+  }
+
   @Test("Two models that differ only in where the next gradient is taken are other content")
   func content() throws {
     let run = try PrivateRun()

@@ -186,7 +186,7 @@ struct TreeChargeTests {
           count: charge.count, noise: .central, time: 0))
       let spent = try ledger.epsilon(of: "/a", unit: .record, delta: 1e-5, trustsServer: true)
       #expect(spent == agreement.form.epsilon)
-      #expect(agreement.charges(left: evaluation.run, in: ledger).allSatisfy { $0.count == 0 })
+      #expect(agreement.charges(left: evaluation.run, dataSet: "/a", in: ledger).allSatisfy { $0.count == 0 })
     }
   }
 
@@ -238,6 +238,37 @@ struct TreeChargeTests {
       let beyond = OpeningIdentifier(run: try RunIdentifier("one"), task: .fit, round: round, attempt: 1)
       #expect(agreement.charge(of: beyond, dataSet: "/a", in: ledger)?.count == 3)
     }
+  }
+
+  /// A client that comes back says before it goes on whether the rest fits its budget.
+  @Test("What is left of a run is what its other rounds are charged then, whoever was away and whatever file it reads")
+  func left() throws {
+    let agreement = try TreePlan.agreement(TreePlan.text(rounds: 22, passes: 2))
+    let run = try RunIdentifier("one")
+    for first in 1...22 {
+      for last in first...22 {
+        for dataSet in ["/a", "/b"] {
+          var ledger = try PrivacyLedger()
+          _ = try Self.charged(agreement, rounds: first...last, into: &ledger)
+          let left = agreement.charges(left: run, dataSet: dataSet, in: ledger)
+          let rest = try Self.charged(agreement, rounds: (last + 1)..<23, dataSet: { _ in dataSet }, into: &ledger)
+          // Who comes to a pass in its middle may yet be away until a later round.
+          let most = rest.reduce(0, +)
+          guard left.map(\.count) == [most, 1] else {
+            Issue.record("rounds \(first) to \(last), then \(dataSet): \(left.map(\.count)) for \(most)")
+            return
+          }
+        }
+      }
+    }
+    let all = agreement.charges.map(\.count)
+    #expect(agreement.charges(left: nil, dataSet: "/a", in: try PrivacyLedger()).map(\.count) == all)
+    // A charge that the fits have made is not the evaluation's, though it be the same.
+    let equal = try TreePlan.agreement(TreePlan.text(rounds: 1, passes: 1))
+    let event = equal.charges[1].event
+    let fit = LedgerEntry(
+      dataSet: "/a", run: run, task: .fit, round: 1, unit: .record, event: event, noise: .central, time: 0)
+    #expect(equal.charges(left: run, dataSet: "/a", in: try PrivacyLedger(entries: [fit])).last?.count == 1)
   }
 
   @Test("Without a tree a sum costs what it costs, whatever was charged before")

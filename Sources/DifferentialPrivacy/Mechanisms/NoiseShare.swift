@@ -80,12 +80,15 @@ public struct NoiseShare: Hashable, Sendable {
   /// σ² of the charge: h shares.
   public var centralVariance: Double { variance(shares: honestShares) }
 
-  /// A bound that the noise of one share exceeds in some of `coordinates` with a chance of at most 2⁻⁴⁰: what a
+  /// A bound that the noise of one share exceeds in some of `coordinates` with a chance of at most 2⁻¹²⁸: what a
   /// declared bound of a noised counter needs on top of the counter's own.
+  ///
+  /// A share is cut off there, and then the sum has less noise than is charged. So the chance is one beside which no δ counts,
+  /// not even times e^ε for every share of a run.
   public func localBound(coordinates: Int) -> UInt64 {
     let variance = localVariance.roundedDown
     // Below 2^30 for the largest variance and the most coordinates.
-    return UInt64(NoiseTail.bound(mechanism, variance: variance, coordinates: coordinates, bits: 40).rounded(.up))
+    return UInt64(NoiseTail.bound(mechanism, variance: variance, coordinates: coordinates, bits: 128).rounded(.up))
   }
 
   /// Adds one draw to every value; wraps modulo 2⁶⁴, as the rings of the secure sum do.

@@ -12,7 +12,7 @@ extension Policy {
       guard let agreement = try NoiseAgreement(plan: plan, manifest: manifest, features: features) else { return [] }
       let known = if let ledger { ledger.entries } else { try PrivacyLedger() }
       // A client that comes back to its run has paid for a part of it.
-      var charges = agreement.charges(left: run, in: known)
+      var charges = agreement.charges(left: run, dataSet: ledger?.dataSet ?? "", in: known)
       if ceiling.whenShort == .stop {
         // Who stops when short joins whatever can begin.
         charges = known.entries.contains { $0.run == run } ? [] : [agreement.charge(of: .fit)].compactMap { $0 }

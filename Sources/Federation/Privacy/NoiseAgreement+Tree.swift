@@ -40,13 +40,33 @@ extension NoiseAgreement {
       (1...noise.setting.rounds).contains(opening.round),
       let nodes = try? tree.nodes(of: trees.place(ofRound: opening.round).step)
     else { return whole }
-    let pass = trees.pass(ofRound: opening.round)
-    let charged = ledger.entries.reduce(0) { sum, entry in
-      let isOfPass = entry.run == opening.run && entry.task == .fit && pass.contains(entry.round)
-      // Other rows under the same run's name, and other noise, have paid for nothing of these.
-      return isOfPass && entry.dataSet == dataSet && entry.event == whole.event ? sum + entry.count : sum
-    }
+    let fits = ledger.entries.filter { $0.run == opening.run && $0.task == .fit }
+    let charged = Self.charged(fits, in: trees.pass(ofRound: opening.round), dataSet: dataSet, event: whole.event)
     return (whole.event, max(0, nodes - charged))
+  }
+
+  /// What was charged in a pass. Other rows under the same run's name, and other noise, have paid for nothing of these.
+  private static func charged(
+    _ fits: [LedgerEntry], in pass: ClosedRange<Int>, dataSet: String, event: PrivacyEvent
+  ) -> Int {
+    fits.reduce(0) { sum, entry in
+      pass.contains(entry.round) && entry.dataSet == dataSet && entry.event == event ? sum + entry.count : sum
+    }
+  }
+
+  /// How many nodes the rest of a run can still be charged for; nil without trees.
+  ///
+  /// - Parameter fits: of the run, as they were charged. Rounds come in their order, so that none before the last of them is
+  ///   left.
+  func nodesLeft(after fits: [LedgerEntry], dataSet: String) -> Int? {
+    guard case .central(let noise) = form, let tree = noise.tree, let trees else { return nil }
+    let last = fits.map(\.round).max() ?? 0
+    return (0..<trees.passes).reduce(0) { sum, index in
+      let pass = (index * trees.steps + 1)...((index + 1) * trees.steps)
+      let rounds = pass.filter { $0 > last }
+      let most = rounds.compactMap { try? tree.nodes(of: trees.place(ofRound: $0).step) }.max() ?? 0
+      return sum + max(0, most - Self.charged(fits, in: pass, dataSet: dataSet, event: noise.model.event))
+    }
   }
 
   /// A sum as it may be published, as ``published(_:of:context:)``; of a run with trees, with the noise of its

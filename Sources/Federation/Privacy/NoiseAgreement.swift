@@ -133,11 +133,16 @@ public struct NoiseAgreement: Sendable, Hashable {
   /// Everything that the run is charged for if it comes to its end, with how often.
   public var charges: [Charge] { form.charges }
 
-  /// What is left to be charged of a run: all of it but what the ledger has for it already.
-  func charges(left run: RunIdentifier?, in ledger: PrivacyLedger) -> [Charge] {
+  /// What is left to be charged of a run, at most: all of it but what the ledger has for it already.
+  ///
+  /// - Parameter dataSet: the data that the rest is trained on. With trees other data have paid for none of it.
+  func charges(left run: RunIdentifier?, dataSet: String, in ledger: PrivacyLedger) -> [Charge] {
     let charged = ledger.entries.filter { $0.run == run }
-    return charges.map { event, count in
-      (event, max(0, count - charged.reduce(0) { $1.event == event ? $0 + $1.count : $0 }))
+    // The fits' charge is the first.
+    return zip(charges, [.fit] + Array(repeating: TaskKind.evaluate, count: charges.count)).map { charge, task in
+      let ofTask = charged.filter { $0.task == task }
+      if task == .fit, let nodes = nodesLeft(after: ofTask, dataSet: dataSet) { return (charge.event, nodes) }
+      return (charge.event, max(0, charge.count - ofTask.reduce(0) { $1.event == charge.event ? $0 + $1.count : $0 }))
     }
   }
 

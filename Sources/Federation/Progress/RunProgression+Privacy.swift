@@ -30,9 +30,10 @@ extension RunProgression {
     return try FittedPreprocessing(plan.data.preprocessing, scaling: scale.scaling(features: features.count))
   }
 
-  /// Whether what a model takes from public constants is what the plan has; true without differential privacy.
+  /// Whether what a model takes from public constants is what the plan has. Without differential privacy there is neither
+  /// such a part, nor a clip or a gradient's state, which would tell two downloads apart that shape a term in the same way.
   func isPublicPart(_ artifact: ModelArtifact) -> Bool {
-    guard plan.privacy.settings != nil else { return true }
+    guard plan.privacy.settings != nil else { return artifact.clip == nil && artifact.optimizer == nil }
     guard let expected = try? publicPreprocessing() else { return false }
     return artifact.preprocessing == expected && artifact.classWeights == plan.model.classWeights.constants
       && (artifact.optimizer != nil) == (plan.strategy.gradient != nil) && hasDueClip(artifact)
