@@ -24,6 +24,7 @@ struct PrivacyAccount: Sendable {
 
   /// - Throws: `FederationError`, `ClientError` where a file cannot be read.
   init(directory path: String) throws {
+    try Participant.requireNoServer(path)
     let directory = try OrganizationDirectory(opening: path)
     name = directory.name.value
     ceiling = try Policy(contentsOf: directory.policyPath).ceiling
