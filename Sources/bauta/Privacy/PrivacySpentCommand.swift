@@ -60,6 +60,8 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       Output.standard.json(
         .object([
           "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name), "charges": .count(count),
+          "chargesTrustingServer": .count(account.ledger.entries.count { $0.noise == .central }),
+          "complete": .boolean(!account.ledger.isIncomplete),
           "sumsWithoutNoise": .count(plain), "delta": .null, "dataSets": .array([]), "inAll": .null,
         ]))
     } else {
