@@ -168,6 +168,7 @@ extension PrivateTemplate {
         unit: organization        # whatever one organisation's data are
         mechanism: skellam        # or discreteGaussian
         clip: 1                   # L2 norm of an organisation's update
+        # adaptiveClipping: {}    # then the first of a clip that follows the updates, of very many organisations
       """
     case (.record, .local), (.none, .local):
       """
@@ -179,6 +180,7 @@ extension PrivateTemplate {
       """
         unit: record              # one row more or less
         noise: central            # the server sees sums without noise, and is trusted to add it
+        # tree: {passes: 1}       # every row in one of the rounds only, with noise that cancels over them
         clip: 4                   # L2 norm of a row's gradient
         evaluationShare: 0.1      # of the budget
       """
