@@ -234,7 +234,7 @@ extension PrivacyForecast {
   }
 
   /// Three digits, rounded up: never less than was charged.
-  static func text(_ epsilon: Double) -> String {
+  public static func text(_ epsilon: Double) -> String {
     guard epsilon.isFinite else { return "∞" }
     // The product may be a little above a number that was written with three digits.
     let nearest = (epsilon * 1000).rounded()

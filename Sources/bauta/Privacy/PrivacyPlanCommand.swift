@@ -65,7 +65,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     let unit = settings.unit == .record ? "row" : "organisation"
     output.line("\(plan, .strong): hides one \(unit), by \(planned.mechanism)")
     output.line(
-      "  the whole run   ε ≤ \(Figures.decimals(agreement.form.epsilon, 4)) at δ = \(settings.delta), for \(Figures.counted(planned.plan.rounds, "round"))"
+      "  the whole run   ε ≤ \(PrivacyAccount.text(agreement.form.epsilon)) at δ = \(settings.delta), for \(Figures.counted(planned.plan.rounds, "round"))"
         + (agreement.charges.count > 1 ? " and an evaluation" : ""))
     output.line("  counted on      \(planned.countedOn)")
     switch agreement.form {
@@ -191,8 +191,8 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       [.text("data"), .number("spent"), .number("with this run"), .number("ceiling")], indentation: 2)
     func append(_ name: String, _ spent: Double, _ after: Double, _ ceiling: Double) {
       table.append([
-        "\(name)", "\(Figures.decimals(spent, 4))",
-        StyledText(Figures.decimals(after, 4), after <= ceiling ? .good : .bad), "\(Figures.decimals(ceiling, 4))",
+        "\(name)", "\(PrivacyAccount.text(spent))",
+        StyledText(PrivacyAccount.text(after), after <= ceiling ? .good : .bad), "\(Figures.decimals(ceiling, 4))",
       ])
     }
     append(
@@ -210,6 +210,12 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       let runs =
         budget.runs > most ? "more than \(Figures.counted(most, "such run"))" : Figures.counted(budget.runs, "such run")
       output.line("\(StyledText("It fits", .good)): \(runs) from here in all.")
+      return
+    }
+    guard forecast.spent.isFinite, forecast.spentInAll.isFinite else {
+      output.line(
+        "\(StyledText("It does not fit.", .bad)) No number can be given for what left before: bauta privacy spent says why."
+      )
       return
     }
     let affordable = try account.affordable(planned, dataSet: budget.dataSet)

@@ -79,10 +79,11 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       indentation: 2)
     for row in rows + [all] {
       table.append([
-        "\(row.name ?? "all data together")", "\(row.runs)", "\(row.charges)", "\(Self.digits(row.epsilon, .up))",
+        "\(row.name ?? "all data together")", "\(row.runs)", "\(row.charges)",
+        "\(PrivacyAccount.text(row.epsilon, .up))",
         "\(Figures.decimals(row.ceiling, 4))",
         StyledText(
-          Self.digits(max(0, row.ceiling - row.epsilon), .down), row.epsilon < row.ceiling ? .good : .bad),
+          PrivacyAccount.text(max(0, row.ceiling - row.epsilon), .down), row.epsilon < row.ceiling ? .good : .bad),
       ])
     }
     output.table(table)
@@ -91,11 +92,6 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       showWhatIsUnknown(account.ledger, ceiling)
     }
     output.line("What fits into the rest: bauta privacy plan PLAN --directory \(place.directory)")
-  }
-
-  /// Four digits that never say less than was charged, nor more than is left.
-  private static func digits(_ value: Double, _ rule: FloatingPointRoundingRule) -> String {
-    value.isFinite ? Figures.decimals((value * 1e4).rounded(rule) / 1e4, 4) : "∞"
   }
 
   /// Charges that rest on the server.

@@ -35,7 +35,7 @@ enum ClientEventText {
       return "  own loss \(Figures.decimals(loss, 4)), \(Figures.counted(clipped, "value")) clipped (stays here)"
     case .charged(_, _, _, let count, let epsilon, let noise):
       let what = count == 0 ? "paid for with an earlier round" : "charged to the privacy budget"
-      let charged = "  \(what); ε = \(Figures.decimals(epsilon, 3)) so far"
+      let charged = "  \(what); ε = \(PrivacyForecast.text(epsilon)) so far"
       return noise == .central ? StyledText("\(charged); \(CentralGaussian.trust)", .caution) : "\(charged)"
     case .completed(let opening, let survivors, let count):
       return "\(title(opening)): sum over \(survivors) of \(Figures.counted(count, "organisation"))"
