@@ -19,8 +19,9 @@ public enum ClientEvent: Sendable {
   case refused(run: RunIdentifier, rule: String, reasons: [String])
   case training(OpeningIdentifier)
   case trained(OpeningIdentifier, loss: Double?, clipped: Int)
-  /// A sum was charged; epsilon is what the data set has been charged in all, and noise who adds it.
-  case charged(run: RunIdentifier, task: TaskKind, round: Int, epsilon: Double, noise: NoisePlacement)
+  /// A sum was charged: count releases, none where an earlier round of a tree has paid for it. Epsilon is what the data set
+  /// has been charged in all, and noise who adds it.
+  case charged(run: RunIdentifier, task: TaskKind, round: Int, count: Int, epsilon: Double, noise: NoisePlacement)
   case sent(ClientRoundMessageKind, OpeningIdentifier)
   case completed(OpeningIdentifier, survivors: Int, of: Int)
   case metrics(round: Int, BinaryMetrics)

@@ -62,7 +62,9 @@ extension ClientSession {
     }
     let entry = charge.entry
     progress(
-      .charged(run: entry.run, task: entry.task, round: entry.round, epsilon: charge.after, noise: entry.noise))
+      .charged(
+        run: entry.run, task: entry.task, round: entry.round, count: entry.count, epsilon: charge.after,
+        noise: entry.noise))
   }
 
   /// What is said of a term beside its bytes.

@@ -9,6 +9,9 @@ public struct StorageFailure: BlamedError, Equatable {
   public let message: String
   public let remedy: String
 
+  /// Whether another program has the file.
+  var isLocked: Bool { code == StorageError.locked(path: "").code }
+
   init(path: String, reason: String) {
     code = "storage"
     message = "cannot write \(path): \(reason)"

@@ -7,7 +7,22 @@ import ServiceControl
 public enum StoredLedger {
   /// - Throws: ``ClientError/storage(_:)``, ``ClientError/federation(_:)`` for an entry that cannot be accounted for,
   ///   ``ClientError/control(_:)`` where the client that runs does not answer.
+  ///
+  /// Waits up to a second for another program that has the file: one that reads it has it for a moment, and a client that
+  /// has just begun can be asked soon.
   public static func read(_ directory: OrganizationDirectory) throws(ClientError) -> PrivacyLedger {
+    for _ in 0..<20 {
+      do throws(ClientError) {
+        return try readOnce(directory)
+      } catch {
+        guard case .storage(let failure) = error, failure.isLocked else { throw error }
+        usleep(50_000)
+      }
+    }
+    return try readOnce(directory)
+  }
+
+  private static func readOnce(_ directory: OrganizationDirectory) throws(ClientError) -> PrivacyLedger {
     do throws(ControlError) {
       return try ledger(of: ControlClient.ask(ControlRequest(request), of: directory.path))
     } catch {

@@ -114,6 +114,12 @@ public struct PrivacyFigures: Hashable, Sendable {
       stride *= 2
     }
 
+    /// Whether the charges are of several accounts: together they are more than the last one's total.
+    public var isOfSeveral: Bool {
+      guard let total = last?.total?.value else { return false }
+      return sum > total + 1e-6
+    }
+
     public var curve: [Charge] {
       guard let last, points.last != last else { return points }
       return points + [last]

@@ -124,7 +124,7 @@ public enum MechanismError: Error, Sendable, Equatable, CustomStringConvertible 
     case .roundingBoundNotMet: "Try the round again."
     case .noiseTooNarrow: "Use a larger scale, more noise or a smaller least cohort."
     case .noScaleFits: "Use more bits, a smaller cohort, fewer records or less noise."
-    case .targetOutOfReach: "Raise the target, use fewer rounds, or less of the budget for the fixed releases."
+    case .targetOutOfReach: "Raise epsilon or delta, or use fewer rounds."
     case .accounting(let error): error.remedy
     }
   }

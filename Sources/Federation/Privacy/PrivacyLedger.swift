@@ -214,26 +214,27 @@ public struct BudgetShortage: BlamedError, Hashable {
   public var code: String { "privacy-budget-spent" }
   public var blame: Blame { .local }
   public var message: String {
-    "\(opening.task.rawValue) of round \(opening.round) would take these data from \(forecast.spentText) to "
-      + "\(forecast.afterText)"
+    "\(opening.task.rawValue) of round \(opening.round) would take \(forecast.change)"
   }
   public var remedy: String {
-    "The run ends with the model of the last round that was paid for. Raising the ceiling is the security officer's decision."
+    "the run ends with the model of the last round that was paid for; raising the ceiling is the security officer's decision"
   }
 }
 
 extension PrivacyForecast {
-  var spentText: String { "ε = \(Self.text(spent))" }
-
-  /// The larger excess decides what is named.
-  var afterText: String {
-    afterInAll - ceiling.epsilonInAll > after - ceiling.epsilon
-      ? "ε = \(Self.text(afterInAll)) in all, above the ceiling of \(Self.text(ceiling.epsilonInAll)) at δ = \(ceiling.delta)"
-      : "ε = \(Self.text(after)), above the ceiling of \(Self.text(ceiling.epsilon)) at δ = \(ceiling.delta)"
+  /// From where to where, and past which ceiling. The larger excess decides which account is named.
+  var change: String {
+    func said(_ whose: String, _ before: Double, _ after: Double, _ limit: Double) -> String {
+      "\(whose) from ε = \(Self.text(before)) to ε = \(Self.text(after)), above the ceiling of \(Self.text(limit)) "
+        + "at δ = \(ceiling.delta)"
+    }
+    return afterInAll - ceiling.epsilonInAll > after - ceiling.epsilon
+      ? said("all data together", spentInAll, afterInAll, ceiling.epsilonInAll)
+      : said("these data", spent, after, ceiling.epsilon)
   }
 
   /// Three digits, rounded up: never less than was charged.
-  static func text(_ epsilon: Double) -> String {
+  public static func text(_ epsilon: Double) -> String {
     guard epsilon.isFinite else { return "∞" }
     // The product may be a little above a number that was written with three digits.
     let nearest = (epsilon * 1000).rounded()

@@ -54,7 +54,8 @@ enum RecordRow {
     if let outcome = record.outcome, outcome != .succeeded { return StyledText(outcome.rawValue, .caution) }
     if let handshake = record.handshake { return "\(handshake.version) \(handshake.cipher ?? "")" }
     if let masked = record.maskedInput, record.event == .privacyCharge {
-      let charged = "ε \(rounded(masked.epsilonCharged)) more, \(rounded(masked.epsilonTotal)) for these data"
+      let charged =
+        "ε \(rounded(masked.epsilonCharged)) more, \(masked.epsilonTotal?.value.map { PrivacyAccount.text($0) } ?? "–") for these data"
       // Whom the charge counts on, where that is somebody in particular.
       return record.reason.map { StyledText("\(charged); \($0)", .caution) } ?? "\(charged)"
     }
@@ -65,6 +66,6 @@ enum RecordRow {
   }
 
   private static func rounded(_ epsilon: AuditDecimal?) -> String {
-    Figures.decimals(epsilon.flatMap { Double($0.text) }, 4)
+    Figures.decimals(epsilon?.value, 4)
   }
 }

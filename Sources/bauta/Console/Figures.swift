@@ -13,6 +13,12 @@ enum Figures {
     decimals(value, count) + (value == nil ? "" : error.map { " ± \(decimals($0, count))" } ?? "")
   }
 
+  /// A fixed number of decimals, or two digits and a power of ten where they would not show two.
+  static func measured(_ value: Double, _ count: Int) -> String {
+    guard value != 0, abs(value) < 10 * pow(10, -Double(count)) else { return decimals(value, count) }
+    return String(format: "%.1e", locale: Locale(identifier: "en_US_POSIX"), value).lowercased()
+  }
+
   /// 12,345.
   static func grouped(_ value: some BinaryInteger) -> String {
     let digits = String(value.magnitude)

@@ -72,13 +72,27 @@ struct Demo: Sendable {
     }
     _ = try Approval.collect(notes, in: server.directory)
     narrator.line("   hub.example: admitted all; every organisation has approved the manifest")
-    let plan = try planText(data)
+    let plan = try Self.planText(settings, data)
+    if let noise = try RunPlan(parsing: plan).privacy.settings { narrator.line("   the plan \(noise.summary)") }
     // Nobody is far away here: who has not answered within seconds will not.
     let quick = plan.replacing("accept: 30s", with: "accept: 5s")
     try AtomicFile.replace(planPath, bytes: Array(quick.utf8))
   }
 
-  private func planText(_ data: DemoData) throws -> String {
+  /// Noise that cannot be had is said before anything is made.
+  static func requireNoise(_ settings: DemoSettings, _ data: DemoData) throws {
+    guard let privacy = settings.privacy else { return }
+    let plan = try RunPlan(parsing: planText(settings, data))
+    let manifest = try PlannedSums.federation(of: settings.names.count)
+    do throws(FederationError) {
+      _ = try NoiseAgreement(plan: plan, manifest: manifest, features: data.tables[0].featureNames.count)
+    } catch {
+      throw CommandError.usage(
+        "--epsilon \(JSONValue.number(privacy.epsilon).text): \(error.message)", remedy: error.remedy)
+    }
+  }
+
+  private static func planText(_ settings: DemoSettings, _ data: DemoData) throws -> String {
     guard let privacy = settings.privacy else {
       return RunPlan.template(
         name: "fraud", label: data.label, positive: data.positive, dataSet: "demonstration", rounds: settings.rounds,
@@ -122,7 +136,9 @@ struct Demo: Sendable {
       _ = try processes.start(
         arguments, output: "\(path(of: name))/client.log", errors: "\(path(of: name))/client.err")
     }
-    try await DemoEvents(path: events, narrator: narrator).follow(while: { server.isRunning })
+    try await DemoEvents(path: events, hasNoise: settings.privacy != nil, narrator: narrator).follow(while: {
+      server.isRunning
+    })
     await processes.waitForClients()
     do { return try RunFiles.report(nil, in: hubPath) } catch {
       throw CommandError.unsuitable(

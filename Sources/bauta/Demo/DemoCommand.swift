@@ -118,6 +118,7 @@ struct DemoCommand: AsyncParsableCommand {
     let narrator = DemoNarrator(output: quiet ? nil : .standard)
     // Data that cannot be used leaves an earlier demonstration as it is.
     let data = try DemoData.prepare(settings)
+    try Demo.requireNoise(settings, data)
     let place = try DemoDirectory.prepare(directory, keep: keep)
     let demo = Demo(settings: settings, data: data, place: place, narrator: narrator)
     let outcome = try await demo.run()

@@ -3,6 +3,8 @@ import Foundation
 /// Follows the server's events, one JSON object a line, and tells them.
 struct DemoEvents: Sendable {
   let path: String
+  /// Whether what is summed carries noise.
+  let hasNoise: Bool
   let narrator: DemoNarrator
 
   private struct Event: Decodable {
@@ -37,26 +39,26 @@ struct DemoEvents: Sendable {
   }
 
   private func tell(_ line: Data) {
-    guard let event = try? JSONDecoder().decode(Event.self, from: line), let text = Self.line(event) else { return }
+    guard let event = try? JSONDecoder().decode(Event.self, from: line), let text = self.line(event) else { return }
     narrator.line("   \(text)")
   }
 
-  private static func line(_ event: Event) -> StyledText? {
+  private func line(_ event: Event) -> StyledText? {
     switch event.event {
     case "runStarted": return "all have accepted the plan under their own policies"
     case "stageClosed":
       guard let missing = event.missing, !missing.isEmpty else { return nil }
-      let title = title(event.task, event.round)
+      let title = Self.title(event.task, event.round)
       // Who is missing from the first message on was lost before, and that was told then.
       guard event.stage != "AdvertiseKeys" else { return nil }
       return StyledText("\(title): \(missing.joined(separator: ", ")) lost in \(event.stage ?? "")", .caution)
     case "openingCompleted":
       guard event.task != "evaluate" else { return nil }
-      return "\(title(event.task, event.round)): summed over \(event.survivors?.count ?? 0) organisations"
+      return "\(Self.title(event.task, event.round)): summed over \(event.survivors?.count ?? 0) organisations"
     case "evaluated":
       let area = Figures.decimals(event.metrics?["rocAuc"], 4, plusMinus: event.metrics?["rocAucNoiseError"])
       return "round \(event.round ?? 0): ROC AUC \(area), "
-        + "log loss \(Figures.decimals(event.metrics?["logLoss"], 4)) on everybody's held-out rows, summed too"
+        + "log loss \(Figures.decimals(event.metrics?["logLoss"], 4)) on everybody's held-out rows, summed too\(hasNoise ? ", with noise" : "")"
     case "attemptFailed", "refused", "refusedMessage", "blamed":
       return StyledText(
         [event.organization, event.message ?? event.reason].compactMap { $0 }.joined(separator: ": "), .bad)

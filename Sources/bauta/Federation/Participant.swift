@@ -19,6 +19,16 @@ enum Participant: Sendable {
     }
   }
 
+  /// For commands about what only an organisation has: a policy, a ledger.
+  ///
+  /// - Throws: `CommandError` for a server's directory, which is told by its authority.
+  static func requireNoServer(_ path: String) throws(CommandError) {
+    guard !LocalFile.exists("\(path)/policy.yaml"), LocalFile.exists("\(path)/ca") else { return }
+    throw .unsuitable(
+      path: path, problem: "it is a server's directory, which has neither a policy nor a privacy budget",
+      remedy: "Give an organisation's with --directory.")
+  }
+
   var directory: any ParticipantDirectory {
     switch self {
     case .organization(let directory): directory

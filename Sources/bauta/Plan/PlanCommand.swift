@@ -84,11 +84,12 @@ struct PlanCheckCommand: AsyncParsableCommand {
     let (federation, features) = (try cohort.federation(for: parsed), try cohort.featureCount(of: parsed))
     let sums: PlannedSums
     do { sums = try PlannedSums(parsed, manifest: federation, features: features) } catch {
-      throw CommandError.about(plan, error)
+      throw PlannedSums.refusal(of: plan, error)
     }
+    // What noise costs follows from how many take part: a federation that exists nowhere will do.
+    let members = cohort.manifest == nil && parsed.privacy.settings == nil ? nil : federation
     let explanation = try policy.map { path in
-      PolicyExplanation(
-        policy: try Policy(contentsOf: path), plan: parsed, manifest: cohort.manifest == nil ? nil : federation)
+      PolicyExplanation(policy: try Policy(contentsOf: path), plan: parsed, manifest: members, features: features)
     }
     if format.json {
       Output.standard.json(json(parsed, sums, explanation))
@@ -124,13 +125,20 @@ struct PlanCheckCommand: AsyncParsableCommand {
       output.line("  rounds      \(parsed.rounds), \(Self.step(of: parsed))")
     }
     if let settings = parsed.privacy.settings {
-      output.line("  privacy     \(Self.summary(of: settings)): bauta privacy plan \(plan)")
+      output.line("  privacy     \(settings.summary): bauta privacy plan \(plan)")
     }
     output.line("  secure sum  \(sums.description)")
     output.line("\("The plan is sound.", .good)")
     if let explanation, let policy {
       output.line()
       explanation.show(output, policy: policy)
+      if cohort.manifest == nil {
+        output.line(
+          parsed.privacy.settings == nil
+            ? "Rules about the federation's assumptions need --manifest."
+            : "Costs are those of one such run, in a new federation of \(sums.organizations): with --manifest, in yours."
+        )
+      }
     } else {
       output.line("Next: bauta policy explain \(plan) in each organisation, then bauta run start \(plan)")
     }
@@ -147,21 +155,24 @@ extension PlanCheckCommand {
     if plan.strategy.gradient != nil { return "one gradient over all rows in each" }
     return "\(Figures.counted(plan.trainer.steps, "step")) of \(plan.trainer.optimizer.rawValue) in each"
   }
+}
 
-  fileprivate static func summary(of settings: PrivacySettings) -> String {
-    let unit = settings.unit == .record ? "every row" : "every organisation"
+extension PrivacySettings {
+  /// What is hidden, how well, and by whom.
+  var summary: String {
+    let unit = unit == .record ? "every row" : "every organisation"
     let amount =
-      switch settings.amount {
+      switch amount {
       case .target(let epsilon): "at ε = \(JSONValue.number(epsilon).text)"
       case .noiseMultiplier(let multiplier): "with noise multiplier \(JSONValue.number(multiplier).text)"
       }
     let source =
-      switch settings.placement {
-      case .distributed: settings.adaptiveClipping == nil ? "" : ", a clip that follows the updates"
+      switch placement {
+      case .distributed: adaptiveClipping == nil ? "" : ", a clip that follows the updates"
       case .local: ", noise of each organisation's own training"
       case .central: ", noise of the server, which sees sums without any"
       }
-    return "hides \(unit) \(amount), δ = \(settings.delta)\(source)"
+    return "hides \(unit) \(amount), δ = \(delta)\(source)"
   }
 }
 

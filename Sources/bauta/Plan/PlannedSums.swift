@@ -7,7 +7,8 @@ struct PlannedSums: Sendable, CustomStringConvertible {
   let organizations: Int
   let threshold: Int
   let bits: Int
-  let clip: Double
+  /// Nil where noise makes integers of values by itself, and `secureSum.clip` has no meaning.
+  let clip: Double?
   /// The step between two values of a parameter, a power of two.
   let resolution: Double
 
@@ -32,21 +33,31 @@ struct PlannedSums: Sendable, CustomStringConvertible {
     organizations = names.count
     self.threshold = threshold
     bits = plan.secureSum.bits
-    clip = plan.secureSum.clip
+    let makesIntegers = plan.privacy.settings.map { $0.placement != .local } ?? false
+    clip = makesIntegers ? nil : plan.secureSum.clip
     resolution = 1 / scale
   }
 
   var description: String {
     let exponent = resolution.exponent
+    let clipping = clip.map { ", clip ±\(JSONValue.number($0).text)" } ?? ""
     return
-      "\(organizations) organisations, \(threshold) needed to open; \(bits) bits, clip ±\(JSONValue.number(clip).text), steps of 2^\(exponent)"
+      "\(organizations) organisations, \(threshold) needed to open; \(bits) bits\(clipping), steps of 2^\(exponent)"
   }
 
   var json: JSONValue {
     .object([
       "organizations": .count(organizations), "threshold": .count(threshold), "bits": .count(bits),
-      "clip": .number(clip), "resolution": .number(resolution),
+      "clip": clip.map { .number($0) } ?? .null, "resolution": .number(resolution),
     ])
+  }
+
+  /// Why a plan's sums cannot be had, in the words of the plan where they are known.
+  static func refusal(of path: String, _ error: FederationError) -> CommandError {
+    guard case .aggregation(.parameters(.outOfRange(.scale))) = error else { return .about(path, error) }
+    return .unsuitable(
+      path: path, problem: "privacy.clip does not go with the grid of a secure sum, whose steps are from 2^-40 to 2^40",
+      remedy: "Give a privacy.clip that is nearer to 1, and scale the data accordingly.")
   }
 
   /// A federation that exists nowhere, to check a plan before there is one.

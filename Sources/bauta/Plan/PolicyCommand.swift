@@ -56,11 +56,12 @@ struct PolicyExplainCommand: AsyncParsableCommand {
 
   func run() async throws {
     let parsed = try RunPlan(contentsOf: plan)
+    if policy == nil { try Participant.requireNoServer(place.directory) }
     let policyPath = policy ?? "\(place.directory)/policy.yaml"
     let rules = try Policy(contentsOf: policyPath)
     let own = "\(place.directory)/federation.note"
     // A new organisation has a policy before it has a federation.
-    let note = manifest ?? (policy == nil && LocalFile.exists(own) ? own : nil)
+    let note = manifest ?? (LocalFile.exists(own) ? own : nil)
     let members = try note.map { try ManifestFile.read($0, requiringApprovals: false).manifest }
     let explanation = PolicyExplanation(
       policy: rules, plan: parsed, manifest: members, ledger: try ledger(parsed, rules), at: Date())
@@ -76,6 +77,10 @@ struct PolicyExplainCommand: AsyncParsableCommand {
       if members == nil {
         let cost = parsed.privacy.settings == nil ? "" : ", and what the run costs,"
         Output.standard.line("Rules about the federation's assumptions\(cost) need --manifest.")
+      } else if explanation.isCostUnknown {
+        Output.standard.line(
+          "What the run costs is not held against the ceiling: the plan takes all columns of the data, and does not say "
+            + "how many there are. See bauta privacy plan \(plan) --features N --directory \(place.directory).")
       }
     }
     if !explanation.isAllowed {

@@ -8,18 +8,24 @@ struct PolicyExplanation: Sendable {
   let checks: [PolicyCheck]
 
   /// - Parameters:
+  ///   - features: columns of the data; nil where only the plan can say it.
   ///   - ledger: what was charged before; without it a run's cost alone is held against the ceiling.
   ///   - moment: when the run would begin; hours are not checked without one.
   init(
-    policy: Policy, plan: RunPlan, manifest: Manifest?, ledger: (entries: PrivacyLedger, dataSet: String)? = nil,
-    at moment: Date? = nil
+    policy: Policy, plan: RunPlan, manifest: Manifest?, features: Int? = nil,
+    ledger: (entries: PrivacyLedger, dataSet: String)? = nil, at moment: Date? = nil
   ) {
     self.plan = plan
     self.policy = policy
-    checks = policy.explain(plan, manifest: manifest, ledger: ledger, at: moment)
+    checks = policy.explain(plan, manifest: manifest, featureCount: features, ledger: ledger, at: moment)
   }
 
   var isAllowed: Bool { checks.allSatisfy(\.isSatisfied) }
+
+  /// Whether the policy has a ceiling for the plan's noise, and nothing was held against it.
+  var isCostUnknown: Bool {
+    plan.privacy.settings != nil && policy.ceiling != nil && !checks.contains { $0.rule == "privacy.epsilon" }
+  }
 
   var rulesJSON: JSONValue {
     .array(

@@ -4,6 +4,9 @@ import Foundation
 
 /// What a plan says of a clip that follows the updates' norms, in a cohort.
 struct PlannedClipping: Sendable {
+  /// σ in the share within above which a fixed clip does better.
+  static let useful = 0.1
+
   let settings: ClippingSettings
   let firstClip: Double
   let organizations: Int
@@ -47,12 +50,16 @@ struct PlannedClipping: Sendable {
     let output = Output.standard
     let (least, largest) = factors
     output.line(
-      "  the clip        begins at \(Figures.decimals(firstClip, 3)) and moves by \(Figures.decimals(least, 3)) to "
+      "  the clip        begins at \(Figures.measured(firstClip, 3)) and moves by \(Figures.decimals(least, 3)) to "
         + "\(Figures.decimals(largest, 3)) times a round, until \(Self.percent(settings.step.quantile)) of the updates are within it"
     )
     output.line(
       "  its bits        σ = \(Figures.decimals(deviation, 2)) in the sum of \(organizations) times ±1, "
         + "\(Self.percent(shareDeviation)) in the share within; they spend \(Self.percent(bitShare)) of the budget")
+    if shareDeviation > Self.useful {
+      output.line(
+        "                  the clip would follow noise more than updates: with so few organisations, let it be fixed")
+    }
   }
 
   var json: JSONValue {

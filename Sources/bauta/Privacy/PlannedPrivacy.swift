@@ -33,7 +33,9 @@ struct PlannedPrivacy: Sendable {
         throw .privacy(.parameter(.epsilon))
       }
       self.agreement = agreement
-    } catch { throw CommandError.about(path, error) }
+      // What a run would refuse is refused here, too.
+      _ = try PlannedSums(plan, manifest: manifest, features: features)
+    } catch { throw PlannedSums.refusal(of: path, error) }
   }
 
   var settings: PrivacySettings { agreement.settings }

@@ -40,11 +40,11 @@ struct PlannedTrees: Sendable {
       "  tree            \(passes) over \(Figures.counted(trees.steps, "round")); every row is in one round of each, "
         + "and in at most \(Figures.counted(nodes, "node"))")
     output.line(
-      "  in sums         over a whole tree σ = \(Figures.decimals(pass, 3)), over its first rounds at most "
-        + "\(Figures.decimals(largest, 3)); of one round at most \(Figures.decimals(node * Double(nodes).squareRoot(), 3))"
+      "  in sums         over a whole tree σ = \(Figures.measured(pass, 3)), over its first rounds at most "
+        + "\(Figures.measured(largest, 3)); of one round at most \(Figures.measured(node * Double(nodes).squareRoot(), 3))"
     )
     output.line(
-      "  expected error  \(Figures.decimals(meanError, 5)) in each coordinate of the mean gradient over a tree, of "
+      "  expected error  \(Figures.measured(meanError, 5)) in each coordinate of the mean gradient over a tree, of "
         + "\(Figures.grouped(expectedExamples)) rows a round")
     show(sameRows, "anew each round", "the same rows")
     show(allRows, "without a tree", "all rows in every round")
@@ -54,8 +54,8 @@ struct PlannedTrees: Sendable {
     guard let noise else { return }
     let padding = String(repeating: " ", count: max(1, 16 - label.count))
     Output.standard.line(
-      "  \(label)\(padding)\(what), the same ε: σ = \(Figures.decimals(noise.deviation, 3)) over "
-        + "\(Figures.counted(trees.steps, "round")), an error of \(Figures.decimals(noise.meanError, 5))")
+      "  \(label)\(padding)\(what), the same ε: σ = \(Figures.measured(noise.deviation, 3)) over "
+        + "\(Figures.counted(trees.steps, "round")), an error of \(Figures.measured(noise.meanError, 5))")
   }
 
   var json: JSONValue {

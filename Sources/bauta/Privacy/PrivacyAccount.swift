@@ -24,6 +24,7 @@ struct PrivacyAccount: Sendable {
 
   /// - Throws: `FederationError`, `ClientError` where a file cannot be read.
   init(directory path: String) throws {
+    try Participant.requireNoServer(path)
     let directory = try OrganizationDirectory(opening: path)
     name = directory.name.value
     ceiling = try Policy(contentsOf: directory.policyPath).ceiling
@@ -46,6 +47,15 @@ struct PrivacyAccount: Sendable {
       if try forecast(middle).isAffordable { low = middle } else { high = middle }
     }
     return Budget(name: name, dataSet: dataSet, forecast: try forecast(1), runs: low)
+  }
+
+  /// Four digits that never say less than was charged, nor more than is left.
+  static func text(_ value: Double, _ rule: FloatingPointRoundingRule = .up) -> String {
+    guard value.isFinite else { return "∞" }
+    // The product may be a little beside a number that was written with four digits.
+    let nearest = (value * 1e4).rounded() / 1e4
+    let isRight = rule == .up ? nearest >= value : nearest <= value
+    return Figures.decimals(isRight ? nearest : (value * 1e4).rounded(rule) / 1e4, 4)
   }
 
   /// Below it nothing is learned from any data that an organisation has.

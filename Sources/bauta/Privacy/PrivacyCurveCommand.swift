@@ -34,8 +34,12 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
     completion: .file(extensions: ["csv"]))
   var data: String?
 
-  @Option(help: "Trainings for each epsilon, 1 to 100.")
-  var trials: Int = 3
+  @Option(
+    name: .customLong("trials"),
+    help: ArgumentHelp("Trainings for each epsilon of --accuracy, 1 to 100. (default: 3)", valueName: "n"))
+  var givenTrials: Int?
+
+  private var trials: Int { givenTrials ?? 3 }
 
   @Option(
     help: ArgumentHelp("Write the pictures as one HTML page.", valueName: "file"),
@@ -47,6 +51,7 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
   func validate() throws {
     guard (1...100).contains(trials) else { throw ValidationError("--trials is from 1 to 100.") }
     if data != nil, !accuracy { throw ValidationError("--data goes with --accuracy.") }
+    if givenTrials != nil, !accuracy { throw ValidationError("--trials goes with --accuracy.") }
   }
 
   /// What one epsilon gave.

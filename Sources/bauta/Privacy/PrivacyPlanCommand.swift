@@ -65,7 +65,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     let unit = settings.unit == .record ? "row" : "organisation"
     output.line("\(plan, .strong): hides one \(unit), by \(planned.mechanism)")
     output.line(
-      "  the whole run   ε ≤ \(Figures.decimals(agreement.form.epsilon, 4)) at δ = \(settings.delta), for \(planned.plan.rounds) rounds"
+      "  the whole run   ε ≤ \(PrivacyAccount.text(agreement.form.epsilon)) at δ = \(settings.delta), for \(Figures.counted(planned.plan.rounds, "round"))"
         + (agreement.charges.count > 1 ? " and an evaluation" : ""))
     output.line("  counted on      \(planned.countedOn)")
     switch agreement.form {
@@ -99,10 +99,10 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     }
     output.line(
       "  noise of a fit  \(Figures.decimals(model.noiseMultiplier, 4)) times what one \(unit) can change; "
-        + "each organisation adds σ = \(Figures.decimals(deviation(1), 3))")
+        + "each organisation adds σ = \(Figures.measured(deviation(1), 3))")
     output.line(
-      "  in the sum      σ = \(Figures.decimals(deviation(cohort.honestShares), 3)) counted on, "
-        + "\(Figures.decimals(deviation(cohort.size), 3)) if all \(cohort.size) take part; clip \(Figures.decimals(planned.settings.clip, 3))"
+      "  in the sum      σ = \(Figures.measured(deviation(cohort.honestShares), 3)) counted on, "
+        + "\(Figures.measured(deviation(cohort.size), 3)) if all \(cohort.size) take part; clip \(Figures.measured(planned.settings.clip, 3))"
     )
     showError(deviation(cohort.size), planned)
     PlannedClipping(planned)?.show()
@@ -117,7 +117,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
   private func showError(_ deviation: Double, _ planned: PlannedPrivacy) {
     guard let examples = planned.plan.strategy.gradient?.expectedExamples else { return }
     Output.standard.line(
-      "  expected error  \(Figures.decimals(deviation / Double(examples), 5)) in each coordinate of the mean gradient of \(Figures.grouped(examples)) rows, every round"
+      "  expected error  \(Figures.measured(deviation / Double(examples), 5)) in each coordinate of the mean gradient of \(Figures.grouped(examples)) rows, every round"
     )
   }
 
@@ -127,7 +127,7 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     let ofFit = noise.model.standardDeviation / noise.encoding.scale
     output.line(
       "  noise of a \(noise.tree == nil ? "fit " : "node") \(Figures.decimals(noise.model.noiseMultiplier, 4)) times what one row can change: "
-        + "σ = \(Figures.decimals(ofFit, 3)) in the sum, clip \(Figures.decimals(planned.settings.clip, 3))")
+        + "σ = \(Figures.measured(ofFit, 3)) in the sum, clip \(Figures.measured(planned.settings.clip, 3))")
     if let trees = planned.trees { trees.show() } else { showError(ofFit, planned) }
     if let evaluation = noise.evaluation {
       output.line(
@@ -144,12 +144,12 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
     let drawn = noise.samplingProbability * Double(examples)
     output.line(
       "  noise of a step \(Figures.decimals(noise.noiseMultiplier, 4)) times what one row can change: "
-        + "σ = \(Figures.decimals(noise.deviation, 3)), clip \(Figures.decimals(noise.clip, 3))")
+        + "σ = \(Figures.measured(noise.deviation, 3)), clip \(Figures.measured(noise.clip, 3))")
     output.line(
       "  a step          draws each row with probability \(noise.samplingProbability), in secret; "
         + "\(planned.plan.trainer.steps) steps a round, \(noise.releases) in all")
     output.line(
-      "  expected error  \(Figures.decimals(noise.deviation / drawn, 5)) in each coordinate of the mean gradient of "
+      "  expected error  \(Figures.measured(noise.deviation / drawn, 5)) in each coordinate of the mean gradient of "
         + "\(Figures.decimals(drawn, 0)) rows, every step")
   }
 
@@ -189,8 +189,8 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       [.text("data"), .number("spent"), .number("with this run"), .number("ceiling")], indentation: 2)
     func append(_ name: String, _ spent: Double, _ after: Double, _ ceiling: Double) {
       table.append([
-        "\(name)", "\(Figures.decimals(spent, 4))",
-        StyledText(Figures.decimals(after, 4), after <= ceiling ? .good : .bad), "\(Figures.decimals(ceiling, 4))",
+        "\(name)", "\(PrivacyAccount.text(spent))",
+        StyledText(PrivacyAccount.text(after), after <= ceiling ? .good : .bad), "\(Figures.decimals(ceiling, 4))",
       ])
     }
     append(
@@ -208,6 +208,12 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
       let runs =
         budget.runs > most ? "more than \(Figures.counted(most, "such run"))" : Figures.counted(budget.runs, "such run")
       output.line("\(StyledText("It fits", .good)): \(runs) from here in all.")
+      return
+    }
+    guard forecast.spent.isFinite, forecast.spentInAll.isFinite else {
+      output.line(
+        "\(StyledText("It does not fit.", .bad)) No number can be given for what left before: bauta privacy spent says why."
+      )
       return
     }
     let affordable = try account.affordable(planned, dataSet: budget.dataSet)
@@ -259,9 +265,16 @@ struct PrivacyPlanCommand: AsyncParsableCommand {
         ])
       }
     case .central(let noise):
-      agreement.charges.map { charge in
-        .object(["count": .count(charge.count), "event": .string(charge.event.canonical)])
-      } + [.object(["trust": .string(CentralGaussian.trust), "noiseMultiplier": .number(noise.model.noiseMultiplier)])]
+      zip(
+        [(noise.tree == nil ? "model" : "node", noise.model), ("evaluation", noise.evaluation?.noise)],
+        agreement.charges
+      ).map { release, charge in
+        .object([
+          "name": .string(release.0), "count": .count(charge.count),
+          "noiseMultiplier": release.1.map { .number($0.noiseMultiplier) } ?? .null,
+          "event": .string(charge.event.canonical),
+        ])
+      }
     case .local(let noise):
       [
         .object([

@@ -60,6 +60,8 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       Output.standard.json(
         .object([
           "schema": .string("bauta/privacy-spent/1"), "organization": .string(account.name), "charges": .count(count),
+          "chargesTrustingServer": .count(account.ledger.entries.count { $0.noise == .central }),
+          "complete": .boolean(!account.ledger.isIncomplete),
           "sumsWithoutNoise": .count(plain), "delta": .null, "dataSets": .array([]), "inAll": .null,
         ]))
     } else {
@@ -77,10 +79,11 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       indentation: 2)
     for row in rows + [all] {
       table.append([
-        "\(row.name ?? "all data together")", "\(row.runs)", "\(row.charges)", "\(Self.digits(row.epsilon, .up))",
+        "\(row.name ?? "all data together")", "\(row.runs)", "\(row.charges)",
+        "\(PrivacyAccount.text(row.epsilon, .up))",
         "\(Figures.decimals(row.ceiling, 4))",
         StyledText(
-          Self.digits(max(0, row.ceiling - row.epsilon), .down), row.epsilon < row.ceiling ? .good : .bad),
+          PrivacyAccount.text(max(0, row.ceiling - row.epsilon), .down), row.epsilon < row.ceiling ? .good : .bad),
       ])
     }
     output.table(table)
@@ -89,11 +92,6 @@ struct PrivacySpentCommand: AsyncParsableCommand {
       showWhatIsUnknown(account.ledger, ceiling)
     }
     output.line("What fits into the rest: bauta privacy plan PLAN --directory \(place.directory)")
-  }
-
-  /// Four digits that never say less than was charged, nor more than is left.
-  private static func digits(_ value: Double, _ rule: FloatingPointRoundingRule) -> String {
-    value.isFinite ? Figures.decimals((value * 1e4).rounded(rule) / 1e4, 4) : "∞"
   }
 
   /// Charges that rest on the server.

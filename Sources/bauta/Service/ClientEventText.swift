@@ -33,8 +33,9 @@ enum ClientEventText {
     case .trained(_, let loss, let clipped):
       guard loss != nil || clipped > 0 else { return nil }
       return "  own loss \(Figures.decimals(loss, 4)), \(Figures.counted(clipped, "value")) clipped (stays here)"
-    case .charged(_, _, _, let epsilon, let noise):
-      let charged = "  charged to the privacy budget; ε = \(Figures.decimals(epsilon, 3)) so far"
+    case .charged(_, _, _, let count, let epsilon, let noise):
+      let what = count == 0 ? "paid for with an earlier round" : "charged to the privacy budget"
+      let charged = "  \(what); ε = \(PrivacyForecast.text(epsilon)) so far"
       return noise == .central ? StyledText("\(charged); \(CentralGaussian.trust)", .caution) : "\(charged)"
     case .completed(let opening, let survivors, let count):
       return "\(title(opening)): sum over \(survivors) of \(Figures.counted(count, "organisation"))"
@@ -94,11 +95,12 @@ enum ClientEventText {
       return Entry(
         .debug, "computed",
         fields(opening).merging(["loss": Figures.decimals(loss, 6), "clipped": "\(clipped)"]) { $1 })
-    case .charged(let run, let task, let round, let epsilon, let noise):
+    case .charged(let run, let task, let round, let count, let epsilon, let noise):
       return Entry(
         .info, "charged",
         [
-          "run": run.text, "task": task.rawValue, "round": "\(round)", "epsilon": Figures.decimals(epsilon, 6),
+          "run": run.text, "task": task.rawValue, "round": "\(round)", "count": "\(count)",
+          "epsilon": Figures.decimals(epsilon, 6),
           "noise": noise.rawValue,
         ])
     case .sent(let kind, let opening): return Entry(.debug, "sent", fields(opening).merging(["kind": kind]) { $1 })

@@ -176,10 +176,12 @@ struct ReportLog {
         .number(charge.entry), .time(charge.time), .logged(charge.charged?.text), .logged(charge.total?.text),
       ])
     }
+    let several: Markup =
+      ledger.isOfSeveral ? " with those of all data sets added up: composed, as the ledger does, it is less" : ""
     return """
       <h3>Privacy budget</h3>
-      <p>\(Figures.counted(ledger.count, "charge")), together ε = \(Figures.decimals(ledger.sum, 4)). After the last one, \
-      the organisation's own account stood at ε = \(.logged(ledger.last?.total?.text)).</p>
+      <p>\(Figures.counted(ledger.count, "charge")), together ε = \(Figures.decimals(ledger.sum, 4))\(several). After the last one, \
+      the account of its data stood at ε = \(.logged(ledger.last?.total?.text)).</p>
       \(ReportCurve(ledger.curve).markup)\(table.markup)
       """
   }

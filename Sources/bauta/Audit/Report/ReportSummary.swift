@@ -165,7 +165,7 @@ struct ReportSummary {
     let budget: Markup =
       charges.count == 0
       ? "No privacy budget was charged: what protects the terms is the secure sum, not noise."
-      : "The privacy budget was charged \(Figures.counted(charges.count, "time")), in all ε = \(Figures.decimals(charges.sum, 3))."
+      : "The privacy budget was charged \(Figures.counted(charges.count, "time")), in all ε = \(Figures.decimals(charges.sum, 3))\(charges.isOfSeveral ? ", with those of all data sets added up" : "")."
     let what: Markup =
       terms.total.count == 1 ? "1 of them was a masked term" : "\(.number(terms.total.count)) of them were masked terms"
     return "\(what)\(least)\(cohort). \(budget)"
