@@ -156,8 +156,9 @@ struct PrivacyLedgerTests {
         + "ε = \(PrivacyForecast.text(two)), above the ceiling of 1.500 at δ = 1e-05")
     #expect(words.code == "privacy-budget-spent" && words.blame == .local && !words.remedy.isEmpty)
     #expect(
-      BudgetShortage(opening: opening, forecast: try forecast(100, 1.25)).message.hasSuffix(
-        "ε = \(PrivacyForecast.text(three)) in all, above the ceiling of 1.250 at δ = 1e-05"))
+      BudgetShortage(opening: opening, forecast: try forecast(100, 1.25)).message
+        == "fit of round 7 would take all data together from ε = \(PrivacyForecast.text(two)) to "
+        + "ε = \(PrivacyForecast.text(three)), above the ceiling of 1.250 at δ = 1e-05")
   }
 
   @Test("What is said of ε is never less than it is, nor a digit more than it need be")

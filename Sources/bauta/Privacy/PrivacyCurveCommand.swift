@@ -123,7 +123,15 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
           + (epsilon.map { "at ε = \(JSONValue.number($0).text)" } ?? "with next to no noise"))
       Output.standard.flush()
     }
-    let areas = try (0..<trials).compactMap { _ in try rehearsal.train(noise: noise).metrics.rocAuc }
+    var areas: [Double] = []
+    var next = ContinuousClock.now + .seconds(5)
+    for number in 1...trials {
+      if let area = try rehearsal.train(noise: noise).metrics.rocAuc { areas.append(area) }
+      guard !format.json, number < trials, .now >= next else { continue }
+      Output.error.line("  \(number) of \(trials)")
+      Output.error.flush()
+      next = .now + .seconds(5)
+    }
     return Accuracy(epsilon: epsilon, noiseMultiplier: noise.form.noiseMultiplier, areas: areas)
   }
 
