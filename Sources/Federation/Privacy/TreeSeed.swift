@@ -4,7 +4,7 @@ import DifferentialPrivacy
 /// The secret from which a server makes the noise of a run's trees: 32 random bytes, drawn when the run begins.
 ///
 /// A node's noise is added in one round and taken off in a later one, and a server may be started again in between: so it
-/// has to be made again, exactly, and not drawn afresh, which would let people average it away. It is made from a key that
+/// has to be made again, exactly: drawn afresh it would not be that which was added. It is made from a key that
 /// HKDF derives for run, pass and node, as a keystream; nodes of different places share nothing.
 ///
 /// **Whoever has it can take the noise off everything that the run has published.** It is in the run's directory as long as
