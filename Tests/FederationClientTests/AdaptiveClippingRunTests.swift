@@ -22,24 +22,14 @@ struct AdaptiveClippingRunTests {
 
   /// Little noise, so that it is seen where the clip goes.
   private func plan(clip: Double, rounds: Int = 5, learningRate: Double = 1) throws -> RunPlan {
-    let text = try federation.privatePlan(rounds: rounds, epsilon: 64).text
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).filter {
-      !$0.contains("learningRate") && !$0.contains("expectedExamples")
-    }
-    return try RunPlan(
-      parsing: lines.joined(separator: "\n").replacingOccurrences(of: "FedSGD", with: "FedAvg")
-        .replacingOccurrences(of: "unit: record", with: "unit: organization")
-        .replacingOccurrences(
-          of: "clip: 2,",
-          with: "clip: \(clip), adaptiveClipping: {quantile: 0.5, learningRate: \(learningRate), bitShare: 0.3},"
-        )
-        .replacingOccurrences(of: "rounds: last, histogramBins: 16", with: "rounds: none"))
+    try federation.organizationPlan(
+      rounds: rounds, epsilon: 64,
+      clip: "\(clip), adaptiveClipping: {quantile: 0.5, learningRate: \(learningRate), bitShare: 0.3}")
   }
 
   private var policies: [Int: String] {
-    let policy = TestFederation.privatePolicy(epsilon: 64).replacingOccurrences(
-      of: "unit: record", with: "unit: organization")
-    return Dictionary(uniqueKeysWithValues: (0..<4).map { ($0, policy) })
+    Dictionary(
+      uniqueKeysWithValues: (0..<4).map { ($0, TestFederation.privatePolicy(epsilon: 64, unit: .organization)) })
   }
 
   /// The models of a run as the server stored them, round by round.
@@ -60,20 +50,12 @@ struct AdaptiveClippingRunTests {
     }
   }
 
-  private final class Sent: Sendable {
-    private let messages = Mutex<[(OrganizationName, ClientMessage)]>([])
-    func note(_ name: OrganizationName, _ message: ClientMessage) { messages.withLock { $0.append((name, message)) } }
-    func all(of name: OrganizationName) -> [ClientMessage] {
-      messages.withLock { $0.filter { $0.0 == name }.map(\.1) }
-    }
-  }
-
   @Test(
     "A clip far too small grows and one far too large shrinks, everybody follows it, and update and bit are charged",
     arguments: [0x1p-10, 64])
   func follows(first: Double) async throws {
     let plan = try plan(clip: first)
-    let sent = Sent()
+    let sent = SentMessages()
     let outcome = try await coordinator.run(
       plan: plan, policies: policies,
       delay: { name, message in

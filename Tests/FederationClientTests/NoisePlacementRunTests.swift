@@ -18,49 +18,17 @@ struct NoisePlacementRunTests {
 
   init() throws { federation = try TestFederation(isInMemory: true) }
 
-  private static func plan(
-    trainer: String, strategy: String, evaluation: String, privacy: String, accept: String = "20s"
-  ) throws -> RunPlan {
-    try RunPlan(
-      parsing: """
-        schema: bauta/plan/1
-        name: fraud
-        task: {kind: train, label: y, features: [amount, visits, age]}
-        data:
-          set: claims
-          testFraction: 0.25
-          splitSeed: 3
-          preprocessing: [signedLog1p, publicScale]
-          publicScale: {centre: 3.5, scale: 1, bound: 4}
-        model: {classWeights: uniform}
-        trainer: \(trainer)
-        strategy: \(strategy)
-        rounds: 2
-        secureSum: {clip: 8, weightCap: 1000}
-        evaluation: \(evaluation)
-        deadlines: {accept: \(accept), fit: 20s, step: 20s, reconnect: 50ms}
-        privacy: \(privacy)
+  private static func deadlines(accept: String) -> String { "accept: \(accept), fit: 20s, step: 20s, reconnect: 50ms" }
 
-        """)
+  private func localPlan(accept: String = "20s") throws -> RunPlan {
+    try federation.localPlan(epsilon: 4, deadlines: Self.deadlines(accept: accept))
   }
 
-  private static func local(accept: String = "20s") throws -> RunPlan {
-    try plan(
-      trainer: "{optimizer: dpsgd, steps: 3, learningRate: 0.5, samplingProbability: 0.25, expectedExamples: 30}",
-      strategy: "{name: FedAvg}", evaluation: "{rounds: none}",
-      privacy: "{unit: record, noise: local, clip: 1, epsilon: 4, delta: 1e-5}", accept: accept)
-  }
-
-  private static func central(amount: String = "epsilon: 6", accept: String = "20s") throws -> RunPlan {
-    try plan(
-      trainer: "{program: builtin}", strategy: "{name: FedSGD, learningRate: 1, expectedExamples: 120}",
-      evaluation: "{rounds: last, histogramBins: 8}",
-      privacy: "{unit: record, noise: central, clip: 1, \(amount), delta: 1e-5}", accept: accept)
-  }
-
-  private static func policy(_ privacy: String) -> String {
-    Policy.template.replacingOccurrences(
-      of: "privacy: {unit: none, epsilon: null, epsilonInAll: null, delta: null}", with: "privacy: \(privacy)")
+  private func centralPlan(amount: String = "epsilon: 6", accept: String = "20s") throws -> RunPlan {
+    try TestFederation.noisedPlan(
+      rounds: 2, strategy: "name: FedSGD, learningRate: 1, expectedExamples: 120",
+      evaluation: "{rounds: last, histogramBins: 8}", privacy: "unit: record, noise: central, clip: 1, \(amount)",
+      deadlines: Self.deadlines(accept: accept))
   }
 
   private struct End {
@@ -107,18 +75,14 @@ struct NoisePlacementRunTests {
 
   /// The noise of a run as every side computes it.
   private func noise(_ plan: RunPlan) throws -> NoiseAgreement {
-    try #require(
-      try NoiseAgreement(plan: plan, manifest: federation.manifest.manifest, features: TestFederation.columns.count))
-  }
-
-  private func ledger(_ party: Party) throws -> PrivacyLedger {
-    try ClientStore(path: federation.statePath(party)).ledger()
+    try #require(try federation.noise(plan))
   }
 
   @Test("With local noise a run trains, every organisation is charged for every step, and no counts leave")
   func local() async throws {
-    let plan = try Self.local()
-    let end = try await carryOut(agreement(plan), policy: Self.policy("{unit: record, epsilon: 4, delta: 1e-5}"))
+    let plan = try localPlan()
+    let end = try await carryOut(
+      agreement(plan), policy: TestFederation.policy(privacy: "unit: record, epsilon: 4, delta: 1e-5"))
     #expect(end.report.state == .completed, "\(end.report.reason ?? "")")
     #expect(end.report.rounds.map(\.round) == [1, 2])
     #expect(end.report.rounds.allSatisfy { $0.survivors.count == 4 && $0.examples == 0 && $0.metrics.isEmpty })
@@ -131,7 +95,7 @@ struct NoisePlacementRunTests {
     let noise = try noise(plan)
     let charge = try #require(noise.charge(of: .fit))
     for party in federation.parties {
-      let ledger = try ledger(party)
+      let ledger = try federation.ledger(party)
       #expect(ledger.entries.map(\.round) == [1, 2])
       #expect(ledger.entries.allSatisfy { $0.event == charge.event && $0.count == 3 && $0.noise == .local })
       #expect(abs(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5) - noise.form.epsilon) < 1e-9)
@@ -142,36 +106,36 @@ struct NoisePlacementRunTests {
 
   @Test("Two fits of the same run are not the same: the noise is fresh")
   func localNoiseIsFresh() async throws {
-    let policy = Self.policy("{unit: record, epsilon: 20, delta: 1e-5}")
-    let first = try await carryOut(agreement(Self.local()), policy: policy)
-    let second = try await carryOut(agreement(Self.local()), policy: policy)
+    let policy = TestFederation.policy(privacy: "unit: record, epsilon: 20, delta: 1e-5")
+    let first = try await carryOut(agreement(localPlan()), policy: policy)
+    let second = try await carryOut(agreement(localPlan()), policy: policy)
     func parameters(_ end: End) throws -> [Double] {
       try ModelArtifact(decoding: Array(try #require(models(end).first))).model.parameters
     }
     #expect(try parameters(first) != parameters(second))
-    #expect(try ledger(federation.parties[0]).entries.count == 4)
+    #expect(try federation.ledger(federation.parties[0]).entries.count == 4)
   }
 
   @Test("A run that costs more than the ceiling is refused before anything is trained")
   func aboveTheCeiling() async throws {
     let events = Mutex<[ClientEvent]>([])
     let end = try await carryOut(
-      agreement(Self.local()), policy: Self.policy("{unit: record, epsilon: 1, delta: 1e-5}")
+      agreement(localPlan()), policy: TestFederation.policy(privacy: "unit: record, epsilon: 1, delta: 1e-5")
     ) { event in events.withLock { $0.append(event) } }
     #expect(end.report.state != .completed)
     let rules = events.withLock { $0.compactMap { if case .refused(_, let rule, _) = $0 { rule } else { nil } } }
     // The run ends with the first refusals: not everybody has to come to its own.
     #expect(!rules.isEmpty && rules.allSatisfy { $0.contains("privacy.epsilon") })
-    for party in federation.parties { #expect(try ledger(party).entries.isEmpty) }
+    for party in federation.parties { #expect(try federation.ledger(party).entries.isEmpty) }
   }
 
   // MARK: - Noise that the server adds
 
   @Test("With central noise a run trains where policies trust the server, and every log says that they do")
   func central() async throws {
-    let plan = try Self.central()
+    let plan = try centralPlan()
     let run = agreement(plan)
-    let policy = Self.policy("{unit: record, epsilon: 6, delta: 1e-5, trustServer: true}")
+    let policy = TestFederation.policy(privacy: "unit: record, epsilon: 6, delta: 1e-5, trustServer: true")
     let end = try await carryOut(run, policy: policy)
     #expect(end.report.state == .completed, "\(end.report.reason ?? "")")
     #expect(end.report.rounds.map(\.round) == [1, 2] && end.report.rounds.last?.metrics.isEmpty == false)
@@ -179,7 +143,7 @@ struct NoisePlacementRunTests {
     #expect((metrics["rocAuc"] == nil) == (metrics["rocAucNoiseError"] == nil))
     #expect(try models(end).count == 1)
     for party in federation.parties {
-      let ledger = try ledger(party)
+      let ledger = try federation.ledger(party)
       #expect(ledger.entries.map(\.task) == [.fit, .fit, .evaluate])
       #expect(ledger.entries.allSatisfy { $0.noise == .central && $0.count == 1 })
       #expect(
@@ -194,7 +158,7 @@ struct NoisePlacementRunTests {
   func distrust() async throws {
     let events = Mutex<[ClientEvent]>([])
     let end = try await carryOut(
-      agreement(Self.central()), policy: Self.policy("{unit: record, epsilon: 6, delta: 1e-5}")
+      agreement(centralPlan()), policy: TestFederation.policy(privacy: "unit: record, epsilon: 6, delta: 1e-5")
     ) { event in events.withLock { $0.append(event) } }
     #expect(end.report.state != .completed)
     let reasons = events.withLock {
@@ -202,12 +166,12 @@ struct NoisePlacementRunTests {
     }
     #expect(!reasons.isEmpty)
     #expect(reasons.allSatisfy { $0.joined().contains(CentralGaussian.trust) })
-    for party in federation.parties { #expect(try ledger(party).entries.isEmpty) }
+    for party in federation.parties { #expect(try federation.ledger(party).entries.isEmpty) }
   }
 
   @Test("The server's noise has the planned variance, comes once, is fresh each time, and keeps the terms bound")
   func centralVariance() throws {
-    let plan = try Self.central()
+    let plan = try centralPlan()
     let noise = try noise(plan)
     guard case .central(let central) = noise.form, let evaluation = central.evaluation else {
       Issue.record("another form")
@@ -259,16 +223,16 @@ struct NoisePlacementRunTests {
 
   @Test("A server that is trusted with the noise sees sums without: of two that nearly agree, it gets one")
   func nearSetsOfCentralNoise() async throws {
-    let policy = Self.policy("{unit: record, epsilon: 60, delta: 1e-5, trustServer: true}")
-    let (second, rules) = try await twice(Self.central(accept: "2s"), policy: policy)
+    let policy = TestFederation.policy(privacy: "unit: record, epsilon: 60, delta: 1e-5, trustServer: true")
+    let (second, rules) = try await twice(centralPlan(accept: "2s"), policy: policy)
     #expect(second.report.state == .stopped && second.report.rounds.isEmpty)
     #expect(rules == Array(repeating: "near-set-same-model", count: 3))
   }
 
   @Test("With local noise a term was paid for by itself: the next run with one organisation less is carried out")
   func nearSetsOfLocalNoise() async throws {
-    let policy = Self.policy("{unit: record, epsilon: 60, delta: 1e-5}")
-    let (second, rules) = try await twice(Self.local(accept: "2s"), policy: policy)
+    let policy = TestFederation.policy(privacy: "unit: record, epsilon: 60, delta: 1e-5")
+    let (second, rules) = try await twice(localPlan(accept: "2s"), policy: policy)
     #expect(second.report.state == .completed, "\(second.report.reason ?? "")")
     #expect(rules.isEmpty && second.report.rounds.allSatisfy { $0.survivors.count == 3 })
   }
@@ -277,9 +241,10 @@ struct NoisePlacementRunTests {
 
   @Test("All that a trusted server stores and sends of a sum has the noise in it")
   func onlyNoisedSumsAreSeen() async throws {
-    let plan = try Self.central(amount: "noiseMultiplier: 65536")
+    let plan = try centralPlan(amount: "noiseMultiplier: 65536")
     let run = agreement(plan)
-    let end = try await carryOut(run, policy: Self.policy("{unit: record, epsilon: 1, delta: 1e-5, trustServer: true}"))
+    let end = try await carryOut(
+      run, policy: TestFederation.policy(privacy: "unit: record, epsilon: 1, delta: 1e-5, trustServer: true"))
     #expect(end.report.state == .completed, "\(end.report.reason ?? "")")
     guard case .central(let central) = try noise(plan).form, let evaluation = central.evaluation else {
       Issue.record("another form")
@@ -320,10 +285,10 @@ struct NoisePlacementRunTests {
 
   @Test("Of a sum that could not be stored nothing is stored: made again it has other noise")
   func nothingOfASumThatIsNotStored() async throws {
-    let run = agreement(try Self.central())
+    let run = agreement(try centralPlan())
     let store = RunStore(existing: "\(federation.root.path)/runs/\(run.run)")
     let end = try await carryOut(
-      run, policy: Self.policy("{unit: record, epsilon: 6, delta: 1e-5, trustServer: true}"),
+      run, policy: TestFederation.policy(privacy: "unit: record, epsilon: 6, delta: 1e-5, trustServer: true"),
       onEvent: { event in
         // Where the sum is to go there is a directory.
         guard case .openingStarted = event else { return }

@@ -53,46 +53,19 @@ struct PlanRehearsalTests {
     #expect((area - reported).magnitude < 0.05)
   }
 
-  private static func plan(_ training: String, _ privacy: String) throws -> RunPlan {
-    try RunPlan(
-      parsing: """
-        schema: bauta/plan/1
-        name: fraud
-        task: {kind: train, label: y, features: [\(TestFederation.columns.joined(separator: ", "))]}
-        data:
-          set: claims
-          testFraction: 0.25
-          splitSeed: 3
-          preprocessing: [publicScale]
-          publicScale: {centre: 45, scale: 30, bound: 4}
-        model: {classWeights: uniform}
-        \(training)
-        rounds: 3
-        secureSum: {weightCap: 1000}
-        evaluation: {rounds: none}
-        privacy: {\(privacy), epsilon: 1, delta: 1e-5}
-
-        """)
-  }
-
-  private static let gradients = "strategy: {name: FedSGD, learningRate: 1, expectedExamples: 120}"
-  private static let local =
-    "trainer: {optimizer: dpsgd, steps: 3, learningRate: 0.5, samplingProbability: 0.5, expectedExamples: 30}"
-
+  private static let gradients = "name: FedSGD, learningRate: 1, expectedExamples: 120"
   @Test(
     "Of every kind of noise little leaves the model where it is, and much does not",
     arguments: [
       (gradients, "unit: record, clip: 2"), (gradients, "unit: record, noise: central, clip: 2"),
       (gradients, "unit: record, noise: central, tree: {passes: 1}, clip: 2"),
-      ("strategy: {name: FedAvg}", "unit: organization, clip: 2"),
-      ("strategy: {name: FedAvg}", "unit: organization, clip: 2, adaptiveClipping: {}"),
+      ("name: FedAvg", "unit: organization, clip: 2"),
+      ("name: FedAvg", "unit: organization, clip: 2, adaptiveClipping: {}"),
     ])
-  func everyKind(training: String, privacy: String) throws {
-    let plan = try Self.plan(training, privacy)
+  func everyKind(strategy: String, privacy: String) throws {
+    let plan = try TestFederation.noisedPlan(rounds: 3, strategy: strategy, privacy: "\(privacy), epsilon: 1")
     let rehearsal = try rehearsal(plan)
-    let noise = try #require(
-      try NoiseAgreement(
-        plan: plan, manifest: federation.manifest.manifest, features: TestFederation.columns.count))
+    let noise = try #require(try federation.noise(plan))
     /// How far models of several trainings are from each other, root mean square.
     func spread(_ noise: NoiseAgreement?) throws -> Double {
       let models = try (0..<10).map { _ in try rehearsal.train(noise: noise).model.model.parameters }
@@ -112,21 +85,19 @@ struct PlanRehearsalTests {
 
   @Test("Noise inside organisations is in a rehearsal as well, and another ε has another noise")
   func local() throws {
-    let plan = try Self.plan(Self.local, "unit: record, noise: local, clip: 2")
-    let noise = try #require(
-      try NoiseAgreement(
-        plan: plan, manifest: federation.manifest.manifest, features: TestFederation.columns.count))
+    let plan = try federation.localPlan(epsilon: 1)
+    let noise = try #require(try federation.noise(plan))
     let other = try noise.with(epsilon: 8)
     #expect(other.form.epsilon <= 8 && other.form.epsilon > 7.9)
     #expect(other.form.noiseMultiplier < noise.form.noiseMultiplier)
     #expect(other.settings.amount == .target(epsilon: 8) && noise.settings.amount == .target(epsilon: 1))
     let model = try rehearsal(plan).train(noise: other).model
-    #expect(model.round == 3 && model.model.parameters.contains { $0 != 0 })
+    #expect(model.round == 2 && model.model.parameters.contains { $0 != 0 })
   }
 
   @Test("Tables for other organisations than the manifest's are refused")
   func otherTables() throws {
-    let plan = try Self.plan(Self.gradients, "unit: record, clip: 2")
+    let plan = try federation.privatePlan()
     #expect(throws: ClientError.self) { try rehearsal(plan, parties: 0..<3) }
   }
 }

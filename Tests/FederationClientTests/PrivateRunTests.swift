@@ -25,15 +25,6 @@ struct PrivateRunTests {
       uniqueKeysWithValues: (0..<4).map { ($0, TestFederation.privatePolicy(epsilon: epsilon, whenShort: whenShort)) })
   }
 
-  /// Every message that left, by organisation.
-  private final class Sent: Sendable {
-    private let messages = Mutex<[(OrganizationName, ClientMessage)]>([])
-    func note(_ name: OrganizationName, _ message: ClientMessage) { messages.withLock { $0.append((name, message)) } }
-    func all(of name: OrganizationName) -> [ClientMessage] {
-      messages.withLock { $0.filter { $0.0 == name }.map(\.1) }
-    }
-  }
-
   /// Everything that may leave in a run with noise, and why it says nothing of a row, or says it with noise.
   private static let allowed = [
     "hello": "manifest, approval and certificate keys: no data are read for it",
@@ -57,7 +48,7 @@ struct PrivateRunTests {
     arguments: ["skellam", "discreteGaussian"])
   func everythingIsCharged(mechanism: String) async throws {
     let plan = try federation.privatePlan(mechanism: mechanism)
-    let sent = Sent()
+    let sent = SentMessages()
     let outcome = try await coordinator.run(
       plan: plan, policies: policies(),
       delay: { name, message in
@@ -248,16 +239,8 @@ struct PrivateRunTests {
 
   @Test("The organisation unit trains as well: updates are clipped, noised, summed and turned back")
   func organizations() async throws {
-    let text = try federation.privatePlan(rounds: 1, epsilon: 20).text
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).filter {
-      !$0.contains("learningRate") && !$0.contains("expectedExamples")
-    }
-    let plan = try RunPlan(
-      parsing: lines.joined(separator: "\n").replacingOccurrences(of: "FedSGD", with: "FedAvg")
-        .replacingOccurrences(of: "unit: record", with: "unit: organization")
-        .replacingOccurrences(of: "rounds: last, histogramBins: 16", with: "rounds: none"))
-    let policy = TestFederation.privatePolicy(epsilon: 20).replacingOccurrences(
-      of: "unit: record", with: "unit: organization")
+    let plan = try federation.organizationPlan(epsilon: 20)
+    let policy = TestFederation.privatePolicy(epsilon: 20, unit: .organization)
     let outcome = try await coordinator.run(
       plan: plan, policies: Dictionary(uniqueKeysWithValues: (0..<4).map { ($0, policy) }))
     #expect(outcome.report.state == .completed, "\(outcome.report.reason ?? "")")

@@ -24,32 +24,15 @@ struct TreeNoiseRunTests {
   private static func plan(
     rounds: Int, passes: Int = 1, amount: String = "noiseMultiplier: 1000", evaluation: String = "{rounds: none}"
   ) throws -> RunPlan {
-    try RunPlan(
-      parsing: """
-        schema: bauta/plan/1
-        name: fraud
-        task: {kind: train, label: y, features: [amount, visits, age]}
-        data:
-          set: claims
-          testFraction: 0.25
-          splitSeed: 3
-          preprocessing: [signedLog1p, publicScale]
-          publicScale: {centre: 3.5, scale: 1, bound: 4}
-        model: {classWeights: uniform, l2: 0}
-        strategy: {name: FedSGD, learningRate: 0.001, expectedExamples: 17}
-        rounds: \(rounds)
-        secureSum: {weightCap: 1000}
-        evaluation: \(evaluation)
-        deadlines: {accept: 20s, fit: 20s, step: 20s, reconnect: 50ms}
-        privacy: {unit: record, noise: central, tree: {passes: \(passes)}, clip: 1, \(amount), delta: 1e-5}
-
-        """)
+    try TestFederation.noisedPlan(
+      rounds: rounds, model: "{classWeights: uniform, l2: 0}",
+      strategy: "name: FedSGD, learningRate: 0.001, expectedExamples: 17", evaluation: evaluation,
+      privacy: "unit: record, noise: central, tree: {passes: \(passes)}, clip: 1, \(amount)")
   }
 
   private static func policy(epsilon: Double = 6, whenShort: String = "refuse") -> String {
-    Policy.template.replacingOccurrences(
-      of: "privacy: {unit: none, epsilon: null, epsilonInAll: null, delta: null}",
-      with: "privacy: {unit: record, epsilon: \(epsilon), delta: 1e-5, trustServer: true, whenShort: \(whenShort)}")
+    TestFederation.policy(
+      privacy: "unit: record, epsilon: \(epsilon), delta: 1e-5, trustServer: true, whenShort: \(whenShort)")
   }
 
   private func agreement(_ plan: RunPlan) -> RunAgreement {
@@ -58,10 +41,6 @@ struct TreeNoiseRunTests {
 
   private func store(of agreement: RunAgreement) -> RunStore {
     RunStore(existing: "\(federation.root.path)/runs/\(agreement.run)")
-  }
-
-  private func ledger(_ party: Party) throws -> PrivacyLedger {
-    try ClientStore(path: federation.statePath(party)).ledger()
   }
 
   /// Clients that take part to the end, beside what a test does to servers.
@@ -194,7 +173,7 @@ struct TreeNoiseRunTests {
     #expect(report.rounds.map(\.round) == Array(1...7))
     let noise = try #require(try federation.noise(plan))
     for party in federation.parties {
-      let ledger = try ledger(party)
+      let ledger = try federation.ledger(party)
       #expect(ledger.entries.map(\.count) == [3, 0, 0, 0, 0, 0, 0, 1])
       #expect(ledger.entries.map(\.task) == Array(repeating: .fit, count: 7) + [.evaluate])
       #expect(ledger.entries.allSatisfy { $0.noise == .central })
@@ -231,7 +210,9 @@ struct TreeNoiseRunTests {
     }
     #expect(report.state == .completed, "\(report.reason ?? "")")
     try expectNoise(of: copy, run)
-    for party in federation.parties { #expect(try ledger(party).entries.map(\.count) == [3, 0, 0, 0, 3, 0, 0, 0]) }
+    for party in federation.parties {
+      #expect(try federation.ledger(party).entries.map(\.count) == [3, 0, 0, 0, 3, 0, 0, 0])
+    }
     #expect(!TreeSeed.isStored(at: store(of: run).treeSeedPath))
   }
 
@@ -263,7 +244,7 @@ struct TreeNoiseRunTests {
     #expect(report.state == .failed && report.rounds.map(\.round) == [1, 2])
     #expect(report.reason?.contains("the run's noise cannot be made as it began") == true, "\(report.reason ?? "")")
     #expect(throws: (any Error).self) { try store(of: run).model(round: 3) }
-    for party in federation.parties { #expect(try ledger(party).entries.map(\.round) == [1, 2]) }
+    for party in federation.parties { #expect(try federation.ledger(party).entries.map(\.round) == [1, 2]) }
   }
 
   private final class Refusals: Sendable {
@@ -321,7 +302,7 @@ struct TreeNoiseRunTests {
     #expect(!FileManager.default.fileExists(atPath: "\(files)/models/round-3.safetensors"))
     let rules = refusals.rules.withLock { Set($0) }
     #expect(rules == ["opening-closed"], "\(rules)")
-    for party in federation.parties { #expect(try ledger(party).entries.map(\.round) == [1, 2, 3]) }
+    for party in federation.parties { #expect(try federation.ledger(party).entries.map(\.round) == [1, 2, 3]) }
   }
 
   @Test("A seed that an earlier server drew before it fixed the cohort is taken, and a cancelled run leaves none")
@@ -359,7 +340,7 @@ struct TreeNoiseRunTests {
     ) { try await conduct(run, at: address) }
     #expect(report.state == .budgetSpent, "\(report.reason ?? "")")
     #expect(report.rounds.map(\.round) == [1, 2, 3])
-    let ledger = try ledger(federation.parties[1])
+    let ledger = try federation.ledger(federation.parties[1])
     #expect(ledger.entries.map(\.count) == [2, 0, 0])
     #expect(try ledger.epsilon(of: nil, unit: .record, delta: 1e-5, trustsServer: true) == one)
     // Nobody takes part in a run whose first pass is beyond its ceiling.

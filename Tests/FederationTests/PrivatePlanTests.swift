@@ -107,7 +107,7 @@ struct PrivatePlanTests {
       Fault(", delta: 1e-5", "", "the key 'privacy.delta' is missing"),
       Fault(
         "epsilon: 3", "noiseMultiplier: 0",
-        "privacy.noiseMultiplier: expected a number from 0.001 to 1048576 or null, found '0'"),
+        "privacy.noiseMultiplier: expected a number from 0.001 to 524288 or null, found '0'"),
       Fault(
         "epsilon: 3", "epsilon: 3, noiseMultiplier: 1",
         "privacy.noiseMultiplier: give either a target epsilon or a noiseMultiplier, one of them"),

@@ -112,19 +112,21 @@ extension Policy {
         ) { dimension <= bounds.dimension })
     }
     let bits = "\(bounds.bits.lowerBound) to \(bounds.bits.upperBound)"
-    return checks + [
+    checks.append(
       check("bounds.bits", bits, String(plan.secureSum.bits), "a coordinate's width must lie within") {
         bounds.bits.contains(plan.secureSum.bits)
-      },
-      check(
-        "bounds.clip", Self.number(bounds.clip), Self.number(plan.secureSum.clip), "values may be clipped at most at"
-      ) {
-        plan.secureSum.clip <= bounds.clip
-      },
+      })
+    if plan.clipsValues {
+      checks.append(
+        check(
+          "bounds.clip", Self.number(bounds.clip), Self.number(plan.secureSum.clip), "values may be clipped at most at"
+        ) { plan.secureSum.clip <= bounds.clip })
+    }
+    checks.append(
       check("bounds.rounds", String(bounds.rounds), String(plan.rounds), "a run may have at most so many rounds") {
         plan.rounds <= bounds.rounds
-      },
-    ]
+      })
+    return checks
   }
 
   private func check(

@@ -49,7 +49,7 @@ extension PrivacySettings {
     delta = try group.required("delta", Self.number(Self.deltas, "a probability from 1e-18 to 0.01"))
     let epsilon = try group.nullable("epsilon", Self.number(Self.epsilons, "a number from 0.001 to 64"))
     let multiplier = try group.nullable(
-      "noiseMultiplier", Self.number(Self.multipliers, "a number from 0.001 to 1048576"))
+      "noiseMultiplier", Self.number(Self.multipliers, "a number from 0.001 to 524288"))
     switch (epsilon, multiplier) {
     case (let epsilon?, nil): amount = .target(epsilon: epsilon)
     case (nil, let multiplier?): amount = .noiseMultiplier(multiplier)

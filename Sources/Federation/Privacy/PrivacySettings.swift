@@ -30,6 +30,12 @@ public enum PrivacyModel: Sendable, Hashable {
   public var unit: PrivacyUnit { settings?.unit ?? .none }
 }
 
+extension RunPlan {
+  /// Whether terms are values that `secureSum.clip` bounds, each by itself: not where they become integers of a bounded norm,
+  /// as noise of shares and of a server asks for.
+  public var clipsValues: Bool { privacy.settings.map { $0.placement == .local } ?? true }
+}
+
 /// Whose presence noise hides.
 public enum PrivacyUnit: String, Sendable, Hashable, CaseIterable {
   case none
@@ -55,7 +61,7 @@ public enum NoisePlacement: String, Sendable, Hashable, CaseIterable {
 public struct PrivacySettings: Sendable, Hashable {
   public static let epsilons = 0x1p-10...64.0
   public static let deltas = 1e-18...0.01
-  public static let multipliers = 0x1p-10...0x1p20
+  public static let multipliers = 0x1p-10...0x1p19
   public static let clips = 0x1p-40...0x1p40
 
   /// How the noise is chosen.

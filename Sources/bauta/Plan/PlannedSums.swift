@@ -33,8 +33,7 @@ struct PlannedSums: Sendable, CustomStringConvertible {
     organizations = names.count
     self.threshold = threshold
     bits = plan.secureSum.bits
-    let makesIntegers = plan.privacy.settings.map { $0.placement != .local } ?? false
-    clip = makesIntegers ? nil : plan.secureSum.clip
+    clip = plan.clipsValues ? plan.secureSum.clip : nil
     resolution = 1 / scale
   }
 

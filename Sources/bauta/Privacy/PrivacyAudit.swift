@@ -60,11 +60,15 @@ struct PrivacyAudit {
   ///   - path: Of the plan, for messages.
   /// - Throws: `CommandError` for a plan or data that cannot be audited, and what plan, data or noise throw.
   init(plan: RunPlan, path: String, data: FeatureTable?, settings: Settings) throws {
+    let remedy = "For a plan that can be audited: bauta plan template --privacy record"
+    guard plan.privacy.settings != nil else {
+      throw CommandError.unsuitable(
+        path: path, problem: "the plan has no differential privacy (privacy: none)", remedy: remedy)
+    }
     let otherPlan = CommandError.unsuitable(
       path: path,
       problem: "the audit is of privacy.unit: record with FedSGD, and of noise in single sums: distributed, or central "
-        + "without a tree",
-      remedy: "Give such a plan; 'bauta demo --epsilon 3' writes one to bauta-demo/plan.yaml.")
+        + "without a tree", remedy: remedy)
     guard let privacy = plan.privacy.settings, privacy.unit == .record, let gradient = plan.strategy.gradient else {
       throw otherPlan
     }

@@ -77,13 +77,15 @@ struct PrivacySpentCommand: AsyncParsableCommand {
     var table = Table(
       [.text("data"), .number("runs"), .number("charges"), .number("ε"), .number("ceiling"), .number("left")],
       indentation: 2)
+    let leftInAll = max(0, all.ceiling - all.epsilon)
     for row in rows + [all] {
+      // What all data together have left is the most that is left of any.
+      let left = min(leftInAll, max(0, row.ceiling - row.epsilon))
       table.append([
         "\(row.name ?? "all data together")", "\(row.runs)", "\(row.charges)",
         "\(PrivacyAccount.text(row.epsilon, .up))",
         "\(Figures.decimals(row.ceiling, 4))",
-        StyledText(
-          PrivacyAccount.text(max(0, row.ceiling - row.epsilon), .down), row.epsilon < row.ceiling ? .good : .bad),
+        StyledText(PrivacyAccount.text(left, .down), left > 0 ? .good : .bad),
       ])
     }
     output.table(table)
