@@ -18,7 +18,14 @@ struct StateReview {
 
   /// - Throws: ``ClientError/log(_:)``, ``ClientError/storage(_:)``.
   init(store: ClientStore, log: AuditLogWriter) throws(ClientError) {
-    try self.init(path: store.path, version: store.version, remembered: store.rememberedRecord, log: log)
+    try self.init(store: store, logDirectory: log.directory)
+  }
+
+  /// - Parameter logDirectory: a log that may be open elsewhere.
+  /// - Throws: ``ClientError/log(_:)``, ``ClientError/storage(_:)``.
+  init(store: ClientStore, logDirectory: String) throws(ClientError) {
+    try self.init(
+      path: store.path, version: store.version, remembered: store.rememberedRecord, logDirectory: logDirectory)
   }
 
   /// - Parameters:
@@ -26,17 +33,19 @@ struct StateReview {
   ///   - version: 0 where there is none.
   /// - Throws: ``ClientError/log(_:)``.
   init(
-    path: String, version: UInt64, remembered: ClientStore.LogPosition?, log: AuditLogWriter
+    path: String, version: UInt64, remembered: ClientStore.LogPosition?, logDirectory: String
   ) throws(ClientError) {
+    var size: UInt64 = 0
     var recorded: UInt64 = 0
     var runs: Set<String> = []
     var pending: [MessageIdentifier: (sequence: UInt64, run: String?)] = [:]
     var found: LeafHash?
     do throws(AuditLogError) {
       // An unpublished tail may still be on its way to the disk; it is in the file all the same.
-      var reader = try AuditLogReader(directory: log.directory)
+      var reader = try AuditLogReader(directory: logDirectory)
       while let entry = try reader.next() {
         let record = entry.record
+        size = record.sequence + 1
         if record.sequence == remembered?.sequence { found = entry.leaf }
         // A message that left without a version left under some state; a checkpoint for a witness needs none.
         let isOfState = record.event == .messageSent && !record.isCheckpointForWitness
@@ -59,9 +68,9 @@ struct StateReview {
           ? .missing(path: path, recorded: recorded)
           : .olderThanLog(path: path, version: version, recorded: recorded)
       } else if let remembered, found != remembered.leaf {
-        log.size <= remembered.sequence
-          ? .logShorter(path: log.directory, entries: log.size, remembered: remembered.sequence)
-          : .logDiffers(path: log.directory, entry: remembered.sequence)
+        size <= remembered.sequence
+          ? .logShorter(path: logDirectory, entries: size, remembered: remembered.sequence)
+          : .logDiffers(path: logDirectory, entry: remembered.sequence)
       } else {
         nil
       }

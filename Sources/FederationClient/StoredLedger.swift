@@ -4,8 +4,11 @@ import Foundation
 import ServiceControl
 
 /// An organisation's privacy ledger as it is on disk; a client that runs has the file to itself, and is asked for it.
+///
+/// A state that does not agree with the log, such as one that was put back, may have forgotten charges: its ledger is
+/// incomplete, as it is after the owner's acknowledgement.
 public enum StoredLedger {
-  /// - Throws: ``ClientError/storage(_:)``, ``ClientError/federation(_:)`` for an entry that cannot be accounted for,
+  /// - Throws: ``ClientError/storage(_:)``, ``ClientError/log(_:)``, ``ClientError/federation(_:)`` for an entry that cannot be accounted for,
   ///   ``ClientError/control(_:)`` where the client that runs does not answer.
   ///
   /// Waits up to a second for another program that has the file: one that reads it has it for a moment, and a client that
@@ -28,10 +31,23 @@ public enum StoredLedger {
     } catch {
       guard case .notRunning = error else { throw .control(error) }
     }
-    guard FileManager.default.fileExists(atPath: directory.statePath) else {
-      do throws(FederationError) { return try PrivacyLedger() } catch { throw .federation(error) }
+    let entries: [LedgerEntry]
+    let isIncomplete: Bool
+    if FileManager.default.fileExists(atPath: directory.statePath) {
+      let store = try ClientStore(path: directory.statePath)
+      let ledger = try store.ledger()
+      entries = ledger.entries
+      let fault = try StateReview(store: store, logDirectory: directory.logPath).fault
+      isIncomplete = ledger.isIncomplete || fault != nil
+    } else {
+      entries = []
+      isIncomplete =
+        try StateReview(path: directory.statePath, version: 0, remembered: nil, logDirectory: directory.logPath).fault
+        != nil
     }
-    return try ClientStore(path: directory.statePath).ledger()
+    do throws(FederationError) { return try PrivacyLedger(entries: entries, isIncomplete: isIncomplete) } catch {
+      throw .federation(error)
+    }
   }
 
   /// How the ledger names data: by where they are, without links.

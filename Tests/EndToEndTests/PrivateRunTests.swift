@@ -36,7 +36,21 @@ struct PrivateRunTests {
       let audit = try await runner.run("\(spent) > /dev/null & \(spent) && wait $!")
       #expect(audit.status == 0 && audit.output.contains("\"charges\""), "\(audit.errors)")
     }
+    try await forgotten(runner)
+  }
+
+  /// A state that is gone, or that an older one took the place of, has forgotten charges, and it shows before the owner has
+  /// acknowledged it.
+  private func forgotten(_ runner: SessionRunner) async throws {
+    let state = "demo/dogwood/state.sqlite"
+    let spent = "bauta privacy spent --directory demo/dogwood --json | grep -o '\"complete\":[a-z]*'"
+    let gone = try await runner.run("\(spent); mv \(state) older.sqlite; \(spent); cp older.sqlite \(state); \(spent)")
+    #expect(gone.output == "\"complete\":true\n\"complete\":false\n\"complete\":true\n", "\(gone.errors)")
     try await budgetSpent(runner)
+    let older = try await runner.run(
+      "\(spent); cp older.sqlite \(state); \(spent); bauta privacy spent --directory demo/dogwood")
+    #expect(older.output.hasPrefix("\"complete\":true\n\"complete\":false\n"), "\(older.errors)")
+    #expect(older.output.contains("∞") && older.output.contains("charges may be missing"), "\(older.output)")
   }
 
   /// Another run over what the first has left: one organisation's budget reaches for one round of it.

@@ -86,7 +86,7 @@ struct RecordChecks {
       if FileManager.default.fileExists(atPath: directory.statePath) {
         review = try StateReview(store: try ClientStore(path: directory.statePath), log: log)
       } else {
-        review = try StateReview(path: directory.statePath, version: 0, remembered: nil, log: log)
+        review = try StateReview(path: directory.statePath, version: 0, remembered: nil, logDirectory: log.directory)
       }
       if let fault = review.fault { return Finding("state", fault) }
       return Finding("state", .ok, "state and log agree")

@@ -116,7 +116,7 @@ struct PrivacySpentCommand: AsyncParsableCommand {
     guard plain > 0 || ledger.isIncomplete else { return }
     let what =
       plain == 0
-      ? "an older state took the place of a newer one, and charges may be missing"
+      ? "an older state took the place of a newer one, and charges may be missing ('bauta client doctor' says more)"
       : "\(Figures.counted(plain, "sum")) left without noise for the unit \(ceiling.unit.rawValue)"
     Output.standard.line(
       StyledText(
