@@ -52,6 +52,19 @@ public struct IntegerClipping: Sendable, Equatable {
     return Array(repeating: 0, count: gradient.count)
   }
 
+  /// Adds the clipped integers; nothing where the gradient is not finite.
+  ///
+  /// - Parameter sum: as many elements as the gradient.
+  /// - Throws: `TrainingError.optimization(.sumOverflows)` where 64 bits overflow.
+  func add(_ gradient: [Double], to sum: inout [Int64]) throws(TrainingError) {
+    guard let integers = clip(gradient) else { return }
+    for index in sum.indices {
+      let (next, overflow) = sum[index].addingReportingOverflow(integers[index])
+      guard !overflow else { throw .optimization(.sumOverflows) }
+      sum[index] = next
+    }
+  }
+
   /// Whether Σ k² ≤ bound², in integers.
   public func admits(_ integers: [Int64]) -> Bool {
     var squares: UInt64 = 0

@@ -72,6 +72,19 @@ public struct LocalDPSGD: Trainer {
   public func fit(
     parameters: [Double], configuration: TrainerConfiguration
   ) throws(TrainingError) -> FitResult {
+    try fit(parameters: parameters, configuration: configuration, further: { _ in [] }, observe: { _ in })
+  }
+
+  /// The same with examples whose gradients are given, and with a look at every step's sum, which nobody else is shown: for
+  /// audits.
+  ///
+  /// - Parameters:
+  ///   - further: gradients of a step's further examples, drawn and clipped as those of rows are.
+  ///   - observe: is shown every step.
+  package func fit(
+    parameters: [Double], configuration: TrainerConfiguration, further: (_ step: Int) -> [[Double]],
+    observe: (ObservedStep) throws(TrainingError) -> Void
+  ) throws(TrainingError) -> FitResult {
     let descent: FedSGD
     var state: FedSGD.State
     do throws(LearningError) {
@@ -84,7 +97,8 @@ public struct LocalDPSGD: Trainer {
     for step in 0..<configuration.steps {
       let gradients = try PerExampleGradients(
         table: train, classWeights: configuration.classWeights, parameters: state.parameters)
-      let sum = try noisedSum(gradients, step: step)
+      let (sum, drawn) = try noisedSum(gradients, further: further(step), step: step)
+      try observe(ObservedStep(step: step, rows: gradients, drawn: drawn, sum: sum))
       do throws(LearningError) { state = try descent.next(state, gradientSum: sum) } catch { throw .learning(error) }
     }
     return FitResult(
@@ -92,18 +106,24 @@ public struct LocalDPSGD: Trainer {
       metrics: ["steps": Double(configuration.steps)])
   }
 
-  /// Σ of the drawn examples' clipped gradients, with noise, in real units.
-  private func noisedSum(_ gradients: PerExampleGradients, step: Int) throws(TrainingError) -> [Double] {
+  /// Σ of the drawn examples' clipped gradients, with noise, in real units; and which rows were drawn.
+  private func noisedSum(
+    _ gradients: PerExampleGradients, further: [[Double]], step: Int
+  ) throws(TrainingError) -> (sum: [Double], drawn: [Int]) {
+    let count = gradients.count + further.count
     let (draws, noise): ([UInt64], [Int64])
-    do { (draws, noise) = (try words(gradients.count), try self.noise(gradients.dimension)) } catch {
+    do { (draws, noise) = (try words(count), try self.noise(gradients.dimension)) } catch {
       throw .optimization(.randomness(step: step))
     }
-    guard draws.count == gradients.count, noise.count == gradients.dimension else {
+    guard draws.count == count, noise.count == gradients.dimension else {
       throw .optimization(.randomness(step: step))
     }
     var sum = noise
     try gradients.add(clippedBy: clipping, to: &sum) { draws[$0] < threshold }
-    return sum.map { Double($0) / clipping.scale }
+    for (draw, gradient) in zip(draws[gradients.count...], further) where draw < threshold {
+      try clipping.add(gradient, to: &sum)
+    }
+    return (sum.map { Double($0) / clipping.scale }, (0..<gradients.count).filter { draws[$0] < threshold })
   }
 
   public func evaluate(
@@ -112,4 +132,15 @@ public struct LocalDPSGD: Trainer {
     try LogisticRegressionTrainer(train: train, test: test)
       .evaluate(parameters: parameters, configuration: configuration)
   }
+}
+
+/// A step of ``LocalDPSGD`` as an audit sees it.
+package struct ObservedStep {
+  /// In the fit, from 0.
+  package let step: Int
+  package let rows: PerExampleGradients
+  /// The rows that were drawn; not those whose gradients were given.
+  package let drawn: [Int]
+  /// With noise, in real units.
+  package let sum: [Double]
 }

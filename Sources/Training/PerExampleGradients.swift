@@ -77,12 +77,7 @@ public struct PerExampleGradients: Sendable {
     for row in 0..<count where isIncluded(row) {
       // Written as zeros where it is not finite.
       try? write(row: row, into: &gradient)
-      guard let integers = clipping.clip(gradient) else { continue }
-      for index in sum.indices {
-        let (next, overflow) = sum[index].addingReportingOverflow(integers[index])
-        guard !overflow else { throw .optimization(.sumOverflows) }
-        sum[index] = next
-      }
+      try clipping.add(gradient, to: &sum)
     }
   }
 }

@@ -8,8 +8,10 @@ enum AuditedNoise {
   case shares(NoiseShare)
   /// All of it, in the sum, by a server that the plan's terms trust with it.
   case server(CentralGaussian, trustedBy: CentralNoise)
+  /// All of it, in every step of an organisation's own training.
+  case training(LocalNoise)
 
-  /// Nil for noise that no audit knows how to draw: of organisations that train alone, and of trees.
+  /// Nil for noise that no audit knows how to draw: of trees.
   ///
   /// - Throws: `MechanismError`
   init?(_ form: NoiseAgreement.Form, _ amount: PrivacyAudit.Noise) throws {
@@ -18,7 +20,7 @@ enum AuditedNoise {
     case .central(let plan):
       guard plan.tree == nil else { return nil }
       self = .server(try Self.server(plan.model, amount), trustedBy: plan)
-    case .local: return nil
+    case .local(let planned): self = .training(try Self.training(planned, amount))
     }
   }
 
@@ -27,13 +29,14 @@ enum AuditedNoise {
     switch self {
     case .shares(let share): share.honestShares
     case .server: organizations
+    case .training: 1
     }
   }
 
   var mechanism: NoiseMechanism {
     switch self {
     case .shares(let share): share.mechanism
-    case .server: .distributedDiscreteGaussian
+    case .server, .training: .distributedDiscreteGaussian
     }
   }
 
@@ -44,6 +47,7 @@ enum AuditedNoise {
     switch self {
     case .shares(let share): try contribution.finish(adding: share, using: &randomness).words(bits: bits)
     case .server(_, let plan): contribution.finish(trusting: plan).map { UInt32(truncatingIfNeeded: $0) }
+    case .training: throw MechanismError.parameter(.section)
     }
   }
 
@@ -78,5 +82,17 @@ enum AuditedNoise {
     case .scaled(let factor): multiplier = max(least, factor * planned.noiseMultiplier)
     }
     return try CentralGaussian(noiseMultiplier: multiplier, squaredL2Sensitivity: planned.squaredL2Sensitivity)
+  }
+
+  private static func training(_ planned: LocalNoise, _ amount: PrivacyAudit.Noise) throws -> LocalNoise {
+    let multiplier: Double
+    switch amount {
+    case .planned: return planned
+    case .least: multiplier = PrivacySettings.multipliers.lowerBound
+    case .scaled(let factor): multiplier = max(PrivacySettings.multipliers.lowerBound, factor * planned.noiseMultiplier)
+    }
+    return try LocalNoise(
+      noiseMultiplier: multiplier, clip: planned.clip, samplingProbability: planned.samplingProbability,
+      releases: planned.releases, delta: planned.delta)
   }
 }

@@ -40,7 +40,8 @@ struct PrivacyAudit {
   let settings: Settings
   let form: NoiseAgreement.Form
   let delta: Double
-  let encoding: IntegerEncoding
+  /// Of sums of gradients; nil where organisations train by themselves.
+  let encoding: IntegerEncoding?
   /// The noise that is drawn, which is the planned one unless the audit is of less.
   let noise: AuditedNoise
   /// Organisations in a sum: the fewest that may be.
@@ -51,7 +52,8 @@ struct PrivacyAudit {
   /// At most so many take part in one run.
   let perRun: Int
   let start: ModelArtifact
-  let strategy: FedSGD
+  /// Nil where organisations train by themselves.
+  let strategy: FedSGD?
   /// What each organisation trains on, as the model sees it.
   let tables: [FeatureTable]
 
@@ -67,11 +69,8 @@ struct PrivacyAudit {
     }
     let otherPlan = CommandError.unsuitable(
       path: path,
-      problem: "the audit is of privacy.unit: record with FedSGD, and of noise in single sums: distributed, or central "
-        + "without a tree", remedy: remedy)
-    guard let privacy = plan.privacy.settings, privacy.unit == .record, let gradient = plan.strategy.gradient else {
-      throw otherPlan
-    }
+      problem: "the audit is of privacy.unit: record, and not of the noise of a tree", remedy: remedy)
+    guard let privacy = plan.privacy.settings, privacy.unit == .record else { throw otherPlan }
     let manifest = try PlannedSums.federation(of: max(3, plan.smallestFederation))
     cohort = TaskLayout.minimumCohort(of: .fit, plan: plan, manifest: manifest)
     let raw = try Self.tables(plan, path: path, data: data, organizations: cohort, seed: settings.seed)
@@ -79,24 +78,24 @@ struct PrivacyAudit {
     let layout = try TaskLayout(task: .fit, plan: plan, manifest: manifest, featureNames: features)
     let progression = RunProgression(
       plan: plan, run: try RunIdentifier("20000101-000000-0000000000000000"), features: features)
-    guard let agreement = layout.noise, let encoding = agreement.encoding, let start = progression.artifact else {
+    guard let agreement = layout.noise, let start = progression.artifact else {
       throw CommandError.unsuitable(
         path: path, problem: "no model follows from its public constants", remedy: "Check it with 'bauta plan check'.")
     }
     self.plan = plan
     self.settings = settings
     form = agreement.form
-    self.encoding = encoding
+    encoding = agreement.encoding
     guard let noise = try AuditedNoise(agreement.form, settings.noise) else { throw otherPlan }
     self.noise = noise
     delta = privacy.delta
     self.start = start
-    strategy = try FedSGD(
-      expectedExamples: Double(gradient.expectedExamples), learningRate: gradient.learningRate,
-      momentum: gradient.momentum, l2: plan.model.l2, rounds: plan.rounds, averagedRounds: gradient.averagedRounds)
+    strategy = try plan.gradientDescent
     tables = try raw.map { try start.preprocessing.apply(plan.split($0).train) }
     canaries = try OrthogonalCanaries(
-      dimension: encoding.dimension, rounds: plan.rounds, clip: encoding.clip)
+      dimension: layout.parameters.tensorCount,
+      rounds: plan.rounds * (plan.trainer.local == nil ? 1 : plan.trainer.steps),
+      clip: privacy.clip)
     counted =
       try settings.canaries
       ?? OneRunAudit.canaries(
@@ -107,16 +106,31 @@ struct PrivacyAudit {
         path: path, problem: "its weightCap leaves no room for canaries beside the rows",
         remedy: "Give --data with fewer rows.")
     }
-    perRun = min(canaries.capacity, room, counted)
+    perRun = min(Self.most(noise, canaries), room, counted)
+  }
+
+  /// Canaries of one run. Where a step draws them at random they are noise to each other, which is to stay well below the
+  /// noise that is audited.
+  private static func most(_ noise: AuditedNoise, _ canaries: OrthogonalCanaries) -> Int {
+    guard case .training(let noise) = noise else { return canaries.capacity }
+    let quiet =
+      0.2 * noise.noiseMultiplier * noise.noiseMultiplier * Double(canaries.dimension) / noise.samplingProbability
+    return min(canaries.capacity, max(canaries.dimension, Int(min(quiet, 1e6))))
   }
 
   var epsilon: Double { form.epsilon }
   /// h: organisations whose noise the auditor does not know.
   var honest: Int { noise.honest(of: cohort) }
-  /// Canaries whose coins choose how many guesses are made, and are not counted.
-  var pilot: Int { min(perRun, max(25, counted / 4)) }
-  /// With the pilot.
-  var runs: Int { 1 + (counted + perRun - 1) / perRun }
+  /// Canaries whose coins choose how many guesses are made, and are not counted. As many as one run takes, but where that is
+  /// few.
+  var pilot: Int {
+    let wanted = max(25, counted / 4)
+    if case .training = noise { return wanted }
+    return min(perRun, wanted)
+  }
+  /// With the pilot's.
+  var runs: Int { pilotRuns + (counted + perRun - 1) / perRun }
+  var pilotRuns: Int { (pilot + perRun - 1) / perRun }
 
   /// Performs the runs.
   ///
@@ -127,7 +141,16 @@ struct PrivacyAudit {
     let total = runs * plan.rounds
     var done = 0
     func perform(_ count: Int) throws -> CanaryScores {
-      var run = PrivacyAuditRun(audit: self, count: count, randomness: &randomness)
+      if case .training(let noise) = noise {
+        let run = LocalAuditRun(audit: self, noise: noise, count: count, randomness: &randomness)
+        return try run.scores(&randomness) {
+          done += 1
+          progress(done, total)
+        }
+      }
+      guard let encoding, let strategy else { throw MechanismError.parameter(.section) }
+      var run = PrivacyAuditRun(
+        audit: self, encoding: encoding, strategy: strategy, count: count, randomness: &randomness)
       for _ in 0..<plan.rounds {
         try run.round(&randomness)
         done += 1
@@ -137,9 +160,13 @@ struct PrivacyAudit {
       try randomness.check()
       return try run.scores()
     }
-    let guesses = try perform(pilot).guesses(canaries: counted, delta: delta, confidence: settings.confidence)
-    var scores = try CanaryScores(scores: [], isIncluded: [])
-    while scores.count < counted { scores.append(try perform(min(perRun, counted - scores.count))) }
+    func scores(of count: Int) throws -> CanaryScores {
+      var scores = try CanaryScores(scores: [], isIncluded: [])
+      while scores.count < count { scores.append(try perform(min(perRun, count - scores.count))) }
+      return scores
+    }
+    let guesses = try scores(of: pilot).guesses(canaries: counted, delta: delta, confidence: settings.confidence)
+    let scores = try scores(of: counted)
     return try PrivacyAuditResult(audit: self, guesses: try scores.audit(guesses: guesses))
   }
 

@@ -12,7 +12,8 @@ struct PrivacyAuditCommand: AsyncParsableCommand {
       allows, each there or not by a coin. An auditor who knows everything but the coins and the honest organisations' \
       noise guesses them from the published sums. From how many guesses are right follows a lower bound on epsilon \
       (Steinke, Nasr, Jagielski 2023). A bound above the accountant's epsilon is a flaw in clipping, noise or accounting; \
-      one below it proves nothing, since somebody might guess better. Nothing leaves this machine.
+      one below it proves nothing, since somebody might guess better. Of training with noise inside an organisation the \
+      auditor sees every step. Nothing leaves this machine.
 
         bauta privacy audit plan.yaml
       To see that it would notice, without noise; it has to end with status 1:

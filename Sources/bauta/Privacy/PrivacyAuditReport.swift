@@ -15,14 +15,19 @@ struct PrivacyAuditReport {
     }
   }
 
-  private var isOfServer: Bool {
-    if case .server = audit.noise { true } else { false }
+  /// Where the noise is and what draws it.
+  private var source: String {
+    let sum = "in a sum of \(audit.cohort) organisations"
+    return switch audit.noise {
+    case .shares(let share):
+      "\(Figures.counted(audit.honest, "share")) of \(share.mechanism.rawValue) noise \(sum)"
+    case .server: "discrete Gaussian noise of the server \(sum)"
+    case .training: "discrete Gaussian noise in each of \(audit.plan.trainer.steps) steps a round of one organisation"
+    }
   }
 
-  private var source: String {
-    let mechanism = audit.noise.mechanism.rawValue
-    return isOfServer
-      ? "discrete Gaussian noise of the server" : "\(Figures.counted(audit.honest, "share")) of \(mechanism) noise"
+  private var honestShares: JSONValue {
+    if case .shares = audit.noise { .count(audit.honest) } else { .null }
   }
 
   private var confidence: String {
@@ -34,10 +39,10 @@ struct PrivacyAuditReport {
     let guesses = result.guesses
     output.line("\(plan, .strong): \(audit.plan.name), \(Figures.counted(audit.plan.rounds, "round"))")
     output.line(
-      "  noise       \(noise); \(source) in a sum of \(audit.cohort) organisations"
+      "  noise       \(noise); \(source)"
     )
     output.line(
-      "  canaries    \(Figures.grouped(guesses.canaries)) in \(Figures.counted(audit.runs - 1, "run")); \(Figures.grouped(audit.pilot)) in a pilot run, which chose how many to guess"
+      "  canaries    \(Figures.grouped(guesses.canaries)) in \(Figures.counted(audit.runs - audit.pilotRuns, "run")); \(Figures.grouped(audit.pilot)) in \(audit.pilotRuns == 1 ? "a pilot run" : Figures.counted(audit.pilotRuns, "pilot run")), which chose how many to guess"
     )
     output.line("  accountant  ε ≤ \(epsilon(result.epsilon)) at δ = \(delta)")
     output.line(
@@ -72,7 +77,7 @@ struct PrivacyAuditReport {
       "sha256": .string(audit.plan.hash.hexadecimal),
       "noise": .string(noise.replacingOccurrences(of: " ", with: "-")),
       "mechanism": .string(audit.noise.mechanism.rawValue),
-      "organizations": .count(audit.cohort), "honestShares": isOfServer ? .null : .count(audit.honest),
+      "organizations": .count(audit.cohort), "honestShares": honestShares,
       "rounds": .count(audit.plan.rounds), "runs": .count(audit.runs),
       "seed": .optional(audit.settings.seed.map { String($0) }),
       "accountant": .object(["epsilon": .number(result.epsilon), "delta": .number(result.delta)]),

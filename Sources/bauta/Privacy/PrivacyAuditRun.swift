@@ -6,14 +6,20 @@ import Training
 /// One training run with canaries, and its auditor.
 struct PrivacyAuditRun {
   private let audit: PrivacyAudit
+  private let encoding: IntegerEncoding
+  private let strategy: FedSGD
   /// Of each canary, whether it is among the first organisation's rows. The auditor does not look.
   private let isIncluded: [Bool]
   private var state: FedSGD.State?
   private var round = 0
   private var held: [Double]
 
-  init(audit: PrivacyAudit, count: Int, randomness: inout AuditRandomness) {
+  init(
+    audit: PrivacyAudit, encoding: IntegerEncoding, strategy: FedSGD, count: Int, randomness: inout AuditRandomness
+  ) {
     self.audit = audit
+    self.encoding = encoding
+    self.strategy = strategy
     // The highest bit: the generators' best.
     isIncluded = (0..<count).map { _ in randomness.next() >> 63 == 1 }
     state = audit.start.optimizer
@@ -29,7 +35,6 @@ struct PrivacyAuditRun {
   mutating func round(_ randomness: inout AuditRandomness) throws {
     guard let state else { throw LearningError.privacy(.roundOutOfRange(rounds: audit.plan.rounds)) }
     let bits = audit.plan.secureSum.bits
-    let encoding = audit.encoding
     var sum = [UInt32](repeating: 0, count: encoding.dimension)
     var corrupt = sum
     var known = [Double](repeating: 0, count: encoding.dimension)
@@ -46,14 +51,14 @@ struct PrivacyAuditRun {
     // Terms of corrupt organisations are the auditor's own: it takes them out again, noise and all.
     let view = try decoded(zip(sum, corrupt).map { $0 &- $1 }, bits: bits)
     audit.canaries.score(zip(view, known).map { $0 - $1 }, round: round, scores: &held)
-    self.state = try audit.strategy.next(state, gradientSum: try decoded(sum, bits: bits))
+    self.state = try strategy.next(state, gradientSum: try decoded(sum, bits: bits))
     round += 1
   }
 
   /// A sum of terms modulo 2^bits in real units, as the server decodes it.
   private func decoded(_ words: [UInt32], bits: Int) throws -> [Double] {
     let mask = UInt32.max >> UInt32(32 - bits)
-    return try RecordSum.decode(words: words.map { $0 & mask }, bits: bits, encoding: audit.encoding)
+    return try RecordSum.decode(words: words.map { $0 & mask }, bits: bits, encoding: encoding)
   }
 
   /// What an organisation sends, as a client makes it; and what the auditor knows of it, which is all but the canaries.
@@ -62,7 +67,6 @@ struct PrivacyAuditRun {
   ) throws -> (words: [UInt32], known: [Double]) {
     let gradients = try PerExampleGradients(
       table: audit.tables[organization], classWeights: audit.start.classWeights, parameters: state.parameters)
-    let encoding = audit.encoding
     var contribution = RecordContribution(encoding: encoding)
     var known = KnownSum(dimension: encoding.dimension, clip: encoding.clip)
     var gradient = [Double](repeating: 0, count: gradients.dimension)
