@@ -87,7 +87,7 @@ import Testing
 
   /// The bit's part of ρ is its share, by the definition of ρ.
   @Test(arguments: [0.01, 0.1, 0.5, 0.9]) func shareOfTheBit(_ share: Double) {
-    let bit = 2.5 * AdaptiveClipping.bitFactor(share: share)
+    let bit = 2.5 * CounterSection.factor(share: share, beside: 1)
     let (ofUpdate, ofBit) = (1 / (2 * 2.5 * 2.5), 1 / (2 * bit * bit))
     #expect(abs(ofBit / (ofBit + ofUpdate) - share) < 1e-12)
   }

@@ -63,11 +63,6 @@ public struct AdaptiveClipping: Hashable, Sendable {
     return moved >= -down - slack && moved <= up + slack
   }
 
-  /// How many times the update's noise multiplier the bit's has to be, for the bit to spend this share of the ρ of both.
-  ///
-  /// ρ of a release is 1/(2z²), so the bit's part of the two is z_b⁻²/(z⁻² + z_b⁻²).
-  public static func bitFactor(share: Double) -> Double { ((1 - share) / share).squareRoot() }
-
   /// z_Δ = (z⁻² − (2σ_b)⁻²)^(−1/2): the multiplier of the update, if update and bit together are to be as private
   /// as one Gaussian release with z.
   ///

@@ -45,14 +45,6 @@ public struct CentralNoise: Hashable, Sendable {
       self.evaluationShare = evaluationShare
     }
 
-    /// The same for another number of rounds.
-    public func with(rounds: Int) throws(MechanismError) -> Setting {
-      try Setting(
-        clip: parameters.clip, dimension: parameters.dimension, organizations: parameters.cohort.size,
-        records: records, bits: parameters.bits, rounds: rounds, passes: passes, counters: counters,
-        evaluationShare: evaluationShare)
-    }
-
     /// The same with noise that is independent in every one of so many rounds.
     public func independent(rounds: Int) throws(MechanismError) -> Setting {
       try Setting(
@@ -79,7 +71,7 @@ public struct CentralNoise: Hashable, Sendable {
 
     /// The evaluation's multiplier beside a fit's; not below what the grid of integers takes.
     func evaluationMultiplier(_ multiplier: Double) -> Double {
-      let factor = ((1 - evaluationShare) / (evaluationShare * Double(releases))).squareRoot()
+      let factor = CounterSection.factor(share: evaluationShare, beside: releases)
       return max(multiplier * factor, NoiseShare.leastStandardDeviation)
     }
   }
@@ -143,32 +135,26 @@ public struct CentralNoise: Hashable, Sendable {
   ) throws(MechanismError) -> CentralNoise {
     guard epsilon > 0 else { throw .parameter(.epsilon) }
     guard delta > 0, delta < 1 else { throw .parameter(.delta) }
-    func isEnough(_ multiplier: Double) throws(MechanismError) -> Bool {
+    /// By the formula, which takes no grid.
+    func attempt(_ multiplier: Double) throws(MechanismError) -> Void? {
       var rho = Double(setting.releases) / (2 * multiplier * multiplier)
       if setting.counters != nil {
         let other = setting.evaluationMultiplier(multiplier)
         rho += 1 / (2 * other * other)
       }
-      return try MechanismError.accounted { () throws(PrivacyAccountingError) in
+      let isEnough = try MechanismError.accounted { () throws(PrivacyAccountingError) in
         try RenyiCurve.zeroConcentrated(rho: rho).epsilon(delta: delta) <= epsilon
       }
+      return isEnough ? () : nil
     }
-    var (low, high) = (0x1p-10, 1.0)
-    while try !isEnough(high) {
-      guard high < MechanismParameters.largestMultiplier else { throw .targetOutOfReach(epsilon: epsilon) }
-      (low, high) = (high, 2 * high)
-    }
-    while high / 2 > low, try isEnough(high / 2) { high /= 2 }
-    low = max(low, high / 2)
-    for _ in 0..<bisections {
-      let middle = (low + high) / 2
-      if try isEnough(middle) { high = middle } else { low = middle }
-    }
+    let search = MultiplierSearch(
+      low: 0x1p-10, start: 1, limit: MechanismParameters.largestMultiplier, bisections: bisections)
+    guard var multiplier = try search.least(attempt)?.multiplier else { throw .targetOutOfReach(epsilon: epsilon) }
     // What is drawn is charged, after all rounding: a little more where the last digits ask for it.
     for _ in 0..<8 {
-      let noise = try CentralNoise(noiseMultiplier: high, setting: setting, delta: delta)
+      let noise = try CentralNoise(noiseMultiplier: multiplier, setting: setting, delta: delta)
       if noise.epsilon <= epsilon { return noise }
-      high *= 1 + 0x1p-30
+      multiplier *= 1 + 0x1p-30
     }
     throw .targetOutOfReach(epsilon: epsilon)
   }

@@ -94,21 +94,10 @@ public struct LocalNoise: Hashable, Sendable {
       return noise.epsilon <= epsilon ? noise : nil
     }
     if let least = try attempt(smallestMultiplier) { return least }
-    var (low, high) = (smallestMultiplier, 1.0)
-    var best = try attempt(high)
-    while best == nil {
-      guard high < MechanismParameters.largestMultiplier else { throw .targetOutOfReach(epsilon: epsilon) }
-      (low, high) = (high, 2 * high)
-      best = try attempt(high)
-    }
-    while high / 2 > low, let better = try attempt(high / 2) { (high, best) = (high / 2, better) }
-    low = max(low, high / 2)
-    for _ in 0..<bisections {
-      let middle = (low + high) / 2
-      if let better = try attempt(middle) { (high, best) = (middle, better) } else { low = middle }
-    }
-    guard let best else { throw .targetOutOfReach(epsilon: epsilon) }
-    return best
+    let search = MultiplierSearch(
+      low: smallestMultiplier, start: 1, limit: MechanismParameters.largestMultiplier, bisections: bisections)
+    guard let found = try search.least(attempt) else { throw .targetOutOfReach(epsilon: epsilon) }
+    return found.value
   }
 
   /// z with the variance as it is.

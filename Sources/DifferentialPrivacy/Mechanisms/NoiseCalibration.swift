@@ -158,25 +158,12 @@ extension NoiseCalibration {
       return plan.epsilon <= epsilon ? plan : nil
     }
     let limit = largestMultiplier(grid)
-    var low = leastMultiplier(grid)
+    let low = leastMultiplier(grid)
     guard low <= limit else { return .tooFine }
     guard try attempt(low) == nil else { return .tooCoarse }
-    var high = min(max(start, 2 * low), limit)
-    var best = try attempt(high)
-    while best == nil {
-      guard high < limit else { return .tooFine }
-      (low, high) = (high, min(2 * high, limit))
-      best = try attempt(high)
-    }
-    while high / 2 > low, let better = try attempt(high / 2) {
-      (high, best) = (high / 2, better)
-    }
-    low = max(low, high / 2)
-    for _ in 0..<Self.bisections {
-      let middle = (low + high) / 2
-      if let better = try attempt(middle) { (high, best) = (middle, better) } else { low = middle }
-    }
-    return best.map { .found($0) } ?? .tooFine
+    let search = MultiplierSearch(
+      low: low, start: min(max(start, 2 * low), limit), limit: limit, bisections: Self.bisections)
+    return try search.least(attempt).map { .found($0.value) } ?? .tooFine
   }
 
   /// The multiplier at which the local standard deviation of the model's noise is ½.

@@ -67,6 +67,14 @@ public struct CounterSection: Hashable, Sendable {
     case fixed(Double)
   }
 
+  /// How many times the model's noise multiplier the noise of one release of counters has, if that release is to have this
+  /// share of all of ρ beside so many releases of the model.
+  ///
+  /// ρ of a release is 1/(2z²): the share is z_c⁻²/(T·z⁻² + z_c⁻²).
+  public static func factor(share: Double, beside releases: Int) -> Double {
+    ((1 - share) / (share * Double(releases))).squareRoot()
+  }
+
   public let name: String
   /// Skellam unless said otherwise: with a sensitivity of few units a share is narrow, and sums of narrow discrete
   /// Gaussians are far from one.

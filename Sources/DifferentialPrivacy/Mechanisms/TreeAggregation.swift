@@ -11,8 +11,8 @@
 /// from the other. So gradient descent on the published steps is DP-FTRL: its iterates, momentum included, depend on noised
 /// prefixes alone. And nobody keeps a sum without noise: the increments need the noise of nodes, and no sums.
 ///
-/// One unit that takes part in **one** of T steps is in at most ⌈log₂(T + 1)⌉ nodes, which is what ``event`` charges for
-/// the whole tree. A unit that takes part more often is not covered: whoever orders the participations has to see to
+/// One unit that takes part in **one** of T steps is in at most ⌈log₂(T + 1)⌉ nodes, and ``height`` releases of a
+/// node are what the whole tree costs it. A unit that takes part more often is not covered: whoever orders the participations has to see to
 /// that. Nor is a node whose noise is drawn a second time: it has to be the same for as long as increments need it.
 public struct TreeAggregation: Hashable, Sendable {
   public static let maximumSteps = 1 << 24
@@ -103,11 +103,5 @@ public struct TreeAggregation: Hashable, Sendable {
       let block = (step - 1) >> level
       return block & 1 == 0 && (block + 1) << level <= steps
     }
-  }
-
-  /// What the whole tree is charged as, for one participation: ``height`` releases of a node.
-  public var event: PrivacyEvent {
-    guard case .zeroConcentrated(let rho) = noise.event else { return .unbounded }
-    return .zeroConcentrated(rho: (rho * Double(height)).nextUp)
   }
 }

@@ -19,16 +19,9 @@ public enum AuditorKeyFile {
 
   /// - Throws: ``FederationError/file(_:)`` if the file is missing, malformed, or can be read by others.
   public static func load(_ path: String) throws(FederationError) -> AuditorKeyPair {
-    let line = try SecretLineFile.load(path, maximum: maximumBytes)
-    var secret = SecretBytes(count: AuditorKeyPair.secretByteCount)
-    let isValid = line.withUnsafeBytes { line in
-      // Only the header is compared, and it is not secret.
-      line.starts(with: header.utf8)
-        && secret.withUnsafeMutableBytes { secret in
-          SecretBase64.decode(UnsafeRawBufferPointer(rebasing: line[header.utf8.count...]), into: secret)
-        }
+    guard let secret = try SecretLineFile.load(path, prefix: header, maximum: maximumBytes) else {
+      throw .file(.auditorKey(path: path))
     }
-    guard isValid else { throw .file(.auditorKey(path: path)) }
     do { return try AuditorKeyPair(secret: secret) } catch { throw .file(.auditorKey(path: path)) }
   }
 }

@@ -56,6 +56,7 @@ enum KeyFile<Role: KeyRole> {
 /// A file of one line that ends in 32 secret bytes in base64, mode 0600: the secret passes between file and locked memory and
 /// nowhere else.
 enum SecretLineFile {
+  static let secretBytes = 32
   static let encodedSecretBytes = 44
 
   /// Writes a new file.
@@ -72,6 +73,23 @@ enum SecretLineFile {
     try line.withUnsafeBytes { (bytes) throws(FederationError) in
       try FileAccess.create(path, mode: 0o600, contents: bytes)
     }
+  }
+
+  /// The secret of a file that has this prefix and nothing else; nil for another file.
+  ///
+  /// - Throws: ``FederationError/file(_:)`` if it is missing, no regular file, too large, or can be read by others.
+  static func load(_ path: String, prefix: String, maximum: Int) throws(FederationError) -> SecretBytes? {
+    let line = try load(path, maximum: maximum)
+    var secret = SecretBytes(count: secretBytes)
+    let isValid = line.withUnsafeBytes { line in
+      // Only the prefix is compared, and it is not secret.
+      line.starts(with: prefix.utf8)
+        && secret.withUnsafeMutableBytes { secret in
+          SecretBase64.decode(UnsafeRawBufferPointer(rebasing: line[prefix.utf8.count...]), into: secret)
+        }
+    }
+    guard isValid else { return nil }
+    return secret
   }
 
   /// The file's bytes, without the newline at their end.

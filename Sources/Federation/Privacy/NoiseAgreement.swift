@@ -204,9 +204,7 @@ private struct Key: Hashable, Sendable {
     )
     var sections: [CounterSection] = []
     if let counters {
-      // ρ of T fits is T/(2z²) and of the evaluation 1/(2z_e²): its part of the whole is the share.
-      let share = settings.evaluationShare
-      let factor = ((1 - share) / (share * Double(rounds))).squareRoot()
+      let factor = CounterSection.factor(share: settings.evaluationShare, beside: rounds)
       sections.append(
         try CounterSection(
           name: NoiseAgreement.evaluationName, count: counters, releases: 1, level: .relative(factor)))
@@ -215,7 +213,8 @@ private struct Key: Hashable, Sendable {
       sections.append(
         try CounterSection(
           name: NoiseAgreement.clipName, count: 1, releases: rounds,
-          level: .relative(AdaptiveClipping.bitFactor(share: share))))
+          // Beside one update each time.
+          level: .relative(CounterSection.factor(share: share, beside: 1))))
     }
     let calibration = try NoiseCalibration(parameters: parameters, rounds: rounds, counters: sections)
     return switch amount {

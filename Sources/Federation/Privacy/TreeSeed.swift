@@ -74,17 +74,9 @@ public struct TreeSeed: ~Copyable, Sendable {
   ///
   /// - Throws: ``FederationError/file(_:)`` if it is missing, malformed, another run's, or can be read by others.
   public init(contentsOf path: String, run: RunIdentifier) throws(FederationError) {
-    let line = try SecretLineFile.load(path, maximum: Self.maximumFileBytes)
-    let header = Self.header(run)
-    var secret = SecretBytes(count: Self.byteCount)
-    let isValid = line.withUnsafeBytes { line in
-      // Only the header is compared, and it is not secret.
-      line.starts(with: header.utf8)
-        && secret.withUnsafeMutableBytes { secret in
-          SecretBase64.decode(UnsafeRawBufferPointer(rebasing: line[header.utf8.count...]), into: secret)
-        }
+    guard let secret = try SecretLineFile.load(path, prefix: Self.header(run), maximum: Self.maximumFileBytes) else {
+      throw .file(.treeSeed(path: path))
     }
-    guard isValid else { throw .file(.treeSeed(path: path)) }
     self.secret = secret
   }
 

@@ -77,9 +77,7 @@ extension PlannedPrivacy {
       return nil
     }
     let (steps, examples) = (Double(trees.steps), plan.strategy.gradient?.expectedExamples ?? 1)
-    func deviation(_ noise: CentralNoise) -> Double {
-      noise.model.noiseMultiplier * Double(noise.model.squaredL2Sensitivity).squareRoot() / noise.encoding.scale
-    }
+    func deviation(_ noise: CentralNoise) -> Double { noise.model.standardDeviation / noise.encoding.scale }
     /// - Parameters:
     ///   - releases: that one row is in.
     ///   - gradients: that are summed over the rounds of a tree.
