@@ -172,7 +172,16 @@ struct PrivacyLedgerTests {
       let epsilon = Double.random(in: 0...100, using: &generator)
       let said = try #require(Double(PrivacyForecast.text(epsilon)))
       #expect(said >= epsilon && said - epsilon < 0.001 + 1e-12, "\(epsilon)")
+      // What is left is never said to be more.
+      let left = try #require(Double(PrivacyForecast.text(epsilon, digits: 4, .down)))
+      #expect(left <= epsilon && epsilon - left < 0.0001 + 1e-12, "\(epsilon)")
     }
+    #expect(
+      PrivacyForecast.text(2.99993, digits: 4) == "3.0000"
+        && PrivacyForecast.text(2.99993, digits: 4, .down) == "2.9999")
+    #expect(
+      PrivacyForecast.text(0.5, digits: 1, .down) == "0.5"
+        && PrivacyForecast.text(0.00001, digits: 4, .down) == "0.0000")
     // A ceiling is shown as it was written.
     for thousandths in 1...20_000 {
       let written = Double(thousandths) / 1000

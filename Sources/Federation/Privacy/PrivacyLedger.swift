@@ -233,15 +233,23 @@ extension PrivacyForecast {
       : said("these data", spent, after, ceiling.epsilon)
   }
 
-  /// Three digits, rounded up: never less than was charged.
-  public static func text(_ epsilon: Double) -> String {
+  /// A number as people are to read it: never less than was charged, nor more than is left.
+  ///
+  /// - Parameters:
+  ///   - digits: behind the point, 1…6.
+  ///   - rule: up for what was charged, down for what is left.
+  public static func text(
+    _ epsilon: Double, digits: Int = 3, _ rule: FloatingPointRoundingRule = .up
+  ) -> String {
     guard epsilon.isFinite else { return "∞" }
-    // The product may be a little above a number that was written with three digits.
-    let nearest = (epsilon * 1000).rounded()
-    let thousandths = nearest / 1000 >= epsilon ? nearest : nearest + 1
-    guard thousandths < 1e15 else { return "\(epsilon)" }
-    let whole = Int(thousandths)
-    let digits = String(whole % 1000)
-    return "\(whole / 1000).\(String(repeating: "0", count: 3 - digits.count))\(digits)"
+    let units = (0..<digits).reduce(1.0) { unit, _ in unit * 10 }
+    // The product may be a little beside a number that was written with so many digits.
+    let nearest = (epsilon * units).rounded()
+    let isRight = rule == .up ? nearest / units >= epsilon : nearest / units <= epsilon
+    let count = isRight ? nearest : nearest + (rule == .up ? 1 : -1)
+    guard count.magnitude < 1e15 else { return "\(epsilon)" }
+    let (whole, part) = Int(count).quotientAndRemainder(dividingBy: Int(units))
+    let behind = String(part.magnitude)
+    return "\(whole).\(String(repeating: "0", count: digits - behind.count))\(behind)"
   }
 }

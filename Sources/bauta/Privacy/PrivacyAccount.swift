@@ -51,11 +51,7 @@ struct PrivacyAccount: Sendable {
 
   /// Four digits that never say less than was charged, nor more than is left.
   static func text(_ value: Double, _ rule: FloatingPointRoundingRule = .up) -> String {
-    guard value.isFinite else { return "∞" }
-    // The product may be a little beside a number that was written with four digits.
-    let nearest = (value * 1e4).rounded() / 1e4
-    let isRight = rule == .up ? nearest >= value : nearest <= value
-    return Figures.decimals(isRight ? nearest : (value * 1e4).rounded(rule) / 1e4, 4)
+    PrivacyForecast.text(value, digits: 4, rule)
   }
 
   /// Below it nothing is learned from any data that an organisation has.

@@ -177,7 +177,7 @@ struct PrivacyCurveCommand: AsyncParsableCommand {
     for (index, point) in curve.enumerated() where index % stride == 0 || index >= curve.count - 2 {
       let bar = String(repeating: "█", count: max(1, Int(point.epsilon / highest * width)))
       let name = point.task == .evaluate ? "evaluation" : "round \(point.round)"
-      output.line("  \(Self.padded(name, to: 12))\(Self.padded(Figures.decimals(point.epsilon, 3), to: 8))\(bar)")
+      output.line("  \(Self.padded(name, to: 12))\(Self.padded(PrivacyForecast.text(point.epsilon), to: 8))\(bar)")
     }
     guard !accuracies.isEmpty else { return }
     output.line()

@@ -45,7 +45,7 @@ struct PrivacyPage {
     """
 
   private var summary: String {
-    "The whole run costs at most ε = \(Figures.decimals(planned.agreement.form.epsilon, 3)) at δ = \(planned.settings.delta), "
+    "The whole run costs at most ε = \(PrivacyForecast.text(planned.agreement.form.epsilon)) at δ = \(planned.settings.delta), "
       + "counted on \(Self.escaped(planned.countedOn)). It hides one "
       + "\(planned.settings.unit == .record ? "row more or less" : "organisation's part")."
   }
